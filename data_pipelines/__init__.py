@@ -1,0 +1,1 @@
+"""Raw tissue sections -> prepared corpus -> batches. NumPy only; no model code."""

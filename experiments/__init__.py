@@ -1,0 +1,1 @@
+"""Entries: pretrain, evaluate, benchmarks and notebooks."""

@@ -1,0 +1,1 @@
+"""HiBio-ST: one embedding space for H&E patches and gene expression of tissue spots."""

@@ -1,0 +1,139 @@
+"""What goes into the model: a batch of windows, and the tables of the corpus that ride along."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+
+@struct.dataclass
+class Batch:
+  """Windows of neighbouring spots, padded to the same number of spots.
+
+  Attributes:
+    patches: H&E patches, 8-bit RGB.
+    counts: raw counts over the gene panel; 0 also where a gene is not measured.
+    positions_um: spot centres; x right, y down.
+    spot_mask: True = real spot, False = padding.
+    has_patch: True where the patch is real.
+    has_counts: True where the counts are real.
+    section_index: row of the window's section in the tables.
+    spot_index: row of the spot in the corpus; 0 for padding.
+  """
+
+  patches: UInt8[Array | np.ndarray, "window spot height width 3"]
+  counts: Int[Array | np.ndarray, "window spot gene"]
+  positions_um: Float[Array | np.ndarray, "window spot 2"]
+  spot_mask: Bool[Array | np.ndarray, "window spot"]
+  has_patch: Bool[Array | np.ndarray, "window spot"]
+  has_counts: Bool[Array | np.ndarray, "window spot"]
+  section_index: Int[Array | np.ndarray, " window"]
+  spot_index: Int[Array | np.ndarray, "window spot"]
+
+
+@struct.dataclass
+class SectionStatistics:
+  """What is known of each section as a whole; made by `data_pipelines.preparation.statistics`.
+
+  Attributes:
+    measured: genes the section's platform measures.
+    num_spots: spots of the section.
+    document_frequency: spots in which the gene has a count.
+    mean_fraction: mean over spots of the gene's share of the spot's counts.
+    log_mean: mean over spots of log1p(1e4 * share).
+    log_std: and its standard deviation.
+    activity_mean: mean over spots of each pathway's activity.
+    activity_std: and its standard deviation.
+    corpus_document_share: mean over training sections that measure the gene of
+      (document_frequency + 1) / (num_spots + 2).
+    corpus_mean_fraction: mean over those sections of `mean_fraction`.
+  """
+
+  measured: Bool[Array | np.ndarray, "section gene"]
+  num_spots: Float[Array | np.ndarray, " section"]
+  document_frequency: Float[Array | np.ndarray, "section gene"]
+  mean_fraction: Float[Array | np.ndarray, "section gene"]
+  log_mean: Float[Array | np.ndarray, "section gene"]
+  log_std: Float[Array | np.ndarray, "section gene"]
+  activity_mean: Float[Array | np.ndarray, "section pathway"]
+  activity_std: Float[Array | np.ndarray, "section pathway"]
+  corpus_document_share: Float[Array | np.ndarray, " gene"]
+  corpus_mean_fraction: Float[Array | np.ndarray, " gene"]
+
+
+@struct.dataclass
+class Tables:
+  """Arrays of the corpus that every step reads.
+
+  Attributes:
+    statistics: of each section.
+    membership: genes of each pathway, over the gene panel.
+    regions: region of each spot of the corpus at each level, finest first; ids are unique within a
+      level over the whole corpus; -1 where a spot has none.
+  """
+
+  statistics: SectionStatistics
+  membership: Bool[Array | np.ndarray, "pathway gene"]
+  regions: Int[Array | np.ndarray, "level corpus_spot"]
+
+
+def fake(
+  *, windows: int, spots: int, genes: int, pathways: int, sections: int = 2, levels: int = 2,
+  patch_px: int = 32, seed: int = 0,
+) -> tuple[Batch, Tables]:
+  """A random batch and its tables, for shapes and tests; counts are over-dispersed and sparse."""
+  rng = np.random.default_rng(seed)
+  gene_rate = rng.lognormal(-1.5, 1.5, genes)
+  depth = rng.lognormal(0.0, 0.4, (windows, spots, 1))
+  counts = rng.poisson(rng.gamma(2.0, 0.5, (windows, spots, genes)) * gene_rate * depth)
+  counts = counts.astype(np.int32)
+  counts[..., 0] += 1  # no spot is empty
+  lattice = np.stack(np.meshgrid(np.arange(spots), [0]), -1).reshape(-1, 2)[:spots]
+  side = int(np.ceil(np.sqrt(spots)))
+  lattice = np.stack(np.divmod(np.arange(spots), side), -1)
+  offsets = (np.arange(windows) * side)[:, None, None] * np.array([1, 0])
+  positions = (100.0 * (lattice[None] + offsets)).astype(np.float32)
+  real = np.ones((windows, spots), bool)
+  real[-1, spots - spots // 4 :] = False
+  section = (np.arange(windows) % sections).astype(np.int32)
+  fractions = counts / counts.sum(-1, keepdims=True)
+  log_expression = np.log1p(1e4 * fractions)
+  membership = rng.random((pathways, genes)) < min(0.5, 12 / genes)
+  membership[:, :2] = True
+
+  def per_section(value, reduce):
+    return np.stack([reduce(value[section == s][real[section == s]]) for s in range(sections)])
+
+  statistics = SectionStatistics(
+    measured=np.ones((sections, genes), bool),
+    num_spots=np.array([real[section == s].sum() for s in range(sections)], np.float32),
+    document_frequency=per_section(counts > 0, lambda v: v.sum(0)).astype(np.float32),
+    mean_fraction=per_section(fractions, lambda v: v.mean(0)).astype(np.float32),
+    log_mean=per_section(log_expression, lambda v: v.mean(0)).astype(np.float32),
+    log_std=(per_section(log_expression, lambda v: v.std(0)) + 1e-3).astype(np.float32),
+    activity_mean=np.zeros((sections, pathways), np.float32),
+    activity_std=np.ones((sections, pathways), np.float32),
+    corpus_document_share=(counts > 0).mean((0, 1)).clip(0.01, 0.99).astype(np.float32),
+    corpus_mean_fraction=fractions.mean((0, 1)).astype(np.float32),
+  )
+  spot_index = np.arange(windows * spots, dtype=np.int32).reshape(windows, spots)
+  regions = np.stack([
+    (spot_index.ravel() // 4 // 2**level).astype(np.int32) for level in range(levels)
+  ])
+  batch = Batch(
+    patches=rng.integers(0, 256, (windows, spots, patch_px, patch_px, 3), dtype=np.uint8),
+    counts=np.where(real[..., None], counts, 0).astype(np.int32),
+    positions_um=np.where(real[..., None], positions, 0).astype(np.float32),
+    spot_mask=real, has_patch=real, has_counts=real,
+    section_index=section,
+    spot_index=np.where(real, spot_index, 0).astype(np.int32),
+  )
+  return batch, Tables(statistics=statistics, membership=membership, regions=regions)
+
+
+def spec(tree):
+  """The shapes and types of a tree of arrays, for `jax.eval_shape`."""
+  return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), tree)

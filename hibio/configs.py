@@ -1,0 +1,237 @@
+"""Every choice the library reads, as frozen dataclasses. `experiments/hibio.py` fills them in."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+  """Size of one transformer.
+
+  Attributes:
+    width: channels of a token.
+    depth: number of blocks.
+    num_heads: attention heads; divides `width`.
+    mlp_ratio: hidden width of the feed-forward part over `width`.
+    scan: scan over depth with rematerialisation (large models) or unroll (small models).
+  """
+
+  width: int
+  depth: int
+  num_heads: int
+  mlp_ratio: float = 4.0
+  scan: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class KeywordConfig:
+  """How a spot's keyword genes are picked and weighted.
+
+  Attributes:
+    score: a name in `hibio.keywords.SCORES`.
+    background: a name in `hibio.keywords.BACKGROUNDS`: what a gene's frequency is compared with.
+    mix: share of the section's own background where `background` is "mixed".
+    num_keywords: K, genes kept a spot.
+    min_document_share: a gene counts only if this share of the section's spots express it.
+    min_documents: and at least this many spots.
+    min_count: and at least this many UMIs in the spot.
+  """
+
+  score: str = "surprisal"
+  background: str = "slide"
+  mix: float = 0.5
+  num_keywords: int = 64
+  min_document_share: float = 0.005
+  min_documents: int = 5
+  min_count: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextConfig:
+  """How a spot sees its neighbours.
+
+  Attributes:
+    num_heads: heads of the neighbour attention.
+    radius_um: spots farther than this are not seen. 0 switches context off.
+    centre_dropout: share of spots whose own vector is hidden from the mix while training, so that
+      the neighbours cannot be ignored.
+  """
+
+  num_heads: int = 4
+  radius_um: float = 250.0
+  centre_dropout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+  """Shape of the whole model.
+
+  Attributes:
+    embedding_width: width of the shared space.
+    patch_px: side of the image patch the model reads.
+    token_px: side of one image token; divides `patch_px`.
+    image: the image transformer.
+    gene: the gene transformer.
+    keywords: keyword genes.
+    context: neighbour context, the same shape for both modalities.
+    dtype: "float32" or "bfloat16" for activations; parameters are float32.
+  """
+
+  embedding_width: int
+  patch_px: int
+  token_px: int
+  image: TransformerConfig
+  gene: TransformerConfig
+  keywords: KeywordConfig = KeywordConfig()
+  context: ContextConfig = ContextConfig()
+  dtype: str = "float32"
+
+
+SIZES: dict[str, dict] = {
+  # name: embedding width, patch and token side in pixels, image tower, gene tower
+  "tiny": dict(
+    embedding_width=96, patch_px=32, token_px=8,
+    image=TransformerConfig(width=96, depth=3, num_heads=4),
+    gene=TransformerConfig(width=96, depth=2, num_heads=4),
+  ),
+  "S": dict(
+    embedding_width=512, patch_px=224, token_px=16,
+    image=TransformerConfig(width=384, depth=12, num_heads=6, scan=True),
+    gene=TransformerConfig(width=384, depth=4, num_heads=6, scan=True),
+  ),
+  "B": dict(
+    embedding_width=512, patch_px=224, token_px=16,
+    image=TransformerConfig(width=768, depth=12, num_heads=12, scan=True),
+    gene=TransformerConfig(width=512, depth=6, num_heads=8, scan=True),
+  ),
+  "L": dict(
+    embedding_width=768, patch_px=224, token_px=16,
+    image=TransformerConfig(width=1024, depth=24, num_heads=16, scan=True),
+    gene=TransformerConfig(width=512, depth=6, num_heads=8, scan=True),
+  ),
+}
+"""The one table of model sizes. The gene tower stays small: 12 layers of width 768 on 256 tokens
+cost more than a ViT-B/16."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+  """Temperatures, masks and weights of the objectives.
+
+  Attributes:
+    contrast: a name in `hibio.objectives.spot.CONTRASTS`.
+    neighbour_radius_um: spots of one section closer than this are no negatives of each other.
+    soft_target_share: eta, share of the target spread over similar pairs.
+    soft_target_temperature: temperature of that spread.
+    pathway_form: a name in `hibio.objectives.pathway.FORMS`.
+    activity_temperature: of the soft pathway target, over activities standardised in the section.
+    max_regions: regions of one level a batch can hold; more are left out of the region objectives.
+    region_temperature: of the region contrast and the spot-to-region assignment.
+    weights: objective name -> weight in the loss once its stage is on.
+  """
+
+  contrast: str = "info_nce"
+  neighbour_radius_um: float = 150.0
+  soft_target_share: float = 0.1
+  soft_target_temperature: float = 0.1
+  pathway_form: str = "kl"
+  activity_temperature: float = 0.5
+  max_regions: int = 64
+  region_temperature: float = 0.1
+  weights: tuple[tuple[str, float], ...] = (
+    ("spot", 1.0),
+    ("reconstruction", 0.5),
+    ("pathway", 1.0),
+    ("prototype", 1.0),
+    ("separation", 0.1),
+    ("region", 1.0),
+    ("spot_to_region", 1.0),
+    ("hierarchy", 0.25),
+    ("smoothness", 0.1),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A span of training that switches objectives on; they are never switched back off.
+
+  Attributes:
+    name: printed in `metrics.jsonl`.
+    share: share of all training steps.
+    objectives: names switched on, with a linear ramp, when the stage begins.
+  """
+
+  name: str
+  share: float
+  objectives: tuple[str, ...]
+
+
+STAGES = (
+  Stage("spot", 0.4, ("spot", "reconstruction")),
+  Stage("pathway", 0.3, ("pathway", "prototype", "separation")),
+  Stage("region", 0.3, ("region", "spot_to_region", "hierarchy", "smoothness")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig:
+  """Changes to patches that leave their biology alone, made on the device.
+
+  Attributes:
+    flips_and_rotations: one of the eight symmetries of a square, drawn for each patch.
+    stain_strength: log-sd of the change of each stain's amount, drawn for each window.
+    stain_shift: sd of an additive change in optical density.
+  """
+
+  flips_and_rotations: bool = True
+  stain_strength: float = 0.15
+  stain_shift: float = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+  """One pretraining run.
+
+  Attributes:
+    num_steps: optimizer steps over all stages.
+    windows_per_batch: windows a step, over all devices.
+    sections_per_batch: sections those windows come from.
+    learning_rate: peak of the schedule.
+    warmup_share: share of all steps spent warming up.
+    rewarm_share: share of all steps over which the rate warms up again when a stage begins.
+    stage_ramp_share: share of a stage over which its objectives' weights grow to their value.
+    weight_decay: decoupled decay of matrices (not of biases, scales, tables).
+    clip_norm: gradients are scaled down to this global norm.
+    region_refresh_share: share of the region stage between two refreshes of the regions.
+    region_spots: spots of a region at each level, finest first; what refreshes aim for.
+    stages: in order.
+    mesh: devices along the axes (data, fsdp, tensor); -1 takes what is left.
+    seed: of everything drawn.
+    log_every: steps between two lines of `metrics.jsonl`.
+    evaluate_every: steps between two looks at held-out donors. 0 switches them off.
+    checkpoint_every: steps between two checkpoints.
+    keep_checkpoints: the newest ones to keep.
+    shuffle_pairs: control that must fail: image and gene embeddings are paired at random.
+  """
+
+  num_steps: int
+  windows_per_batch: int
+  sections_per_batch: int
+  learning_rate: float = 1e-3
+  warmup_share: float = 0.05
+  rewarm_share: float = 0.02
+  stage_ramp_share: float = 0.1
+  weight_decay: float = 0.05
+  clip_norm: float = 1.0
+  region_refresh_share: float = 0.34
+  region_spots: tuple[int, ...] = (16, 64)
+  stages: tuple[Stage, ...] = STAGES
+  mesh: tuple[int, int, int] = (-1, 1, 1)
+  seed: int = 0
+  log_every: int = 10
+  evaluate_every: int = 100
+  checkpoint_every: int = 200
+  keep_checkpoints: int = 2
+  shuffle_pairs: bool = False
+  augmentation: AugmentationConfig = AugmentationConfig()
