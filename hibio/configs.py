@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from data_pipelines.problems import BadInputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,3 +241,39 @@ class TrainingConfig:
   keep_checkpoints: int = 2
   shuffle_pairs: bool = False
   augmentation: AugmentationConfig = AugmentationConfig()
+
+
+def from_dict(cls, values: Mapping[str, Any], where: str = ""):
+  """An instance of the dataclass `cls` from plain (JSON or ConfigDict) values, nested ones too.
+
+  Raises:
+    BadInputError: a key that `cls` does not have; the message names it and the nearest one.
+  """
+  types = typing.get_type_hints(cls)
+  for key in values:
+    if key not in types:
+      near = difflib.get_close_matches(key, types, n=1)
+      raise BadInputError(
+        "config", f"{where}{key}", "an unknown key", f"one of {', '.join(sorted(types))}",
+        f"write {where}{near[0]}" if near else f"remove {where}{key}",
+      )
+  return cls(**{key: _value(types[key], value, f"{where}{key}.") for key, value in values.items()})
+
+
+def _value(kind, value, where: str):
+  if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+    return from_dict(kind, value, where)
+  if typing.get_origin(kind) is tuple and not isinstance(value, str):
+    inner = typing.get_args(kind)
+    value = value.items() if isinstance(value, Mapping) else value
+    if len(inner) == 2 and inner[1] is Ellipsis:
+      return tuple(_value(inner[0], item, where) for item in value)
+    return tuple(_value(of, item, where) for of, item in zip(inner, value, strict=True))
+  if kind is float and isinstance(value, int):
+    return float(value)
+  return value
+
+
+def to_dict(config) -> dict[str, Any]:
+  """The reverse of `from_dict`: plain values that JSON can hold."""
+  return dataclasses.asdict(config)

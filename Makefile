@@ -1,0 +1,52 @@
+# Everything a fresh machine with Python >= 3.11 needs: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNS ?= runs
+WORKDIR ?= $(RUNS)/hibio
+CORPUS ?= $(RUNS)/embedded-medium/corpus
+
+.PHONY: help setup demo test test-slow lint format lock clean
+
+help:
+	@echo "make demo       set up, pretrain on embedded tissue, run the four tasks (about 10 minutes on 2 cores)"
+	@echo "make test       set up, run the tests"
+	@echo "make test-slow  the minutes-long checks"
+	@echo "make lint       ruff format --check and ruff check"
+	@echo "make format     ruff format and ruff check --fix"
+	@echo "make lock       recompile requirements.lock from requirements.txt"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hibio: python: version: found " + sys.version.split()[0] + ", expected 3.11 or newer. Fix: make PYTHON=python3.12 setup.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m experiments.pretrain --config=experiments/hibio.py
+	$(BIN)/python -m experiments.evaluate --checkpoint=$(WORKDIR) --corpus=$(CORPUS) --output=$(WORKDIR)/evaluation
+
+test: setup
+	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv
+	$(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --quiet requirements.txt -o requirements.lock
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) $(RUNS) .pytest_cache .ruff_cache tests/.jax_cache

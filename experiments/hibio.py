@@ -1,0 +1,70 @@
+"""Pretraining, all three stages: `python -m experiments.pretrain --config=experiments/hibio.py`.
+
+Without any other argument it makes its own tissue, prepares it and trains the tiny model on it:
+a few minutes on two CPU cores, no data and no network needed. Larger runs name a corpus and a
+variant:
+
+  --config=experiments/hibio.py:base --config.corpus=CORPUS --config.workdir=WORKDIR
+
+Variants: "" (tiny model, embedded tissue), "test" (seconds; for tests), "small", "base", "large",
+and the control "shuffled_pairs", in which images and profiles are paired at random: the spot
+objective must stay at chance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ml_collections import ConfigDict
+
+from hibio import configs
+
+_SIZE_OF = {"small": "S", "base": "B", "large": "L"}
+VARIANTS = ("", "test", "shuffled_pairs", *_SIZE_OF)
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  """The whole experiment as one tree; every leaf can be set as `--config.a.b=value`."""
+  if variant not in VARIANTS:
+    raise ValueError(f"unknown variant {variant!r}; the variants are {', '.join(VARIANTS[1:])}")
+  config = ConfigDict()
+  config.workdir = "runs/hibio"
+  config.corpus = ""  # a prepared corpus; empty: embedded tissue beside the work directory
+  config.embedded = ConfigDict({"preset": "medium", "seed": 0})
+  config.num_threads = 2  # that decode patches
+  config.model = _tree(configs.ModelConfig(**configs.SIZES[_SIZE_OF.get(variant, "tiny")]))
+  config.objectives = _tree(configs.ObjectiveConfig())
+  config.training = _tree(
+    configs.TrainingConfig(num_steps=600, windows_per_batch=4, sections_per_batch=2)
+  )
+  if variant in _SIZE_OF:
+    config.model.dtype = "bfloat16"
+    config.model.keywords.num_keywords = 256
+    config.training.update(
+      num_steps=100_000, windows_per_batch=16, sections_per_batch=8, learning_rate=3e-4,
+      log_every=50, evaluate_every=2_000, checkpoint_every=1_000,
+    )
+  if variant == "test":
+    config.workdir = "runs/test"
+    config.embedded.preset = "tiny"
+    config.model.image.update(width=32, depth=1, num_heads=2)
+    config.model.gene.update(width=32, depth=1, num_heads=2)
+    config.model.update(embedding_width=32)
+    config.model.context.num_heads = 2
+    config.model.keywords.num_keywords = 16
+    config.training.update(
+      num_steps=12, windows_per_batch=2, sections_per_batch=2, log_every=1, evaluate_every=6,
+      checkpoint_every=4,
+    )
+  if variant == "shuffled_pairs":
+    config.workdir = "runs/shuffled_pairs"
+    config.training.shuffle_pairs = True
+  return config
+
+
+def _tree(config) -> ConfigDict:
+  """A dataclass as a tree of plain values; the objectives' weights become one leaf each."""
+  values = dataclasses.asdict(config)
+  if "weights" in values:
+    values["weights"] = dict(values["weights"])
+  return ConfigDict(values)
