@@ -40,7 +40,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
     raise _misspelt_key(argv, str(error)) from error
   except flags.UnrecognizedFlagError as error:
     near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
-    _stop(f"hibio: --{error.flagname}: no such flag." + (f" Did you mean --{near[0]}?" if near else ""))
+    _stop(
+      f"hibio: --{error.flagname}: no such flag." + (f" Did you mean --{near[0]}?" if near else "")
+    )
   except flags.Error as error:
     raise _unreadable_value(str(error)) from error
   if len(rest) > 1:
@@ -51,18 +53,29 @@ def _parse(argv: Sequence[str]) -> list[str]:
 def _require_config_file(argv: Sequence[str]) -> None:
   for path in (a.partition("=")[2].partition(":")[0] for a in argv if re.match("--?config=", a)):
     if not os.path.isfile(path):
-      raise BadInputError(path or "--config", "config", "no such file",
-                          "a config file such as experiments/hibio.py",
-                          "run from the project's folder, or give the file's path")
+      raise BadInputError(
+        path or "--config",
+        "config",
+        "no such file",
+        "a config file such as experiments/hibio.py",
+        "run from the project's folder, or give the file's path",
+      )
 
 
 def _misspelt_key(argv: Sequence[str], message: str) -> BadInputError:
   key = (re.search(r"\w+", message) or ["?"])[0]
   near = (re.search(r'mean "(\w+)"', message) or [None, ""])[1]
-  flag = next((a.split("=")[0] for a in argv if re.search(rf"\.{key}(=|\.|$)", a)), f"--config…{key}")
+  flag = next(
+    (a.split("=")[0] for a in argv if re.search(rf"\.{key}(=|\.|$)", a)), f"--config…{key}"
+  )
   return BadInputError(
-    "--config", flag.removeprefix("--"), "an unknown key", f"{near!r}" if near else "a key of the config",
-    f"write {flag.replace(key, near)}=…" if near else "see experiments/hibio.py and hibio/configs.py",
+    "--config",
+    flag.removeprefix("--"),
+    "an unknown key",
+    f"{near!r}" if near else "a key of the config",
+    f"write {flag.replace(key, near)}=…"
+    if near
+    else "see experiments/hibio.py and hibio/configs.py",
   )
 
 
@@ -72,10 +85,20 @@ def _unreadable_value(message: str) -> BadInputError:
     return BadInputError("flags", "value", message.splitlines()[0], "a readable flag", "see --help")
   name, value, why = match.groups()
   if variant := re.search(r"ValueError: (unknown variant .*)", why):
-    return BadInputError(f"--{name}", "variant", repr(value), f"a known one ({variant[1]})",
-                         "correct the part after the colon")
-  return BadInputError(f"--{name}", "value", repr(value),
-                       f"a value of the right kind ({why.splitlines()[0]})", "correct the value")
+    return BadInputError(
+      f"--{name}",
+      "variant",
+      repr(value),
+      f"a known one ({variant[1]})",
+      "correct the part after the colon",
+    )
+  return BadInputError(
+    f"--{name}",
+    "value",
+    repr(value),
+    f"a value of the right kind ({why.splitlines()[0]})",
+    "correct the value",
+  )
 
 
 def _stop(line: str) -> None:

@@ -41,8 +41,13 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.dtype = "bfloat16"
     config.model.keywords.num_keywords = 256
     config.training.update(
-      num_steps=100_000, windows_per_batch=16, sections_per_batch=8, learning_rate=3e-4,
-      log_every=50, evaluate_every=2_000, checkpoint_every=1_000,
+      num_steps=100_000,
+      windows_per_batch=16,
+      sections_per_batch=8,
+      learning_rate=3e-4,
+      log_every=50,
+      evaluate_every=2_000,
+      checkpoint_every=1_000,
     )
   if variant == "test":
     config.workdir = "runs/test"
@@ -53,7 +58,11 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.context.num_heads = 2
     config.model.keywords.num_keywords = 16
     config.training.update(
-      num_steps=12, windows_per_batch=2, sections_per_batch=2, log_every=1, evaluate_every=6,
+      num_steps=12,
+      windows_per_batch=2,
+      sections_per_batch=2,
+      log_every=1,
+      evaluate_every=6,
       checkpoint_every=4,
     )
   if variant == "shuffled_pairs":

@@ -81,8 +81,15 @@ class Tables:
 
 
 def fake(
-  *, windows: int, spots: int, genes: int, pathways: int, sections: int = 2, levels: int = 2,
-  patch_px: int = 32, seed: int = 0,
+  *,
+  windows: int,
+  spots: int,
+  genes: int,
+  pathways: int,
+  sections: int = 2,
+  levels: int = 2,
+  patch_px: int = 32,
+  seed: int = 0,
 ) -> tuple[Batch, Tables]:
   """A random batch and its tables, for shapes and tests; counts are over-dispersed and sparse."""
   rng = np.random.default_rng(seed)
@@ -120,14 +127,16 @@ def fake(
     corpus_mean_fraction=fractions.mean((0, 1)).astype(np.float32),
   )
   spot_index = np.arange(windows * spots, dtype=np.int32).reshape(windows, spots)
-  regions = np.stack([
-    (spot_index.ravel() // 4 // 2**level).astype(np.int32) for level in range(levels)
-  ])
+  regions = np.stack(
+    [(spot_index.ravel() // 4 // 2**level).astype(np.int32) for level in range(levels)]
+  )
   batch = Batch(
     patches=rng.integers(0, 256, (windows, spots, patch_px, patch_px, 3), dtype=np.uint8),
     counts=np.where(real[..., None], counts, 0).astype(np.int32),
     positions_um=np.where(real[..., None], positions, 0).astype(np.float32),
-    spot_mask=real, has_patch=real, has_counts=real,
+    spot_mask=real,
+    has_patch=real,
+    has_counts=real,
     section_index=section,
     spot_index=np.where(real, spot_index, 0).astype(np.int32),
   )
@@ -136,4 +145,6 @@ def fake(
 
 def spec(tree):
   """The shapes and types of a tree of arrays, for `jax.eval_shape`."""
-  return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), tree)
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), tree
+  )

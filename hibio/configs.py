@@ -97,22 +97,30 @@ class ModelConfig:
 SIZES: dict[str, dict] = {
   # name: embedding width, patch and token side in pixels, image tower, gene tower
   "tiny": dict(
-    embedding_width=96, patch_px=32, token_px=8,
+    embedding_width=96,
+    patch_px=32,
+    token_px=8,
     image=TransformerConfig(width=96, depth=3, num_heads=4),
     gene=TransformerConfig(width=96, depth=2, num_heads=4),
   ),
   "S": dict(
-    embedding_width=512, patch_px=224, token_px=16,
+    embedding_width=512,
+    patch_px=224,
+    token_px=16,
     image=TransformerConfig(width=384, depth=12, num_heads=6, scan=True),
     gene=TransformerConfig(width=384, depth=4, num_heads=6, scan=True),
   ),
   "B": dict(
-    embedding_width=512, patch_px=224, token_px=16,
+    embedding_width=512,
+    patch_px=224,
+    token_px=16,
     image=TransformerConfig(width=768, depth=12, num_heads=12, scan=True),
     gene=TransformerConfig(width=512, depth=6, num_heads=8, scan=True),
   ),
   "L": dict(
-    embedding_width=768, patch_px=224, token_px=16,
+    embedding_width=768,
+    patch_px=224,
+    token_px=16,
     image=TransformerConfig(width=1024, depth=24, num_heads=16, scan=True),
     gene=TransformerConfig(width=512, depth=6, num_heads=8, scan=True),
   ),
@@ -254,7 +262,10 @@ def from_dict(cls, values: Mapping[str, Any], where: str = ""):
     if key not in types:
       near = difflib.get_close_matches(key, types, n=1)
       raise BadInputError(
-        "config", f"{where}{key}", "an unknown key", f"one of {', '.join(sorted(types))}",
+        "config",
+        f"{where}{key}",
+        "an unknown key",
+        f"one of {', '.join(sorted(types))}",
         f"write {where}{near[0]}" if near else f"remove {where}{key}",
       )
   return cls(**{key: _value(types[key], value, f"{where}{key}.") for key, value in values.items()})

@@ -1,0 +1,1 @@
+"""Pictures of a run: what a person looks at before any table."""

@@ -1,0 +1,70 @@
+"""Training curves: every objective, with chance, over the stages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+PANELS = (
+  ("spot contrast", ("loss/spot", "held_out/loss/spot", "chance/spot")),
+  ("pathway anchors", ("loss/pathway", "loss/prototype")),
+  ("regions", ("loss/region", "loss/spot_to_region")),
+  ("hierarchy, smoothness, separation", ("loss/hierarchy", "loss/smoothness", "loss/separation")),
+  ("reconstruction", ("loss/reconstruction",)),
+  (
+    "effective rank of the embeddings",
+    ("monitor/effective_rank_image", "monitor/effective_rank_gene"),
+  ),
+)
+
+
+def read_metrics(workdir: Path) -> list[dict]:
+  """The lines of `metrics.jsonl`; a torn last line is left out."""
+  lines = []
+  for line in (workdir / "metrics.jsonl").read_text().splitlines():
+    try:
+      lines.append(json.loads(line))
+    except json.JSONDecodeError:
+      break
+  return lines
+
+
+def draw(workdir: Path) -> Path:
+  """Draws `figures/training.png` of a work directory from its `metrics.jsonl`."""
+  lines = read_metrics(workdir)
+  figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), constrained_layout=True, sharex=True)
+  for axis, (title, names) in zip(axes.flat, PANELS, strict=True):
+    for name in names:
+      points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+      if points:
+        style = {"linestyle": "--", "color": "0.5"} if name.startswith("chance") else {}
+        axis.plot(*zip(*points, strict=True), label=name, linewidth=1.2, **style)
+    axis.set_title(title, fontsize=10)
+    _shade_stages(axis, lines)
+    if axis.get_legend_handles_labels()[0]:
+      axis.legend(fontsize=7, frameon=False)
+  for axis in axes[-1]:
+    axis.set_xlabel("step")
+  path = workdir / "figures" / "training.png"
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=130)
+  plt.close(figure)
+  return path
+
+
+def _shade_stages(axis, lines: list[dict]) -> None:
+  stages = list(dict.fromkeys(line["stage"] for line in lines if "stage" in line))
+  for number, stage in enumerate(stages):
+    steps = [line["step"] for line in lines if line.get("stage") == stage]
+    axis.axvspan(min(steps), max(steps), color="C7", alpha=0.06 + 0.08 * (number % 2), linewidth=0)
+    axis.text(
+      min(steps),
+      1.0,
+      f" {stage}",
+      transform=axis.get_xaxis_transform(),
+      fontsize=7,
+      va="top",
+      color="0.4",
+    )

@@ -1,0 +1,72 @@
+"""Maps over the tissue: spots drawn where they lie on the H&E."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from data_pipelines.loading.corpus import Corpus
+
+
+def draw_groups(
+  corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str], path: Path
+) -> Path:
+  """One row a section: its H&E, then one panel a column, spots coloured by group.
+
+  Args:
+    columns: title -> one group a spot of the corpus; "" or -1 is drawn as a small grey dot.
+    section_ids: the sections to draw.
+    path: the PNG to write.
+  """
+  rows, width = len(section_ids), len(columns) + 1
+  figure, axes = plt.subplots(
+    rows, width, figsize=(3.3 * width, 3.1 * rows), squeeze=False, constrained_layout=True
+  )
+  for row, section_id in zip(axes, section_ids, strict=True):
+    spots = corpus.spots[corpus.spots["section_id"] == section_id]
+    for axis, (title, groups) in zip(row, {"H&E": None, **columns}.items(), strict=True):
+      _tissue(axis, corpus, section_id)
+      if groups is not None:
+        _spots(axis, spots[["x_um", "y_um"]].to_numpy(), groups[spots.index.to_numpy()])
+      axis.set_title(f"{section_id}: {title}", fontsize=8)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=130)
+  plt.close(figure)
+  return path
+
+
+def _tissue(axis, corpus: Corpus, section_id: str) -> None:
+  section = next(s for s in corpus.manifest["sections"] if s["section_id"] == section_id)
+  axis.set_aspect("equal")
+  axis.set_xticks([])
+  axis.set_yticks([])
+  spots = corpus.spots[corpus.spots["section_id"] == section_id]
+  margin = 150.0
+  if section.get("thumbnail"):
+    with Image.open(corpus.path / section["thumbnail"]) as image:
+      pixels = np.asarray(image.convert("RGB"))
+    scale = section["thumbnail_um_per_px"]
+    extent = (0, pixels.shape[1] * scale, pixels.shape[0] * scale, 0)
+    axis.imshow(pixels, extent=extent)
+  axis.set_xlim(spots["x_um"].min() - margin, spots["x_um"].max() + margin)
+  axis.set_ylim(spots["y_um"].max() + margin, spots["y_um"].min() - margin)
+
+
+def _spots(axis, positions_um: Float[np.ndarray, "spot 2"], groups: np.ndarray) -> None:
+  missing = np.isin(groups.astype(str), ("", "-1", "nan"))
+  names, codes = np.unique(groups[~missing], return_inverse=True)
+  # Neighbouring regions get far-apart colours: ids are shuffled over a 20-colour wheel.
+  wheel = np.random.default_rng(0).permutation(max(len(names), 1)) % 20
+  colours = plt.get_cmap("tab20")(wheel[codes]) if len(names) else np.zeros((0, 4))
+  size = 2500.0 / max(len(groups), 60)
+  axis.scatter(*positions_um[missing].T, s=size / 6, color="0.7", linewidths=0)
+  axis.scatter(*positions_um[~missing].T, s=size * 1.6, c=colours, alpha=0.75, linewidths=0)
+  if 0 < len(names) <= 8:
+    for name, code in zip(names, range(len(names)), strict=True):
+      axis.scatter([], [], color=plt.get_cmap("tab20")(wheel[code]), label=str(name)[:18], s=12)
+    axis.legend(fontsize=5, frameon=False, loc="upper left", bbox_to_anchor=(0, 0), ncol=3)

@@ -1,0 +1,44 @@
+"""One measured number and what is needed to read it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One result.
+
+  Attributes:
+    task: "retrieval", "annotation", "domains", "expression", "keywords" or "contrast".
+    dataset: name of the corpus.
+    protocol: how it was measured, named.
+    split: the donors it was measured on.
+    metric: what was measured.
+    method: what was measured: the model, the untrained model or a baseline.
+    value: the number; None where it is not defined, with the reason in `note`.
+    n: how many spots (or sections, or genes: see the protocol) it rests on.
+    chance: what guessing gives.
+    note: the reason for a missing value; the figure's spread.
+  """
+
+  task: str
+  dataset: str
+  protocol: str
+  split: str
+  metric: str
+  method: str
+  value: float | None
+  n: int
+  chance: float | None
+  note: str = ""
+
+  def to_json(self) -> dict:
+    """A dictionary that strict JSON can hold: not-a-number becomes null."""
+    values = dataclasses.asdict(self)
+    for name in ("value", "chance"):
+      if values[name] is not None and not math.isfinite(values[name]):
+        values[name] = None
+        values["note"] = values["note"] or "not a finite number"
+    return values
