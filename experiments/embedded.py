@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_pipelines import synthetic
 from data_pipelines.prepare import PrepareOptions, prepare
+
+from data_pipelines import synthetic
 
 
 def corpus(preset: str, seed: int, root: Path) -> Path:

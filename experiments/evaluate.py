@@ -15,8 +15,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-
 from data_pipelines.loading.corpus import Corpus
+
 from data_pipelines.problems import BadInputError
 from experiments import entry, gather, planted, report_tables
 from experiments.figures import maps
@@ -24,7 +24,6 @@ from experiments.pretrain import corpus_tables, first_batch
 from hibio import forward, keywords, pretrained
 from hibio.batch import Tables
 from hibio.configs import KeywordConfig
-from hibio.model import HiBio
 from hibio.tasks import annotation, baselines, domains, expression, keyword_purity, retrieval
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.rows import Row

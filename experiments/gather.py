@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import scipy.sparse
+from data_pipelines.loading.corpus import Corpus
 
 from data_pipelines.loading import loader
-from data_pipelines.loading.corpus import Corpus
 from hibio.batch import Tables
 from hibio.embedding import Embedded, Forward, embed
 from hibio.tasks.baselines import colour_statistics

@@ -6,21 +6,25 @@ again resumes. See `experiments/hibio.py` for what can be set.
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation.regions import refreshed
+from hibio.model import HiBio
 from ml_collections import config_flags
 
 from data_pipelines.loading import loader
-from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.regions import nested_regions
 from experiments import embedded, entry
 from experiments.figures import curves, maps
 from hibio import configs, forward
 from hibio.batch import Batch, SectionStatistics, Tables
-from hibio.embedding import embed
-from hibio.model import HiBio
+from hibio.embedding import Forward, embed
 from hibio.training import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -30,7 +34,7 @@ _CONFIG = config_flags.DEFINE_config_file(
   lock_config=True,
 )
 
-HELD_OUT_BATCHES = 8
+HELD_OUT_BATCHES = 6
 """Batches of held-out donors looked at during training; enough for a curve."""
 
 
@@ -49,9 +53,11 @@ def main() -> None:
     configs.from_dict(configs.TrainingConfig, config.training.to_dict(), "config.training."),
     num_threads=config.num_threads,
   )
-  evaluation = f"python -m experiments.evaluate --checkpoint={workdir} --corpus={corpus.path}"
   print(f"checkpoints, metrics.jsonl and figures: {workdir}")
-  print(f"next: {evaluation} --output={workdir / 'evaluation'}")
+  print(
+    f"next: python -m experiments.evaluate --checkpoint={workdir} --corpus={corpus.path}"
+    f" --output={workdir / 'evaluation'}"
+  )
 
 
 def pretrain(
@@ -66,35 +72,43 @@ def pretrain(
   model = HiBio(model_config, num_genes=len(corpus.panel))
   tables = corpus_tables(corpus)
   frozen = forward.frozen(model)
-  held_out = "validation" if corpus.manifest["splits"]["validation"] else "test"
+  total = forward.loss(objectives, training.shuffle_pairs)
+
+  def batches(step: int) -> Iterator[Batch]:
+    arrays = loader.batches(
+      corpus,
+      "train",
+      windows_per_batch=training.windows_per_batch,
+      sections_per_batch=training.sections_per_batch,
+      seed=training.seed,
+      start_step=step,
+      num_threads=num_threads,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+    return (Batch(**one) for one in arrays)
+
   result = loop.train(
-    init=lambda: forward.initial_params(model, *_one(corpus, training), training.seed),
+    init=lambda: forward.initial_params(model, first_batch(corpus), tables, training.seed),
     forward=forward.for_training(model, training.augmentation),
-    total=forward.loss(objectives, training.shuffle_pairs),
-    batches=lambda step: map(
-      _batch,
-      loader.batches(
-        corpus,
-        "train",
-        windows_per_batch=training.windows_per_batch,
-        sections_per_batch=training.sections_per_batch,
-        seed=training.seed,
-        start_step=step,
-        num_threads=num_threads,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-      ),
-    ),
+    total=total,
+    batches=batches,
     tables=tables,
     workdir=workdir,
-    refresh_regions=lambda params, tables: refreshed_regions(
-      corpus, frozen, params, tables, training
-    ),
-    evaluate=None,
+    refresh_regions=functools.partial(_refresh_regions, corpus, frozen, training),
+    evaluate=functools.partial(_held_out, corpus, frozen, total, training),
     config=training,
+    model_config=model_config,
     objective_config=objectives,
+    panel=corpus.panel,
+    corpus=corpus.manifest,
   )
   curves.draw(workdir)
+  regions = {
+    f"regions, level {level + 1}": ids for level, ids in enumerate(np.asarray(result.regions))
+  }
+  train_sections = [s["section_id"] for s in corpus.manifest["sections"] if s["split"] == "train"]
+  maps.draw_groups(corpus, regions, train_sections[:3], workdir / "figures" / "regions.png")
   return result
 
 
@@ -105,3 +119,50 @@ def corpus_tables(corpus: Corpus) -> Tables:
     membership=corpus.membership,
     regions=corpus.regions,
   )
+
+
+def first_batch(corpus: Corpus) -> Batch:
+  """One window of the corpus: enough for the model to learn its shapes."""
+  splits = ("train", "validation", "test")
+  return Batch(**next(iter(loader.windows_once(corpus, splits, windows_per_batch=1))))
+
+
+def _refresh_regions(
+  corpus: Corpus, frozen: Forward, training: configs.TrainingConfig, params, tables: Tables
+) -> np.ndarray:
+  """New nested regions of the training sections, from what the model sees in both modalities."""
+  windows = loader.windows_once(corpus, ("train",), windows_per_batch=training.windows_per_batch)
+  found = embed(frozen, params, tables, windows)
+  features = np.concatenate([found.image, found.gene], axis=1)
+  return refreshed(
+    np.asarray(tables.regions), corpus.spots, found.spot_index, features, training.region_spots
+  )
+
+
+def _held_out(
+  corpus: Corpus, frozen: Forward, total, training: configs.TrainingConfig, params, tables: Tables
+) -> dict[str, float]:
+  """Mean metrics over a few windows of donors that are not trained on."""
+  split = "validation" if corpus.manifest["splits"]["validation"] else "test"
+  arrays = loader.batches(
+    corpus,
+    split,
+    windows_per_batch=training.windows_per_batch,
+    sections_per_batch=training.sections_per_batch,
+    seed=0,
+  )
+  weights = {name: jnp.float32(1) for stage in training.stages for name in stage.objectives}
+  measured = []
+  for one in itertools.islice(arrays, HELD_OUT_BATCHES):
+    batch = Batch(**one)
+    _, metrics = total(frozen(params, batch, tables), batch, tables, weights, jax.random.key(0))
+    measured.append({name: float(value) for name, value in metrics.items()})
+  return {
+    name: float(np.mean([one[name] for one in measured]))
+    for name in measured[0]
+    if name.startswith(("loss/", "chance/", "monitor/"))
+  }
+
+
+if __name__ == "__main__":
+  entry.run(main)
