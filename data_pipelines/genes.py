@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
+import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Bool, Int
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.section import Section
+
+_ENSEMBL = re.compile(r"ENS[A-Z]{0,4}G\d{11}")
+_MIN_OVERLAP = 0.1
+_HEADER = "id\tsymbol"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,3 +48,218 @@ class GenePanel:
     lookup = {name: row for row, name in enumerate(self.symbols)}
     lookup |= {name: row for row, name in enumerate(self.ids)}
     return {name: lookup[name] for name in symbols if name in lookup}
+
+  def save(self, path: str | os.PathLike) -> None:
+    """Writes a table of two columns, `id` and `symbol`, one gene a line in the panel's order."""
+    lines = [f"{id_}\t{symbol}" for id_, symbol in zip(self.ids, self.symbols, strict=True)]
+    Path(path).write_text("\n".join([_HEADER, *lines]) + "\n", encoding="utf-8")
+
+  @classmethod
+  def load(cls, path: str | os.PathLike) -> GenePanel:
+    """The panel that `save` wrote.
+
+    Raises:
+      BadInputError: no such file, other columns, or an id listed twice.
+    """
+    path = Path(path)
+    fix = "point to the panel.tsv of a prepared corpus"
+    try:
+      lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+      raise BadInputError(
+        path, "gene panel", f"not readable ({error})", "a panel.tsv", fix
+      ) from error
+    if not lines or lines[0] != _HEADER:
+      found = repr(lines[0][:60]) if lines else "an empty file"
+      raise BadInputError(path, "header", found, "the columns id and symbol, tab-separated", fix)
+    rows = [line.split("\t") for line in lines[1:]]
+    bad = next((n for n, row in enumerate(rows, 2) if len(row) != 2 or not row[0]), None)
+    if bad is not None:
+      raise BadInputError(path, f"line {bad}", repr(lines[bad - 1]), "an id, a tab, a symbol", fix)
+    panel = cls(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+    if twice := [id_ for id_, n in collections.Counter(panel.ids).items() if n > 1]:
+      raise BadInputError(path, "id", f"{twice[0]} twice", "each gene once", "remove one of them")
+    return panel
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneSummary:
+  """What choosing a panel needs of one section; small enough to keep for every section.
+
+  Attributes:
+    section_id: name of the section.
+    num_spots: spots of the section.
+    gene_ids: as in `Section`.
+    gene_symbols: as in `Section`.
+    document_frequency: spots in which the gene has a count.
+  """
+
+  section_id: str
+  num_spots: int
+  gene_ids: np.ndarray
+  gene_symbols: np.ndarray
+  document_frequency: Int[np.ndarray, " gene"]
+
+
+class Aligned(NamedTuple):
+  """One section over the panel's genes: counts, which genes it measures, and what was left out."""
+
+  counts: scipy.sparse.csr_matrix
+  measured: Bool[np.ndarray, " gene"]
+  dropped: dict[str, int]
+
+
+def is_ensembl(gene_ids: Sequence[str] | np.ndarray) -> Bool[np.ndarray, " gene"]:
+  """True where an id is an Ensembl gene id of any species, without version."""
+  return np.fromiter((_ENSEMBL.fullmatch(i) is not None for i in gene_ids), bool, len(gene_ids))
+
+
+def summarise(section: Section) -> GeneSummary:
+  """The section's genes and in how many of its spots each is detected."""
+  return GeneSummary(
+    section.section_id,
+    section.num_spots,
+    section.gene_ids,
+    section.gene_symbols,
+    np.asarray(section.counts.getnnz(axis=0), np.int64),
+  )
+
+
+def choose_panel(
+  summaries: Sequence[GeneSummary],
+  *,
+  min_document_share: float = 0.005,
+  max_genes: int | None = None,
+) -> GenePanel:
+  """The genes that enough of the training sections measure and enough of their spots express.
+
+  The same genes come back in the same order whatever the order of the sections. Sections that name
+  genes by symbol only are joined to the others through any section that has both.
+
+  Args:
+    summaries: of the training sections only.
+    min_document_share: smallest share of spots, over the sections that measure a gene, in which it
+      is detected. A gene must be measured in at least half of the sections.
+    max_genes: keeps the genes detected in most spots, if there would be more.
+
+  Raises:
+    BadInputError: no gene passes.
+  """
+  by_symbol = _ids_by_symbol(summaries)
+  detected, spots, sections = (collections.Counter() for _ in range(3))
+  symbols: dict[str, str] = {}
+  for summary in sorted(summaries, key=lambda s: s.section_id):
+    here: dict[str, int] = {}
+    ensembl = is_ensembl(summary.gene_ids)
+    for id_, symbol, known, count in zip(
+      summary.gene_ids.tolist(),
+      summary.gene_symbols.tolist(),
+      ensembl.tolist(),
+      summary.document_frequency.tolist(),
+      strict=True,
+    ):
+      name = id_ if known else by_symbol.get(symbol, symbol)
+      here[name] = max(here.get(name, 0), count)
+      if name not in symbols or symbols[name] == name:
+        symbols[name] = symbol
+    for name, count in here.items():
+      detected[name] += count
+      spots[name] += summary.num_spots
+      sections[name] += 1
+  chosen = [
+    name
+    for name in detected
+    if 2 * sections[name] >= len(summaries)
+    and detected[name] > 0
+    and detected[name] >= min_document_share * spots[name]
+  ]
+  if not chosen:
+    raise BadInputError(
+      "gene panel",
+      "genes",
+      f"none of {len(detected):,} genes in enough spots and sections {_first_names(summaries)}",
+      f"genes measured in half of the {len(summaries)} sections and detected in "
+      f"{min_document_share:.1%} of their spots",
+      "prepare sections of one species and one kind of gene name together",
+    )
+  if max_genes is not None and len(chosen) > max_genes:
+    chosen.sort(key=lambda name: (-detected[name] / spots[name], name))
+    chosen = chosen[:max_genes]
+  chosen.sort()
+  return GenePanel(tuple(chosen), tuple(symbols[name] for name in chosen))
+
+
+def align(section: Section, panel: GenePanel) -> Aligned:
+  """The section's counts with the panel's genes as columns; genes of one row are summed.
+
+  A gene is found by its Ensembl id, or by its symbol where the section or the panel has no Ensembl
+  id for it.
+
+  Raises:
+    BadInputError: section and panel have hardly a gene in common.
+  """
+  rows = _panel_rows(section, panel)
+  found = np.flatnonzero(rows >= 0)
+  smaller = min(len(rows), len(panel))
+  if len(found) < _MIN_OVERLAP * smaller or not len(found):
+    raise BadInputError(
+      section.section_id,
+      "genes",
+      f"{len(found)} genes of the panel among {_examples(section.gene_ids)}",
+      f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}",
+      "use a panel of the same species, or convert the gene names",
+    )
+  onto = scipy.sparse.csr_matrix(
+    (np.ones(len(found), np.int32), (found, rows[found])), shape=(len(rows), len(panel))
+  )
+  counts = (section.counts @ onto).tocsr().astype(np.int32)
+  counts.sort_indices()
+  measured = np.zeros(len(panel), bool)
+  measured[rows[found]] = True
+  dropped = {
+    "genes outside the panel": len(rows) - len(found),
+    "panel genes not measured": int((~measured).sum()),
+  }
+  return Aligned(counts, measured, {reason: n for reason, n in dropped.items() if n})
+
+
+def _panel_rows(section: Section, panel: GenePanel) -> np.ndarray:
+  """Panel row of each gene of the section; -1 where it has none."""
+  by_id = {name: row for row, name in enumerate(panel.ids)}
+  rows = np.fromiter(
+    (by_id.get(i, -1) for i in section.gene_ids), np.int64, section.counts.shape[1]
+  )
+  # Two Ensembl ids can share a symbol: a symbol counts only where one side has nothing better.
+  panel_ensembl, ensembl = is_ensembl(panel.ids), is_ensembl(section.gene_ids)
+  taken = set(rows.tolist())
+  any_row, symbol_row = {}, {}
+  for row in range(len(panel) - 1, -1, -1):
+    if row not in taken:
+      any_row[panel.symbols[row]] = row
+      if not panel_ensembl[row]:
+        symbol_row[panel.symbols[row]] = row
+  for gene in np.flatnonzero(rows < 0):
+    table = symbol_row if ensembl[gene] else any_row
+    rows[gene] = table.get(section.gene_symbols[gene], -1)
+  return rows
+
+
+def _ids_by_symbol(summaries: Sequence[GeneSummary]) -> dict[str, str]:
+  """The Ensembl id of each symbol; of several, the one detected most often, then the first."""
+  votes: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+  for summary in summaries:
+    known = is_ensembl(summary.gene_ids) & (summary.gene_ids != summary.gene_symbols)
+    for gene in np.flatnonzero(known):
+      votes[str(summary.gene_symbols[gene])][str(summary.gene_ids[gene])] += int(
+        summary.document_frequency[gene]
+      )
+  return {symbol: min(ids, key=lambda i: (-ids[i], i)) for symbol, ids in votes.items()}
+
+
+def _examples(names: Sequence[str] | np.ndarray) -> str:
+  return ", ".join(str(name) for name in list(names)[:3])
+
+
+def _first_names(summaries: Sequence[GeneSummary]) -> str:
+  shown = [f"{s.section_id}: {_examples(s.gene_ids)}" for s in summaries[:2]]
+  return f"({'; '.join(shown)})"
