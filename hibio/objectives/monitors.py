@@ -1,0 +1,90 @@
+"""Signs of collapse and of shortcuts, cheap enough to be looked at in every step."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from hibio.blocks import map_rows
+from hibio.objectives.reduce import entropy, masked_mean
+
+
+def effective_rank(
+  embedding: Float[Array, "spot width"], mask: Bool[Array, " spot"]
+) -> Float[Array, ""]:
+  """Dimensions in use: (sum of eigenvalues)^2 / sum of their squares, of the covariance.
+
+  Between 1 and the width; 0 without spots. The sums are traces, so no eigenvalue is needed.
+
+  References:
+    Participation ratio; Gao et al. 2017, doi:10.1101/214262.
+  """
+  covariance = _covariance(embedding, mask)
+  return jnp.trace(covariance) ** 2 / jnp.maximum((covariance**2).sum(), 1e-20)
+
+
+def dimension_std(
+  embedding: Float[Array, "spot width"], mask: Bool[Array, " spot"]
+) -> Float[Array, ""]:
+  """Mean standard deviation of a dimension, times sqrt(width): 1 if spread evenly, 0 if collapsed."""
+  variance = jnp.diagonal(_covariance(embedding, mask))
+  return jnp.sqrt(jnp.maximum(variance, 0.0)).mean() * embedding.shape[-1] ** 0.5
+
+
+def mean_cosine(
+  embedding: Float[Array, "spot width"], mask: Bool[Array, " spot"]
+) -> Float[Array, ""]:
+  """Mean similarity of two different spots; 1 if all embeddings have become one."""
+  kept = jnp.where(mask[:, None], embedding, 0.0)
+  count = mask.sum(dtype=jnp.float32)
+  off_diagonal = (kept.sum(0) ** 2).sum() - (kept**2).sum()
+  return off_diagonal / jnp.maximum(count * (count - 1.0), 1.0)
+
+
+def alignment(
+  image: Float[Array, "spot width"], gene: Float[Array, "spot width"], mask: Bool[Array, " spot"]
+) -> Float[Array, ""]:
+  """Mean squared distance of a spot's two embeddings (Wang & Isola 2020, arXiv:2005.10242)."""
+  return masked_mean(((image - gene) ** 2).sum(-1), mask)
+
+
+def uniformity(
+  embedding: Float[Array, "spot width"], mask: Bool[Array, " spot"], block: int | None = None
+) -> Float[Array, ""]:
+  """Log of the mean of exp(-2 * squared distance) of two different spots; 0 if collapsed.
+
+  References:
+    Wang & Isola 2020, arXiv:2005.10242, t = 2.
+  """
+
+  def row(one):
+    vector, real = one
+    squared = (vector**2).sum() + (embedding**2).sum(-1) - 2.0 * (embedding @ vector)
+    # exp(0) = 1 of the spot with itself is left out.
+    total = jnp.where(mask, jnp.exp(-2.0 * jnp.maximum(squared, 0.0)), 0.0).sum() - 1.0
+    return jnp.where(real, total, 0.0)
+
+  count = mask.sum(dtype=jnp.float32)
+  total = map_rows(row, (embedding, mask), block).sum()
+  mean = total / jnp.maximum(count * (count - 1.0), 1.0)
+  return jnp.where(count > 1, jnp.log(jnp.maximum(mean, 1e-30)), 0.0)
+
+
+def anchor_usage(
+  probabilities: Float[Array, "spot pathway"], mask: Bool[Array, " spot"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+  """Entropy in nats of the mean anchor probability, and the number of anchors hardly used.
+
+  Hardly used: a mean probability below a tenth of an even share.
+  """
+  count = jnp.maximum(mask.sum(dtype=jnp.float32), 1.0)
+  usage = jnp.where(mask[:, None], probabilities, 0.0).sum(0) / count
+  unused = usage < 0.1 / max(usage.size, 1)
+  return entropy(usage), jnp.where(mask.any(), unused.sum(dtype=jnp.float32), 0.0)
+
+
+def _covariance(embedding, mask):
+  count = jnp.maximum(mask.sum(dtype=jnp.float32), 1.0)
+  mean = jnp.where(mask[:, None], embedding, 0.0).sum(0) / count
+  centred = jnp.where(mask[:, None], embedding - mean[None, :], 0.0)
+  return centred.T @ centred / count

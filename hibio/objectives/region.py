@@ -1,0 +1,124 @@
+"""Level 3: contiguous regions, their image and molecular sides, and how levels fit together.
+
+Regions of a batch are rows (see `hibio.regions`). Two regions that touch are no negatives of each
+other: tissue does not change at once.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from hibio.objectives.reduce import entropy, masked_log_softmax, masked_softmax, safe_log
+
+
+def region_contrast(
+  image: Float[Array, "region width"],
+  gene: Float[Array, "region width"],
+  present: Bool[Array, " region"],
+  adjacent: Bool[Array, "region region"],
+  *,
+  temperature: float,
+) -> tuple[Float[Array, " region"], Float[Array, " region"]]:
+  """Symmetric cross-entropy of each region against the others, and what guessing gives.
+
+  Guessing gives the log of the number of candidates; both are 0 for rows that are not in use.
+  """
+  own = jnp.eye(len(present), dtype=bool)
+  allowed = (present[None, :] & ~adjacent) | own
+  logits = image @ gene.T / temperature
+  to_gene = jnp.diagonal(masked_log_softmax(logits, allowed))
+  to_image = jnp.diagonal(masked_log_softmax(logits.T, allowed))
+  chance = jnp.log(allowed.sum(-1, dtype=jnp.float32))
+  return jnp.where(present, -0.5 * (to_gene + to_image), 0.0), jnp.where(present, chance, 0.0)
+
+
+def spot_to_region(
+  embedding: Float[Array, "spot width"],
+  regions: Float[Array, "region width"],
+  segment: Int[Array, " spot"],
+  present: Bool[Array, " region"],
+  adjacent: Bool[Array, "region region"],
+  *,
+  temperature: float,
+) -> tuple[Float[Array, " spot"], Float[Array, " spot"]]:
+  """Cross-entropy of a spot's own region in the other modality, and what guessing gives.
+
+  Regions that touch the spot's own are no candidates. Both are 0 for spots in no region.
+
+  Args:
+    embedding: of one modality.
+    regions: pooled from the other one.
+  """
+  max_regions = len(present)
+  somewhere = segment < max_regions
+  row = jnp.minimum(segment, max_regions - 1)
+  own = jax.nn.one_hot(row, max_regions, dtype=bool)
+  allowed = (present[None, :] & ~adjacent[row]) | own
+  log_probability = masked_log_softmax(embedding @ regions.T / temperature, allowed)
+  loss = -jnp.where(own, log_probability, 0.0).sum(-1)
+  chance = jnp.log(allowed.sum(-1, dtype=jnp.float32))
+  return jnp.where(somewhere, loss, 0.0), jnp.where(somewhere, chance, 0.0)
+
+
+def hierarchy(
+  embedding: Float[Array, "spot width"],
+  fine: Float[Array, "region width"],
+  coarse: Float[Array, "region width"],
+  parent: Int[Array, " region"],
+  *,
+  temperature: float,
+) -> Float[Array, " spot"]:
+  """Divergence KL(coarse assignment || fine assignment summed over each parent), in nats.
+
+  A spot's assignment is the softmax of its similarity to the regions of a level. The coarse side
+  gets no gradient: finer regions learn to add up to what the coarser ones say. Only finer regions
+  with a parent and coarser ones with a child take part.
+
+  Args:
+    parent: row in `coarse` of each row of `fine`; the number of rows for none.
+  """
+  nesting = jax.nn.one_hot(parent, len(coarse), dtype=fine.dtype)
+  has_parent, has_child = nesting.any(1), nesting.any(0)
+
+  def assignment(regions, allowed):
+    logits = embedding @ regions.T / temperature
+    return masked_softmax(logits, jnp.broadcast_to(allowed[None, :], logits.shape))
+
+  target = jax.lax.stop_gradient(assignment(coarse, has_child))
+  summed = assignment(fine, has_parent) @ nesting
+  return (target * (safe_log(target) - safe_log(summed))).sum(-1)
+
+
+def smoothness(
+  assignment: Float[Array, "window spot region"],
+  positions_um: Float[Array, "window spot 2"],
+  mask: Bool[Array, "window spot"],
+  *,
+  radius_um: float,
+  num_neighbours: int = 6,
+) -> tuple[Float[Array, "window spot neighbour"], Bool[Array, "window spot neighbour"]]:
+  """Jensen-Shannon divergence of the assignments of neighbouring spots, and which edges exist.
+
+  Edges go from a spot to its nearest spots of the same window within `radius_um`.
+
+  Args:
+    assignment: probabilities of the regions; 0 throughout for spots that have none.
+  """
+  num_spots = mask.shape[1]
+  offsets = positions_um[:, :, None] - positions_um[:, None]
+  squared = (offsets**2).sum(-1)
+  edge = mask[:, :, None] & mask[:, None] & ~jnp.eye(num_spots, dtype=bool)[None]
+  edge &= squared < radius_um**2
+  closeness, neighbour = jax.lax.top_k(
+    jnp.where(edge, -squared, -jnp.inf), min(num_neighbours, num_spots)
+  )
+  # One-hot and no gather: the backward pass then adds in the same order in every run.
+  pick = jax.nn.one_hot(neighbour, num_spots, dtype=assignment.dtype)
+  other = jnp.einsum("wknj,wjr->wknr", pick, assignment)
+  mixed = 0.5 * (assignment[:, :, None] + other)
+  own_entropy = entropy(assignment)[:, :, None]
+  values = entropy(mixed) - 0.5 * (own_entropy + entropy(other))
+  exists = jnp.isfinite(closeness)
+  return jnp.where(exists, values, 0.0), exists
