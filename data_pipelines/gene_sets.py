@@ -1,0 +1,105 @@
+"""Gene sets from GMT files, laid over a gene panel."""
+
+from __future__ import annotations
+
+import collections
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from data_pipelines.genes import GenePanel
+from data_pipelines.problems import BadInputError
+from data_pipelines.text_files import read_text
+
+
+def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
+  """Name -> genes of each set, in the file's order.
+
+  Column 2 (a link, an id, or nothing) is not read. Sets of one name are merged; a gene counts once.
+
+  Raises:
+    BadInputError: no gene set in the file, or a line that is not tab-separated.
+  """
+  path = Path(path)
+  sets: dict[str, dict[str, None]] = collections.defaultdict(dict)
+  for number, line in enumerate(read_text(path).split("\n"), 1):
+    if not line.strip():
+      continue
+    cells = [cell.strip() for cell in line.split("\t")]
+    if len(cells) < 2 or not cells[0]:
+      raise BadInputError(
+        path,
+        f"line {number}",
+        repr(line[:60]),
+        "name, description, genes, separated by tabs",
+        "export the gene sets in GMT format",
+      )
+    # Enrichr writes weights after a comma: "TP53,1.0".
+    sets[cells[0]] |= dict.fromkeys(gene.partition(",")[0] for gene in cells[2:] if gene)
+  if not any(sets.values()):
+    raise BadInputError(path, "gene sets", "none", "at least one", "give a GMT file with genes")
+  return {name: tuple(genes) for name, genes in sets.items()}
+
+
+def membership(
+  sets: Mapping[str, tuple[str, ...]],
+  panel: GenePanel,
+  *,
+  min_genes: int = 5,
+  max_genes: int = 300,
+  max_jaccard: float = 0.5,
+) -> tuple[tuple[str, ...], Bool[np.ndarray, "pathway gene"], dict[str, int]]:
+  """The sets worth keeping over the panel, by name, with their members and what was left out.
+
+  Args:
+    sets: name -> genes, by symbol or by id.
+    panel: genes of the columns.
+    min_genes: fewest members on the panel.
+    max_genes: most members on the panel.
+    max_jaccard: of two sets that share more than this (common members / all members), the larger
+      stays; of two equally large, the one whose name comes first.
+
+  Raises:
+    BadInputError: no set is left.
+  """
+  rows = panel.rows(tuple({gene for genes in sets.values() for gene in genes}))
+  members = np.zeros((len(sets), len(panel)), bool)
+  for number, genes in enumerate(sets.values()):
+    members[number, [rows[gene] for gene in genes if gene in rows]] = True
+  sizes = members.sum(axis=1)
+  dropped = {
+    f"gene sets with fewer than {min_genes} genes of the panel": int((sizes < min_genes).sum()),
+    f"gene sets with more than {max_genes} genes of the panel": int((sizes > max_genes).sum()),
+  }
+  names = list(sets)
+  candidates = [n for n in range(len(names)) if min_genes <= sizes[n] <= max_genes]
+  if not candidates:
+    example = next((g for genes in sets.values() for g in genes), "none")
+    raise BadInputError(
+      "gene sets",
+      "genes",
+      f"no set of {len(names)} with {min_genes} to {max_genes} genes of the panel "
+      f"(their names look like {example})",
+      f"gene names like {', '.join(panel.symbols[:3])}",
+      "give gene sets of the same species and kind of name",
+    )
+  candidates.sort(key=lambda n: (-sizes[n], names[n]))
+  # Float32 counts are exact up to 2^24 genes.
+  common = members[candidates].astype(np.float32)
+  common = common @ common.T
+  size = sizes[candidates].astype(np.float32)
+  jaccard = common / (size[:, None] + size[None, :] - common)
+  kept: list[int] = []
+  for n in range(len(candidates)):
+    if not kept or jaccard[n, kept].max() <= max_jaccard:
+      kept.append(n)
+  dropped["gene sets nearly the same as a larger one"] = len(candidates) - len(kept)
+  chosen = sorted((candidates[n] for n in kept), key=lambda n: names[n])
+  return (
+    tuple(names[n] for n in chosen),
+    members[chosen],
+    {reason: count for reason, count in dropped.items() if count},
+  )

@@ -1,0 +1,133 @@
+"""A look at an HDF5 file before anything in it is believed.
+
+HDF5 can point into other files, load filter plugins, and declare more data than it holds; a sparse
+matrix with a wild index crashes the process. All of that is refused here, before it is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.sparse
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.text_files import recognise
+
+MAX_BYTES = 64 * 1024**3
+MAX_EXPANSION = 200
+"""Declared bytes a byte of file; count matrices of Space Ranger stay below 20."""
+_SMALL_BYTES = 64 * 1024**2  # below this, expansion does no harm
+_MAX_OBJECTS = 100_000
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lzf: all inside h5py, none is a plugin.
+_FILTERS = {1, 2, 3, 4, 5, 6, 32000}
+_DISTRUST = "ask the sender for a file written by Space Ranger itself"
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+  """The file, opened for reading, after every object in it was looked at.
+
+  Raises:
+    BadInputError: not HDF5, cut off, or with content that must not be read.
+  """
+  again = "copy or download the file again"
+  if not recognise(path).startswith(_SIGNATURE):
+    raise BadInputError(path, "file", "no HDF5 file", "HDF5 (.h5)", again)
+  try:
+    file = h5py.File(path, "r")
+  except OSError as error:
+    reason = str(error).partition("(")[2].rstrip(")") or str(error)
+    raise BadInputError(
+      path, "file", f"damaged: {reason}", "a complete HDF5 file", again
+    ) from error
+  with file:
+    _check_tree(file, path)
+    try:
+      yield file
+    except (OSError, RuntimeError) as error:
+      raise BadInputError(
+        path, "content", f"not readable ({error})", "a complete HDF5 file", again
+      ) from error
+
+
+def csr_from_columns(
+  *, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int], path: Path
+) -> scipy.sparse.csr_matrix:
+  """The matrix `[column, row]` of a compressed-column matrix `shape` = (rows, columns).
+
+  Raises:
+    BadInputError: pointers or indices do not describe a matrix of that shape.
+  """
+  rows, columns = shape
+  indptr, indices = (_whole(values, name, path) for values, name in
+                     ((indptr, "indptr"), (indices, "indices")))  # fmt: skip
+  wrong = None
+  if len(indptr) != columns + 1:
+    wrong = "indptr", f"{len(indptr)} entries", f"{columns + 1}"
+  elif len(data) != len(indices):
+    wrong = "indices", f"{len(indices)} beside {len(data)} values", "as many as values"
+  elif indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
+    wrong = "indptr", "pointers out of order", f"rising from 0 to {len(data)}"
+  elif len(indices) and (indices.min() < 0 or indices.max() >= rows):
+    wrong = "indices", f"{indices.min()} to {indices.max()}", f"0 to {rows - 1}"
+  if wrong:
+    raise BadInputError(path, *wrong, "write the matrix again from its source")
+  return scipy.sparse.csr_matrix((data, indices, indptr), shape=(columns, rows))
+
+
+def _whole(values: np.ndarray, name: str, path: Path) -> np.ndarray:
+  """As int64: R writes index arrays as floating point."""
+  whole = np.asarray(values)
+  if whole.dtype.kind == "f" and not (np.isfinite(whole) & (whole == np.floor(whole))).all():
+    raise BadInputError(path, name, "fractions", "whole numbers", "write the matrix again")
+  return whole.astype(np.int64)
+
+
+def _check_tree(file: h5py.File, path: Path) -> None:
+  limit = min(MAX_BYTES, max(_SMALL_BYTES, MAX_EXPANSION * path.stat().st_size))
+  declared, seen, waiting = 0, set(), [("", file)]
+  while waiting:
+    name, group = waiting.pop()
+    for key in group:
+      where = f"{name}/{key}"
+      link = group.get(key, getlink=True)
+      if isinstance(link, h5py.ExternalLink):
+        raise BadInputError(path, where, "a link into another file", "data in this file", _DISTRUST)
+      child = group.get(key)
+      if child is None:  # a soft link that leads nowhere
+        continue
+      address = h5py.h5o.get_info(child.id).addr
+      if address in seen:
+        continue
+      seen.add(address)
+      if len(seen) > _MAX_OBJECTS:
+        raise BadInputError(path, where, "too many objects", f"{_MAX_OBJECTS:,}", _DISTRUST)
+      if isinstance(child, h5py.Group):
+        waiting.append((where, child))
+      elif isinstance(child, h5py.Dataset):
+        _check_dataset(child, where, path)
+        declared += child.size * child.dtype.itemsize if child.shape is not None else 0
+        if declared > limit:
+          raise BadInputError(
+            path, where, f"{declared:,} bytes declared so far", f"at most {limit:,}", _DISTRUST
+          )
+
+
+def _check_dataset(dataset: h5py.Dataset, where: str, path: Path) -> None:
+  plist = dataset.id.get_create_plist()
+  # The layout is asked first: whatever is stored elsewhere is named before any of it is opened.
+  if plist.get_layout() == h5py.h5d.VIRTUAL:
+    raise BadInputError(path, where, "a virtual dataset", "data in this file", _DISTRUST)
+  if plist.get_external_count():
+    raise BadInputError(path, where, "data kept in another file", "data in this file", _DISTRUST)
+  codes = {plist.get_filter(n)[0] for n in range(plist.get_nfilters())}
+  if codes - _FILTERS:
+    found = f"compression filter {sorted(codes - _FILTERS)[0]}"
+    raise BadInputError(
+      path, where, found, "a filter built into HDF5", "repack with gzip (h5repack)"
+    )

@@ -1,0 +1,191 @@
+"""Opening text files as people really have them: gzipped or not, with a BOM, cut off, or not data.
+
+Every reader goes through here, so that a download that went wrong is recognised once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from data_pipelines.problems import BadInputError
+
+MAX_TEXT_BYTES = 4 * 1024**3
+"""Count tables of a section stay well below this after unpacking; a gzip bomb need not."""
+
+_GZIP = b"\x1f\x8b"
+
+
+def recognise(path: Path) -> bytes:
+  """The first bytes of a file that may hold data.
+
+  Raises:
+    BadInputError: missing, not readable, empty, a Git LFS pointer, or a web page.
+  """
+  fix = "copy or download the file again"
+  try:
+    with path.open("rb") as stream:
+      head = stream.read(512)
+  except FileNotFoundError as error:
+    found = "a broken link" if path.is_symlink() else "no such file"
+    raise BadInputError(path, "file", found, "a file", "correct the path") from error
+  except OSError as error:
+    raise BadInputError(
+      path, "file", f"not readable ({error.strerror})", "a readable file", "check its permissions"
+    ) from error
+  if not head:
+    raise BadInputError(path, "file", "an empty file", "data", fix)
+  if head.startswith(b"version https://git-lfs"):
+    raise BadInputError(path, "file", "a Git LFS pointer", "the data it points to", "git lfs pull")
+  if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    raise BadInputError(path, "file", "a web page", "data", f"{fix}, perhaps after logging in")
+  return head
+
+
+@contextlib.contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+  """A byte stream of the file's text, unpacked if it is gzip whatever its name says.
+
+  Raises:
+    BadInputError: as `recognise`, or the gzip stream is cut off or damaged.
+  """
+  opener = gzip.open if recognise(path).startswith(_GZIP) else open
+  with opener(path, "rb") as stream:
+    try:
+      yield stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+      raise BadInputError(
+        path,
+        "gzip",
+        f"a stream that breaks off after {stream.tell():,} unpacked bytes ({error})",
+        "a complete file",
+        "copy or download the file again",
+      ) from error
+
+
+def read_bytes(path: Path) -> bytes:
+  """The whole file, unpacked.
+
+  Raises:
+    BadInputError: as `open_bytes`, or more than `MAX_TEXT_BYTES`.
+  """
+  with open_bytes(path) as stream:
+    content = stream.read(MAX_TEXT_BYTES + 1)
+  if len(content) > MAX_TEXT_BYTES:
+    raise BadInputError(
+      path, "size", "more text than memory", f"at most {MAX_TEXT_BYTES:,} bytes", "split the file"
+    )
+  return content
+
+
+def read_text(path: Path) -> str:
+  """The whole file as text, without a byte-order mark and with plain line ends.
+
+  Raises:
+    BadInputError: as `read_bytes`, or the text is not UTF-8.
+  """
+  try:
+    text = read_bytes(path).decode("utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise BadInputError(
+      path, "text", f"byte {error.object[error.start]:#x} at {error.start}", "UTF-8 text",
+      "save the file as UTF-8",
+    ) from error  # fmt: skip
+  return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def separator(first_line: str) -> str:
+  """Tab if the line has one, else comma, else semicolon."""
+  return next((s for s in "\t,;" if s in first_line), ",")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+  """A table with a header, every cell a string; an empty cell is "".
+
+  Tab, comma and semicolon are told apart by the header. The name of an unnamed first column is "".
+
+  Raises:
+    BadInputError: no table can be read.
+  """
+  text = read_text(path)
+  header, _, rest = text.partition("\n")
+  sep = separator(header)
+  names = [name.strip().strip('"') for name in header.split(sep)]
+  # R writes no name over the row names.
+  if rest and len(rest.partition("\n")[0].split(sep)) == len(names) + 1 and names[0]:
+    names.insert(0, "")
+  if repeated := {name for name in names if names.count(name) > 1}:
+    raise BadInputError(
+      path, "header", f"column {sorted(repeated)[0]!r} twice", "each column once", "rename one"
+    )
+  try:
+    table = pd.read_csv(
+      io.StringIO(rest), sep=sep, header=None, dtype=str, keep_default_na=False, na_filter=False
+    )
+  except pd.errors.EmptyDataError:
+    return pd.DataFrame({name: pd.Series(dtype=str) for name in names})
+  except (pd.errors.ParserError, ValueError) as error:
+    raise BadInputError(
+      path, "table", f"not readable ({str(error).strip()})", f"{len(names)} columns in every line",
+      "mend that line",
+    ) from error  # fmt: skip
+  if table.shape[1] != len(names):
+    raise BadInputError(
+      path, "columns", f"{table.shape[1]} in the first line", f"{len(names)} as in the header",
+      "separate every line as the header is",
+    )  # fmt: skip
+  table.columns = names
+  return table
+
+
+def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.DataFrame:
+  """The named columns as finite floats.
+
+  Raises:
+    BadInputError: a column is missing, or a cell is no number; it names the first such line.
+  """
+  if absent := [name for name in columns if name not in table]:
+    raise BadInputError(
+      path, f"column {absent[0]}", f"only {', '.join(map(str, table.columns))}",
+      ", ".join(columns), "add the column, or rename the one that holds it",
+    )  # fmt: skip
+  numbers = table[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+  bad = ~numbers.abs().lt(float("inf")).all(axis=1)
+  if bad.any():
+    row = int(bad.to_numpy().argmax())
+    column = next(c for c in columns if not abs(numbers[c].iloc[row]) < float("inf"))
+    raise BadInputError(
+      path, f"column {column}", f"{table[column].iloc[row]!r} in data row {row + 1}", "a number",
+      "correct or remove that row",
+    )  # fmt: skip
+  return numbers
+
+
+def read_json(path: Path) -> dict:
+  """A JSON object.
+
+  Raises:
+    BadInputError: no JSON, or not an object.
+  """
+
+  def refuse(constant: str):
+    raise ValueError(f"{constant} is no JSON number")
+
+  try:
+    content = json.loads(read_text(path), parse_constant=refuse)
+  except (ValueError, RecursionError) as error:
+    if isinstance(error, BadInputError):
+      raise
+    raise BadInputError(
+      path, "JSON", str(error), "a JSON object", "copy or write the file again"
+    ) from error
+  if not isinstance(content, dict):
+    raise BadInputError(path, "JSON", type(content).__name__, "an object", "write the file again")
+  return content
