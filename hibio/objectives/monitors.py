@@ -26,7 +26,7 @@ def effective_rank(
 def dimension_std(
   embedding: Float[Array, "spot width"], mask: Bool[Array, " spot"]
 ) -> Float[Array, ""]:
-  """Mean standard deviation of a dimension, times sqrt(width): 1 if spread evenly, 0 if collapsed."""
+  """Mean standard deviation of a dimension, times sqrt(width): 1 = spread evenly, 0 = collapsed."""
   variance = jnp.diagonal(_covariance(embedding, mask))
   return jnp.sqrt(jnp.maximum(variance, 0.0)).mean() * embedding.shape[-1] ** 0.5
 

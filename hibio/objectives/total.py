@@ -1,13 +1,13 @@
 """The loss: every objective in every step, weighed; the only file that knows the model's outputs.
 
-All nine values are computed in all stages and only their weights change, so that a step compiles
+All objectives are computed in all stages and only their weights change, so that a step compiles
 once. Each value is finite whatever the batch holds: one that has nothing to say is 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -25,12 +25,16 @@ from hibio.objectives.temperature import inverse_temperature
 from hibio.outputs import Outputs
 
 OBJECTIVES = tuple(name for name, _ in ObjectiveConfig().weights)
+
 _LARGEST_TABLE = 4096
 """Spots whose N x N similarities are held at once (64 MB each); more are worked on in blocks."""
 
+Values = dict[str, tuple[Array, Array | None]]
+"""Objective -> its value, and the value that guessing gives where that is known."""
+
 
 class _Side(NamedTuple):
-  """One modality of all spots of the batch, in one row."""
+  """One modality of all spots of the batch, windows one after the other."""
 
   embedding: Float[Array, "spot width"]
   readout: Float[Array, "spot gene"]
@@ -39,13 +43,32 @@ class _Side(NamedTuple):
 
 
 class _Truth(NamedTuple):
-  """What the counts of a spot say, in one row."""
+  """What the counts of each spot say."""
 
   expression: Float[Array, "spot gene"]
   measured: Bool[Array, "spot gene"]
   keyword_weight: Float[Array, "spot gene"]
   activity: Float[Array, "spot pathway"]
   measured_pathways: Bool[Array, "spot pathway"]
+
+
+class _Anchors(NamedTuple):
+  """The anchors, and how similarity to them becomes a probability."""
+
+  vectors: Float[Array, "pathway width"]
+  offset: Float[Array, "pathway width"]
+  scale: Float[Array, ""]
+  bias: Float[Array, ""]
+
+
+class _Level(NamedTuple):
+  """The regions of one level of the hierarchy."""
+
+  segment: Int[Array, " spot"]
+  present: Bool[Array, " region"]
+  adjacent: Bool[Array, "region region"]
+  image: Float[Array, "region width"]
+  gene: Float[Array, "region width"]
 
 
 def total(
@@ -60,47 +83,73 @@ def total(
 
   Args:
     weights: weight of each objective now; one that is not named counts as 0.
-    shuffle: a permutation of all spots of the batch (windows one after the other). Image i is then
+    shuffle: a permutation of all spots of the batch, windows one after the other. Image i is then
       paired with the profile, the counts and the activities of spot shuffle[i], in every objective:
       a control in which nothing can be learned from the pairs.
 
   Returns:
     The loss, and metrics: "loss", "loss/NAME" and "weight/NAME" of each objective, "chance/NAME"
-    where guessing has a known value, and "monitor/...".
+    where the value of guessing is known, and "monitor/...".
 
   Raises:
     BadInputError: the config or the weights name something that does not exist.
   """
-  batch = jax.tree.map(jnp.asarray, batch)
-  unknown = sorted(set(weights) - set(OBJECTIVES))
-  if unknown:
-    raise BadInputError(
-      "config", "objectives.weights", unknown[0], ", ".join(OBJECTIVES), "correct the name"
-    )
-  contrast = _named(spot.CONTRASTS, "contrast", config.contrast)
-  form = _named(pathway.FORMS, "pathway_form", config.pathway_form)
+  _check_names(weights)
+  batch, tables = jax.tree.map(jnp.asarray, (batch, tables))
   image, gene, truth = _sides(outputs, batch, tables)
   if shuffle is not None:
     gene, truth = jax.tree.map(lambda leaf: leaf[shuffle], (gene, truth))
-  section = jnp.repeat(batch.section_index, batch.spot_mask.shape[1])
-  positions_um = batch.positions_um.reshape(-1, 2)
-  both = image.real & gene.real
-  pairs = spot.Pairs(image.embedding, gene.embedding, both, positions_um, section)
-  block = _block(both.size)
-  rule = dict(neighbour_radius_um=config.neighbour_radius_um, block=block)
+  pairs = spot.Pairs(
+    image.embedding,
+    gene.embedding,
+    image.real & gene.real,
+    batch.positions_um.reshape(-1, 2),
+    jnp.repeat(batch.section_index, batch.spot_mask.shape[1]),
+  )
+  anchors = _Anchors(
+    _float32(outputs.anchors),
+    _float32(outputs.anchor_offset),
+    inverse_temperature(_float32(outputs.anchor_log_scale)),
+    _float32(outputs.anchor_bias),
+  )
+  values = (
+    _spot_values(outputs, pairs, config)
+    | {"reconstruction": (_reconstruction_error(image, gene, truth), None)}
+    | _pathway_values(image, gene, truth, anchors, tables.membership, config)
+    | _region_values(image, gene, pairs, batch, tables.regions, config)
+  )
+  weight = {name: jnp.asarray(weights.get(name, 0.0), jnp.float32) for name in OBJECTIVES}
+  loss = sum(weight[name] * values[name][0] for name in OBJECTIVES)
+  metrics = {"loss": loss}
+  for name in OBJECTIVES:
+    value, chance = values[name]
+    metrics |= {f"loss/{name}": value, f"weight/{name}": weight[name]}
+    if chance is not None:
+      metrics[f"chance/{name}"] = chance
+  watched = jax.lax.stop_gradient((image, gene, truth, pairs, anchors))
+  metrics |= {f"monitor/{name}": value for name, value in _monitors(*watched, config)}
+  metrics["monitor/scale"] = inverse_temperature(_float32(outputs.log_scale))
+  metrics["monitor/anchor_scale"] = anchors.scale
+  return loss, metrics
 
-  values, chance = {}, {}
-  per_pair, guess = contrast(
+
+def _spot_values(outputs: Outputs, pairs: spot.Pairs, config: ObjectiveConfig) -> Values:
+  contrast = _named(spot.CONTRASTS, "contrast", config.contrast)
+  per_pair, chance = contrast(
     pairs,
     inverse_temperature(_float32(outputs.log_scale)),
     _float32(outputs.bias),
+    neighbour_radius_um=config.neighbour_radius_um,
     soft_target_share=config.soft_target_share,
     soft_target_temperature=config.soft_target_temperature,
-    **rule,
+    block=_block(pairs),
   )
-  values["spot"], chance["spot"] = masked_mean(per_pair, both), masked_mean(guess, both)
+  return {"spot": (masked_mean(per_pair, pairs.valid), masked_mean(chance, pairs.valid))}
 
-  values["reconstruction"] = 0.5 * sum(
+
+def _reconstruction_error(image: _Side, gene: _Side, truth: _Truth) -> Array:
+  """Mean of both modalities."""
+  return _mean(
     masked_mean(
       reconstruction.keyword_squared_error(
         side.readout, truth.expression, truth.measured, truth.keyword_weight
@@ -110,17 +159,23 @@ def total(
     for side in (image, gene)
   )
 
-  anchors, anchor_scale = (
-    _float32(outputs.anchors),
-    inverse_temperature(_float32(outputs.anchor_log_scale)),
-  )
-  values["pathway"] = sum(
+
+def _pathway_values(
+  image: _Side,
+  gene: _Side,
+  truth: _Truth,
+  anchors: _Anchors,
+  membership: Bool[Array, "pathway gene"],
+  config: ObjectiveConfig,
+) -> Values:
+  form = _named(pathway.FORMS, "pathway_form", config.pathway_form)
+  both = sum(
     masked_mean(
       form(
         side.embedding,
-        anchors,
-        anchor_scale,
-        _float32(outputs.anchor_bias),
+        anchors.vectors,
+        anchors.scale,
+        anchors.bias,
         truth.activity,
         truth.measured_pathways,
         temperature=config.activity_temperature,
@@ -129,127 +184,134 @@ def total(
     )
     for side in (image, gene)
   )
-  active = pathway.is_active(truth.activity, truth.measured_pathways) & both[:, None]
-  per_pathway, guess, present = pathway.prototype_contrast(
-    image.embedding, gene.embedding, active, anchor_scale
+  active = pathway.is_active(truth.activity, truth.measured_pathways)
+  per_pathway, chance, present = pathway.prototype_contrast(
+    image.embedding, gene.embedding, active & (image.real & gene.real)[:, None], anchors.scale
   )
-  values["prototype"] = masked_mean(per_pathway, present)
-  chance["prototype"] = masked_mean(guess, present)
-  per_anchor = pathway.anchor_separation(anchors, jnp.asarray(tables.membership))
-  per_anchor += (_float32(outputs.anchor_offset) ** 2).sum(-1)
-  values["separation"] = masked_mean(per_anchor, jnp.ones(per_anchor.shape, bool))
-
-  for name, (value, guess) in _region_values(
-    image, gene, pairs, batch, jnp.asarray(tables.regions), config, block
-  ).items():
-    values[name] = value
-    if guess is not None:
-      chance[name] = guess
-
-  weight = {name: jnp.asarray(weights.get(name, 0.0), jnp.float32) for name in OBJECTIVES}
-  loss = sum(weight[name] * values[name] for name in OBJECTIVES)
-  metrics = {"loss": loss}
-  metrics |= {f"loss/{name}": values[name] for name in OBJECTIVES}
-  metrics |= {f"chance/{name}": value for name, value in chance.items()}
-  metrics |= {f"weight/{name}": weight[name] for name in OBJECTIVES}
-  metrics |= {
-    f"monitor/{name}": value
-    for name, value in _monitors(outputs, image, gene, truth, pairs, anchors, anchor_scale, rule)
+  per_anchor = pathway.anchor_separation(anchors.vectors, membership)
+  per_anchor += (anchors.offset**2).sum(-1)
+  return {
+    "pathway": (both, None),
+    "prototype": (masked_mean(per_pathway, present), masked_mean(chance, present)),
+    "separation": (masked_mean(per_anchor, jnp.ones(per_anchor.shape, bool)), None),
   }
-  return loss, metrics
 
 
-def _region_values(image, gene, pairs, batch, region_ids, config, block):
-  """(value, chance or None) of the four objectives about regions, means over levels."""
-  places, temperature = config.max_regions, config.region_temperature
-  levels = []
-  for level_ids in region_ids:
-    ids = level_ids[batch.spot_index].reshape(-1)
-    segment, present = regions.compact(ids, pairs.valid, places)
-    touching = regions.adjacency(
-      segment,
-      pairs.positions_um,
-      pairs.section,
-      radius_um=config.neighbour_radius_um,
-      max_regions=places,
-      block=block,
-    )
-    pooled = [regions.pool(side.embedding, side.score, segment, places) for side in (image, gene)]
-    levels.append((segment, present, touching, *pooled))
-
-  contrasts, crossings, nestings = [], [], []
-  for segment, present, touching, image_regions, gene_regions in levels:
+def _region_values(
+  image: _Side,
+  gene: _Side,
+  pairs: spot.Pairs,
+  batch: Batch,
+  region_ids: Int[Array, "level corpus_spot"],
+  config: ObjectiveConfig,
+) -> Values:
+  """Means over levels and over both directions between the modalities."""
+  temperature = config.region_temperature
+  levels = [
+    _level(image, gene, pairs, ids[batch.spot_index].reshape(-1), config) for ids in region_ids
+  ]
+  finest = levels[0]
+  contrasts, crossings, nestings, edges = [], [], [], []
+  for level in levels:
     per_region = region.region_contrast(
-      image_regions, gene_regions, present, touching, temperature=temperature
+      level.image, level.gene, level.present, level.adjacent, temperature=temperature
     )
-    contrasts.append([masked_mean(value, present) for value in per_region])
-    for side, others in ((image, gene_regions), (gene, image_regions)):
+    contrasts.append([masked_mean(one, level.present) for one in per_region])
+  # A spot of one modality is always held against the regions of the other.
+  for side, across in ((image, "gene"), (gene, "image")):
+    for level in levels:
       per_spot = region.spot_to_region(
-        side.embedding, others, segment, present, touching, temperature=temperature
+        side.embedding,
+        getattr(level, across),
+        level.segment,
+        level.present,
+        level.adjacent,
+        temperature=temperature,
       )
-      crossings.append([masked_mean(value, segment < places) for value in per_spot])
-  for fine, coarse in zip(levels, levels[1:], strict=False):
-    parent = regions.parents(fine[0], coarse[0], places)
-    for side, other in ((image, 4), (gene, 3)):
+      crossings.append([masked_mean(one, level.segment < config.max_regions) for one in per_spot])
+    for fine, coarse in zip(levels, levels[1:], strict=False):
       per_spot = region.hierarchy(
-        side.embedding, fine[other], coarse[other], parent, temperature=temperature
+        side.embedding,
+        getattr(fine, across),
+        getattr(coarse, across),
+        regions.parents(fine.segment, coarse.segment, config.max_regions),
+        temperature=temperature,
       )
       nestings.append(masked_mean(per_spot, pairs.valid))
-
-  smooth = []
-  window = batch.spot_mask.shape
-  for side, others in ((image, levels[0][4]), (gene, levels[0][3])):
-    logits = side.embedding @ others.T / temperature
-    allowed = pairs.valid[:, None] & levels[0][1][None, :]
-    per_edge, edges = region.smoothness(
-      masked_softmax(logits, allowed).reshape(*window, places),
+    assignment = masked_softmax(
+      side.embedding @ getattr(finest, across).T / temperature,
+      pairs.valid[:, None] & finest.present[None, :],
+    )
+    per_edge, exists = region.smoothness(
+      assignment.reshape(*batch.spot_mask.shape, -1),
       batch.positions_um,
-      pairs.valid.reshape(window),
+      pairs.valid.reshape(batch.spot_mask.shape),
       radius_um=config.neighbour_radius_um,
     )
-    smooth.append(masked_mean(per_edge, edges))
+    edges.append(masked_mean(per_edge, exists))
   return {
-    "region": _mean_columns(contrasts),
-    "spot_to_region": _mean_columns(crossings),
+    "region": tuple(map(_mean, zip(*contrasts, strict=True))),
+    "spot_to_region": tuple(map(_mean, zip(*crossings, strict=True))),
     "hierarchy": (_mean(nestings), None),
-    "smoothness": (_mean(smooth), None),
+    "smoothness": (_mean(edges), None),
   }
 
 
-def _monitors(outputs, image, gene, truth, pairs, anchors, anchor_scale, rule):
-  """(name, value) of every monitor; no gradient."""
-  image, gene, pairs, anchors = jax.lax.stop_gradient((image, gene, pairs, anchors))
+def _level(
+  image: _Side,
+  gene: _Side,
+  pairs: spot.Pairs,
+  region_ids: Int[Array, " spot"],
+  config: ObjectiveConfig,
+) -> _Level:
+  places = config.max_regions
+  segment, present = regions.compact(region_ids, pairs.valid, places)
+  adjacent = regions.adjacency(
+    segment,
+    pairs.positions_um,
+    pairs.section,
+    radius_um=config.neighbour_radius_um,
+    max_regions=places,
+    block=_block(pairs),
+  )
+  pooled = (regions.pool(side.embedding, side.score, segment, places) for side in (image, gene))
+  return _Level(segment, present, adjacent, *pooled)
+
+
+def _monitors(
+  image: _Side,
+  gene: _Side,
+  truth: _Truth,
+  pairs: spot.Pairs,
+  anchors: _Anchors,
+  config: ObjectiveConfig,
+) -> Iterator[tuple[str, Array]]:
+  block, radius_um = _block(pairs), config.neighbour_radius_um
   for name, side in (("image", image), ("gene", gene)):
     yield f"effective_rank_{name}", monitors.effective_rank(side.embedding, side.real)
     yield f"dimension_std_{name}", monitors.dimension_std(side.embedding, side.real)
     yield f"mean_cosine_{name}", monitors.mean_cosine(side.embedding, side.real)
-    yield (
-      f"uniformity_{name}",
-      monitors.uniformity(side.embedding, side.real, block=rule["block"]),
+    yield f"uniformity_{name}", monitors.uniformity(side.embedding, side.real, block)
+    probabilities = masked_softmax(
+      anchors.scale * (side.embedding @ anchors.vectors.T), truth.measured_pathways
     )
-    log_probability = pathway.log_probabilities(
-      side.embedding, anchors, anchor_scale, truth.measured_pathways
-    )
-    usage, unused = monitors.anchor_usage(
-      jnp.where(truth.measured_pathways, jnp.exp(log_probability), 0.0), side.real & gene.real
-    )
+    usage, unused = monitors.anchor_usage(probabilities, side.real & gene.real)
     yield f"anchor_entropy_{name}", usage
     yield f"anchors_unused_{name}", unused
   yield "alignment", monitors.alignment(image.embedding, gene.embedding, pairs.valid)
-  yield "masked_negatives", masked_mean(spot.masked_share(pairs, **rule), pairs.valid)
+  masked = spot.masked_share(pairs, neighbour_radius_um=radius_um, block=block)
+  yield "masked_negatives", masked_mean(masked, pairs.valid)
   for name, within in (("recall", False), ("recall_within_section", True)):
-    hit, chance = spot.accuracy(pairs, within_section=within, **rule)
+    hit, chance = spot.accuracy(
+      pairs, neighbour_radius_um=radius_um, within_section=within, block=block
+    )
     yield name, masked_mean(hit, pairs.valid)
     yield f"{name}_chance", masked_mean(chance, pairs.valid)
-  yield "scale", inverse_temperature(_float32(outputs.log_scale))
-  yield "anchor_scale", anchor_scale
 
 
 def _sides(outputs: Outputs, batch: Batch, tables: Tables) -> tuple[_Side, _Side, _Truth]:
   """Outputs and targets with windows one after the other, in float32."""
-  statistics = jax.tree.map(jnp.asarray, tables.statistics)
-  membership = jnp.asarray(tables.membership)
-  section = batch.section_index
+  statistics, section = tables.statistics, batch.section_index
   measured = statistics.measured[section][:, None]
   expression = standardised(
     batch.counts,
@@ -257,8 +319,8 @@ def _sides(outputs: Outputs, batch: Batch, tables: Tables) -> tuple[_Side, _Side
     statistics.log_mean[section][:, None],
     statistics.log_std[section][:, None],
   )
-  activity = pathways.standardised_activity(batch.counts, statistics, membership, section)
-  measured_pathways = pathways.measured_pathways(statistics, membership, section)[:, None]
+  activity = pathways.standardised_activity(batch.counts, statistics, tables.membership, section)
+  measured_pathways = pathways.measured_pathways(statistics, tables.membership, section)[:, None]
 
   def flat(leaf):
     return leaf.reshape(batch.spot_mask.size, *leaf.shape[2:])
@@ -285,11 +347,19 @@ def _sides(outputs: Outputs, batch: Batch, tables: Tables) -> tuple[_Side, _Side
   return image, gene, jax.lax.stop_gradient(truth)
 
 
-def _block(num_spots: int) -> int | None:
-  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 1024)
+def _check_names(weights: Mapping[str, Any]) -> None:
+  unknown = sorted(set(weights) - set(OBJECTIVES))
+  if unknown:
+    raise BadInputError(
+      "config",
+      "objectives of a stage",
+      unknown[0],
+      f"one of {', '.join(OBJECTIVES)}",
+      "correct the name in training.stages or objectives.weights",
+    )
 
 
-def _named(functions: dict, field: str, name: str):
+def _named(functions: dict[str, Callable], field: str, name: str) -> Callable:
   if name not in functions:
     raise BadInputError(
       "config",
@@ -301,13 +371,15 @@ def _named(functions: dict, field: str, name: str):
   return functions[name]
 
 
+def _block(pairs: spot.Pairs) -> int | None:
+  num_spots = pairs.valid.size
+  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 1024)
+
+
 def _float32(leaf):
   return leaf.astype(jnp.float32)
 
 
-def _mean(values):
+def _mean(values) -> Array:
+  values = tuple(values)
   return sum(values, jnp.float32(0)) / max(len(values), 1)
-
-
-def _mean_columns(rows):
-  return tuple(_mean(column) for column in zip(*rows, strict=True))
