@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import expit, log_softmax, softmax
+from scipy.stats import entropy, norm
+
+from hibio.objectives import pathway
+from tests.hibio.objectives.conftest import unit
+
+SCALE, BIAS = jnp.float32(4.0), jnp.float32(-1.0)
+
+
+@pytest.fixture
+def case(rng):
+  """Embedding, anchors, activity and measured of 10 spots, 5 pathways; the last spot has none."""
+  measured = rng.random((10, 5)) < 0.8
+  measured[0], measured[-1] = True, False
+  activity = np.where(measured, rng.normal(size=(10, 5)), 0).astype(np.float32)
+  arrays = unit(rng, 10, 6), unit(rng, 5, 6), activity, measured
+  return tuple(map(jnp.asarray, arrays))
+
+
+def test_kl_is_the_divergence_of_the_activity_softmax_from_the_anchor_softmax(case):
+  embedding, anchors, activity, measured = map(np.asarray, case)
+  got = pathway.kl(*case[:2], SCALE, BIAS, *case[2:], temperature=0.5)
+  for spot in range(9):
+    kept = measured[spot]
+    target = softmax(activity[spot, kept] / 0.5)
+    predicted = softmax(4.0 * anchors[kept] @ embedding[spot])
+    np.testing.assert_allclose(got[spot], entropy(target, predicted), rtol=1e-4)
+  assert float(got[9]) == 0.0
+
+
+def test_kl_is_zero_when_the_anchors_say_what_the_activities_say(rng):
+  embedding = unit(rng, 10, 5)
+  activity = jnp.asarray(0.5 * 4.0 * embedding)  # anchors are the axes
+  got = pathway.kl(
+    jnp.asarray(embedding),
+    jnp.eye(5),
+    SCALE,
+    BIAS,
+    activity,
+    jnp.ones((10, 5), bool),
+    temperature=0.5,
+  )
+  np.testing.assert_allclose(got, 0.0, atol=1e-6)
+
+
+def test_bce_weighs_a_pathway_that_is_on_against_four_that_are_off(case):
+  embedding, anchors, activity, measured = map(np.asarray, case)
+  yes = expit(4.0 * embedding @ anchors.T - 1.0)
+  on = activity > norm.ppf(0.8)
+  values = np.where(on, -np.log(yes) * 0.5 / 0.2, -np.log1p(-yes) * 0.5 / 0.8)
+  want = np.where(measured, values, 0).sum(1) / np.maximum(measured.sum(1), 1)
+  got = pathway.bce(*case[:2], SCALE, BIAS, *case[2:], temperature=0.5)
+  np.testing.assert_allclose(got, want, rtol=1e-4)
+  assert (on & measured).any()
+  assert float(got[9]) == 0.0
+
+
+@pytest.mark.parametrize("form", pathway.FORMS)
+def test_a_pathway_that_is_not_measured_changes_nothing(case, form):
+  embedding, anchors, activity, measured = case
+  value = pathway.FORMS[form](*case[:2], SCALE, BIAS, activity, measured, temperature=0.5)
+  odd = jnp.where(measured, activity, 50.0)
+  moved = pathway.FORMS[form](embedding, anchors, SCALE, BIAS, odd, measured, temperature=0.5)
+  np.testing.assert_array_equal(value, moved)
+  without = measured.at[:, 2].set(False)
+  subset = jnp.array([0, 1, 3, 4])
+  np.testing.assert_allclose(
+    pathway.FORMS[form](embedding, anchors, SCALE, BIAS, activity, without, temperature=0.5),
+    pathway.FORMS[form](
+      embedding,
+      anchors[subset],
+      SCALE,
+      BIAS,
+      activity[:, subset],
+      measured[:, subset],
+      temperature=0.5,
+    ),
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+@pytest.mark.parametrize("form", pathway.FORMS)
+def test_gradients_are_finite_and_zero_without_measured_pathways(case, form):
+  nothing = jnp.zeros((10, 5), bool)
+
+  def mean(embedding, anchors):
+    values = pathway.FORMS[form](embedding, anchors, SCALE, BIAS, case[2], nothing, temperature=0.5)
+    return values.sum()
+
+  for gradient in jax.grad(mean, (0, 1))(*case[:2]):
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_prototypes_of_the_two_modalities_are_told_apart_by_cross_entropy(rng):
+  image, gene = unit(rng, 2, 12, 6)
+  active = rng.random((12, 5)) < 0.4
+  active[:, 3] = False
+  got, chance, present = pathway.prototype_contrast(
+    jnp.asarray(image), jnp.asarray(gene), jnp.asarray(active), SCALE
+  )
+  kept = [0, 1, 2, 4]
+  prototypes = []
+  for side in (image, gene):
+    sums = np.stack([side[active[:, p]].sum(0) for p in kept])
+    prototypes.append(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+  logits = 4.0 * prototypes[0] @ prototypes[1].T
+  want = -(np.diag(log_softmax(logits, 1)) + np.diag(log_softmax(logits, 0))) / 2
+  np.testing.assert_allclose(got[np.array(kept)], want, rtol=1e-4)
+  np.testing.assert_array_equal(present, np.arange(5) != 3)
+  np.testing.assert_allclose(chance, np.where(present, np.log(4), 0), rtol=1e-6)
+  assert float(got[3]) == 0.0
+
+
+def test_prototypes_of_a_batch_without_active_pathways_are_silent(rng):
+  image, gene = map(jnp.asarray, unit(rng, 2, 12, 6))
+
+  def loss(image, gene):
+    return pathway.prototype_contrast(image, gene, jnp.zeros((12, 5), bool), SCALE)[0].sum()
+
+  value, gradients = jax.value_and_grad(loss, (0, 1))(image, gene)
+  assert float(value) == 0.0
+  for gradient in gradients:
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_anchors_may_be_as_close_as_their_shared_genes_allow(rng):
+  anchors = unit(rng, 4, 3)
+  anchors[1] = anchors[0]
+  genes = [{0, 1, 2, 3}, {2, 3, 4}, {5, 6}, set()]
+  membership = np.array([[g in members for g in range(8)] for members in genes])
+  total = 0.0
+  for p in range(4):
+    for q in range(p + 1, 4):
+      union = genes[p] | genes[q]
+      overlap = len(genes[p] & genes[q]) / len(union) if union else 0.0
+      total += max(0.0, anchors[p] @ anchors[q] - overlap - 0.3) ** 2
+  got = pathway.anchor_separation(jnp.asarray(anchors), jnp.asarray(membership))
+  np.testing.assert_allclose(got.sum(), total, rtol=1e-4)
+  assert total > 0.05  # 1 - 2/5 - 0.3 squared, at least
+  same = pathway.anchor_separation(jnp.asarray(anchors[:2]), jnp.asarray(membership[[0, 0]]))
+  np.testing.assert_array_equal(same, 0.0)  # identical gene sets may share an anchor

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+from scipy.stats import bernoulli
+
+from hibio.objectives import spot
+from hibio.objectives.reduce import masked_mean
+
+SCALE, BIAS = jnp.float32(5.0), jnp.float32(-3.0)
+RULE = dict(neighbour_radius_um=150.0, soft_target_share=0.2, soft_target_temperature=0.3)
+
+
+def reference_rule(pairs, radius_um=150.0):
+  """Who is whose candidate, spelled out."""
+  image, gene, valid, positions, section = (np.asarray(leaf) for leaf in pairs)
+  allowed = np.zeros((len(valid), len(valid)), bool)
+  for i in range(len(valid)):
+    for j in range(len(valid)):
+      close = section[i] == section[j] and np.hypot(*(positions[i] - positions[j])) < radius_um
+      allowed[i, j] = i == j or (valid[i] and valid[j] and not close)
+  return image.astype(np.float64), gene.astype(np.float64), valid, allowed
+
+
+def reference_target(image, gene, allowed, share, temperature):
+  alike = np.where(allowed, (image @ image.T + gene @ gene.T) / (2 * temperature), -np.inf)
+  return (1 - share) * np.eye(len(image)) + share * softmax(alike, axis=1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_info_nce_is_the_masked_symmetric_cross_entropy_with_soft_targets(pairs, share):
+  image, gene, valid, allowed = reference_rule(pairs)
+  target = reference_target(image, gene, allowed, share, 0.3)
+  logits = 5.0 * image @ gene.T
+
+  def cross_entropy(logits):
+    log_probability = log_softmax(np.where(allowed, logits, -np.inf), axis=1)
+    return -(target * np.where(allowed, log_probability, 0)).sum(1)
+
+  want = (cross_entropy(logits) + cross_entropy(logits.T)) / 2
+  loss, chance = jax.jit(functools.partial(spot.info_nce, **(RULE | {"soft_target_share": share})))(
+    pairs, SCALE, BIAS
+  )
+  np.testing.assert_allclose(loss, np.where(valid, want, 0), rtol=2e-5, atol=1e-5)
+  np.testing.assert_allclose(chance, np.where(valid, np.log(allowed.sum(1)), 0), rtol=1e-6)
+
+
+def test_sigmoid_is_the_masked_bernoulli_cross_entropy_with_soft_targets(pairs):
+  image, gene, valid, allowed = reference_rule(pairs)
+  target = reference_target(image, gene, allowed, 0.2, 0.3)
+  yes = 1 / (1 + np.exp(-(5.0 * image @ gene.T - 3.0)))
+  per_question = -target * np.log(yes) - (1 - target) * np.log(1 - yes)
+  loss, chance = jax.jit(functools.partial(spot.sigmoid, **RULE))(pairs, SCALE, BIAS)
+  want = np.where(valid, np.where(allowed, per_question, 0).sum(1), 0)
+  np.testing.assert_allclose(loss, want, rtol=2e-5, atol=1e-5)
+  count = allowed.sum(1)
+  # A constant answer that is right once in n: n times the entropy of that coin.
+  np.testing.assert_allclose(
+    chance, np.where(valid, count * bernoulli(1 / count).entropy(), 0), rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize("name", spot.CONTRASTS)
+def test_embeddings_that_know_nothing_sit_at_chance(pairs, name):
+  collapsed = pairs._replace(image=pairs.image[:1].repeat(24, 0), gene=pairs.gene[:1].repeat(24, 0))
+  rule = RULE | {"soft_target_share": 0.0, "neighbour_radius_um": 0.0}
+  count = int(pairs.valid.sum())
+  bias = jnp.float32(-np.log(count - 1.0))  # the best constant answer
+  loss, chance = spot.CONTRASTS[name](collapsed, jnp.float32(0.0), bias, **rule)
+  np.testing.assert_allclose(loss, chance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", spot.CONTRASTS)
+def test_leaving_spots_out_by_the_mask_is_the_same_as_not_having_them(pairs, name):
+  kept = np.flatnonzero(pairs.valid)
+  contrast = functools.partial(spot.CONTRASTS[name], **RULE)
+  loss, chance = contrast(pairs, SCALE, BIAS)
+  subset_loss, subset_chance = contrast(jax.tree.map(lambda leaf: leaf[kept], pairs), SCALE, BIAS)
+  np.testing.assert_allclose(loss[kept], subset_loss, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(chance[kept], subset_chance, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", spot.CONTRASTS)
+def test_blocks_change_neither_the_values_nor_the_gradients(pairs, name):
+  def mean(image, gene, scale, bias, block):
+    moved = pairs._replace(image=image, gene=gene)
+    loss, chance = spot.CONTRASTS[name](moved, scale, bias, **RULE, block=block)
+    return masked_mean(loss, pairs.valid), (loss, chance)
+
+  arguments = (pairs.image, pairs.gene, SCALE, BIAS)
+  whole, blocks = (
+    jax.jit(jax.value_and_grad(functools.partial(mean, block=block), (0, 1, 2, 3), has_aux=True))(
+      *arguments
+    )
+    for block in (None, 6)
+  )
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), whole, blocks)
+  assert float(np.abs(blocks[1][0]).max()) > 1e-3
+
+
+def test_blocks_hold_a_fraction_of_the_table():
+  num_spots, block = 1024, 64
+
+  def gradient(block):
+    def mean(image, gene):
+      pairs = spot.Pairs(
+        image,
+        gene,
+        jnp.ones(num_spots, bool),
+        jnp.zeros((num_spots, 2)),
+        jnp.arange(num_spots, dtype=jnp.int32),
+      )
+      return spot.info_nce(pairs, SCALE, BIAS, **RULE, block=block)[0].mean()
+
+    vectors = jax.ShapeDtypeStruct((num_spots, 16), jnp.float32)
+    compiled = jax.jit(jax.grad(mean, (0, 1))).lower(vectors, vectors).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  assert gradient(block) < num_spots * num_spots * 4  # not even one table
+  assert gradient(block) < gradient(None) / 4
+
+
+def test_four_devices_and_blocks_give_what_one_device_gives(pairs):
+  mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+  spread = jax.device_put(pairs, jax.NamedSharding(mesh, jax.P("data")))
+  contrast = functools.partial(spot.info_nce, **RULE)
+  want = contrast(pairs, SCALE, BIAS)
+  got = jax.jit(functools.partial(contrast, block=12))(spread, SCALE, BIAS)
+  # rtol: the order of additions differs between devices.
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), got, want)
+
+
+def test_a_number_of_rows_that_blocks_do_not_divide_is_refused(pairs):
+  with pytest.raises(ValueError, match="24 rows"):
+    spot.info_nce(pairs, SCALE, BIAS, **RULE, block=7)
+
+
+def test_neighbours_in_space_are_no_negatives_but_the_same_place_in_another_section_is(pairs):
+  everyone = pairs._replace(valid=jnp.ones(24, bool))
+  _, chance = spot.info_nce(everyone, SCALE, BIAS, **RULE)
+  # The corner of a square lattice has 3 neighbours within 150 um, an inner spot has 8.
+  np.testing.assert_allclose(np.exp(chance[0]), 24 - 3, rtol=1e-5)
+  np.testing.assert_allclose(np.exp(chance[5]), 24 - 8, rtol=1e-5)
+  share = spot.masked_share(everyone, neighbour_radius_um=150.0)
+  np.testing.assert_allclose(share[0], 3 / 23, rtol=1e-5)
+
+
+def test_a_radius_still_holds_far_from_the_origin(pairs):
+  moved = pairs._replace(positions_um=pairs.positions_um + 80_000.0)
+  here = spot.masked_share(pairs, neighbour_radius_um=101.0)
+  np.testing.assert_array_equal(spot.masked_share(moved, neighbour_radius_um=101.0), here)
+
+
+@pytest.mark.parametrize("name", spot.CONTRASTS)
+def test_gradients_are_finite_and_zero_when_no_pair_is_valid(pairs, name):
+  def mean(image, gene, scale, bias):
+    nobody = pairs._replace(image=image, gene=gene, valid=jnp.zeros(24, bool))
+    loss, _ = spot.CONTRASTS[name](nobody, scale, bias, **RULE)
+    return masked_mean(loss, nobody.valid)
+
+  value, gradients = jax.value_and_grad(mean, (0, 1, 2, 3))(pairs.image, pairs.gene, SCALE, BIAS)
+  assert float(value) == 0.0
+  for gradient in gradients:
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_accuracy_finds_the_nearest_among_the_candidates(pairs):
+  image, gene, valid, allowed = reference_rule(pairs)
+  section = np.asarray(pairs.section)
+  for within in (False, True):
+    rule = allowed & (section[:, None] == section[None, :]) if within else allowed
+    nearest = np.where(rule, image @ gene.T, -np.inf).argmax(1) == np.arange(24)
+    hit, chance = spot.accuracy(pairs, neighbour_radius_um=150.0, within_section=within)
+    np.testing.assert_array_equal(hit, np.where(valid, nearest, 0))
+    np.testing.assert_allclose(chance, np.where(valid, 1 / rule.sum(1), 0), rtol=1e-6)
+    assert 0 < float(hit.sum()) < valid.sum()
+
+
+def test_collapsed_embeddings_find_nothing(pairs):
+  collapsed = pairs._replace(image=pairs.image[:1].repeat(24, 0), gene=pairs.gene[:1].repeat(24, 0))
+  hit, _ = spot.accuracy(collapsed, neighbour_radius_um=150.0)
+  np.testing.assert_array_equal(hit, 0.0)
