@@ -19,6 +19,7 @@ MAX_PIXELS = 2_000_000_000
 """An H&E slide at 0.25 um a pixel stays below this; a decompression bomb need not."""
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
+_EXIF_ORIENTATION = 0x0112
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +31,14 @@ class SlideImage:
     width_px: width in pixels.
     height_px: height in pixels.
     kind: which image of the section this is: "full", "hires" or "lowres".
+    rotated_by_tag: the file asks viewers to turn it (EXIF orientation). Pixels are read as stored.
   """
 
   path: Path
   width_px: int
   height_px: int
   kind: str = "full"
+  rotated_by_tag: bool = False
 
   @classmethod
   def open(cls, path: str | os.PathLike, kind: str = "full") -> SlideImage:
@@ -45,36 +48,23 @@ class SlideImage:
       BadInputError: the file is missing, is no image, or declares an absurd number of pixels.
     """
     path = Path(path)
-    with _header(path) as image:
+    with _opened(path) as image:
       width, height = image.size
+      rotated = image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)
     if width * height > MAX_PIXELS:
       raise BadInputError(
         path, "size", f"{width} x {height} px", f"at most {MAX_PIXELS:,} pixels",
         "crop or downscale the image, then point to the smaller file",
-      )
-    return cls(path, width, height, kind)
+      )  # fmt: skip
+    return cls(path, width, height, kind, rotated)
 
   def pixels(self) -> UInt8[np.ndarray, "height width 3"]:
     """Decodes the whole image to 8-bit RGB; transparent pixels become white. Keep no reference.
 
     Raises:
-      BadInputError: the file is truncated or is not brightfield (16-bit multi-channel).
+      BadInputError: the file is truncated or is not brightfield (more than 8 bits a colour).
     """
-    with _header(self.path) as image:
-      try:
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-          rgba = image.convert("RGBA")
-          background = Image.new("RGBA", rgba.size, "white")
-          return np.asarray(Image.alpha_composite(background, rgba).convert("RGB"))
-        if image.mode.startswith("I;16"):
-          wide = np.asarray(image)
-          return np.repeat((wide >> 8).astype(np.uint8)[..., None], 3, axis=-1)
-        return np.asarray(image.convert("RGB"))
-      except (OSError, SyntaxError, ValueError) as error:
-        raise BadInputError(
-          self.path, "pixels", f"damaged image data ({error})", "a complete PNG, JPEG or TIFF",
-          "copy the file again from its source",
-        ) from error
+    return np.asarray(self._decoded())
 
   def crops(
     self, centres_px: Float[np.ndarray, "spot 2"], size_px: float, out_px: int
@@ -83,41 +73,71 @@ class SlideImage:
 
     The image is decoded once and released when the iterator ends. Outside the image is white.
     """
-    pixels = Image.fromarray(self.pixels())
+    image = self._decoded()
     for x, y in centres_px:
       left, top = float(x) - size_px / 2, float(y) - size_px / 2
       box = (left, top, left + size_px, top + size_px)
-      yield np.asarray(_crop_on_white(pixels, box, out_px))
+      yield np.asarray(_crop_on_white(image, box, out_px))
 
   def thumbnail(self, longest_px: int) -> UInt8[np.ndarray, "height width 3"]:
     """The whole image, downscaled so that its longest side is at most `longest_px`."""
-    image = Image.fromarray(self.pixels())
+    image = self._decoded(at_least_px=2 * longest_px)
     image.thumbnail((longest_px, longest_px), Image.Resampling.BOX, reducing_gap=2.0)
     return np.asarray(image)
+
+  def _decoded(self, at_least_px: int | None = None) -> Image.Image:
+    """The image in RGB; a JPEG comes at a fraction of its size where that is enough."""
+    with _opened(self.path) as image:
+      try:
+        if at_least_px is not None:
+          image.draft("RGB", (at_least_px, at_least_px))
+        return _to_rgb(image)
+      except (OSError, SyntaxError, ValueError) as error:
+        raise BadInputError(
+          self.path, "pixels", f"damaged image data ({error})", "a complete PNG, JPEG or TIFF",
+          "copy the file again from its source",
+        ) from error  # fmt: skip
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+  if image.mode in ("I", "F"):
+    raise ValueError("more than 16 bits a pixel: not a brightfield image")
+  if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    rgba = image.convert("RGBA")
+    background = Image.new("RGBA", rgba.size, "white")
+    return Image.alpha_composite(background, rgba).convert("RGB")
+  if image.mode.startswith("I;16"):
+    grey = (np.asarray(image) >> 8).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+  image.load()
+  return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _crop_on_white(image: Image.Image, box: tuple, out_px: int) -> Image.Image:
   left, top, right, bottom = box
-  inside = left >= 0 and top >= 0 and right <= image.width and bottom <= image.height
-  if not inside:
+  if left < 0 or top < 0 or right > image.width or bottom > image.height:
     x0, y0 = int(np.floor(left)) - 1, int(np.floor(top)) - 1
     x1, y1 = int(np.ceil(right)) + 1, int(np.ceil(bottom)) + 1
     canvas = Image.new("RGB", (x1 - x0, y1 - y0), "white")
-    canvas.paste(image.crop((max(x0, 0), max(y0, 0), min(x1, image.width), min(y1, image.height))),
-                 (max(-x0, 0), max(-y0, 0)))
+    inside = (max(x0, 0), max(y0, 0), min(x1, image.width), min(y1, image.height))
+    if inside[0] < inside[2] and inside[1] < inside[3]:
+      canvas.paste(image.crop(inside), (inside[0] - x0, inside[1] - y0))
     image, box = canvas, (left - x0, top - y0, right - x0, bottom - y0)
-  return image.resize((out_px, out_px), Image.Resampling.BOX if box[2] - box[0] > out_px
-                      else Image.Resampling.BICUBIC, box=box)
+  shrinks = box[2] - box[0] > out_px
+  resample = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+  return image.resize((out_px, out_px), resample, box=box)
 
 
 @contextlib.contextmanager
-def _header(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[Image.Image]:
   if not path.is_file():
-    raise BadInputError(path, "image", "no such file", "a PNG, JPEG or TIFF image",
-                        "correct the path, or leave the image out for an expression-only section")
+    raise BadInputError(
+      path, "image", "no such file", "a PNG, JPEG or TIFF image",
+      "correct the path, or leave the image out for an expression-only section",
+    )  # fmt: skip
   try:
     with warnings.catch_warnings():
-      # We set our own, higher, limit above: whole-slide images exceed Pillow's.
+      # We set our own, higher, limit: whole-slide images exceed Pillow's.
       warnings.simplefilter("ignore", Image.DecompressionBombWarning)
       limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
       try:
@@ -125,7 +145,9 @@ def _header(path: Path) -> Iterator[Image.Image]:
       finally:
         Image.MAX_IMAGE_PIXELS = limit
   except (OSError, Image.DecompressionBombError) as error:
-    raise BadInputError(path, "image", f"not readable ({error})", "a PNG, JPEG or TIFF image",
-                        "convert it to PNG, JPEG or TIFF") from error
+    raise BadInputError(
+      path, "image", f"not readable ({error})", "a PNG, JPEG or TIFF image",
+      "convert it to PNG, JPEG or TIFF",
+    ) from error  # fmt: skip
   with image:
     yield image
