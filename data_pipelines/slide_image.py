@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,9 @@ class SlideImage:
     path = Path(path)
     with _opened(path) as image:
       width, height = image.size
-      rotated = image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)
+      # Pillow decodes a whole PNG in search of a tag; microscopes write JPEG and TIFF.
+      tags = image.getexif() if image.format != "PNG" else {}
+      rotated = tags.get(_EXIF_ORIENTATION, 1) not in (0, 1)
     if width * height > MAX_PIXELS:
       raise BadInputError(
         path, "size", f"{width} x {height} px", f"at most {MAX_PIXELS:,} pixels",
@@ -92,7 +95,7 @@ class SlideImage:
         if at_least_px is not None:
           image.draft("RGB", (at_least_px, at_least_px))
         return _to_rgb(image)
-      except (OSError, SyntaxError, ValueError) as error:
+      except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise BadInputError(
           self.path, "pixels", f"damaged image data ({error})", "a complete PNG, JPEG or TIFF",
           "copy the file again from its source",
@@ -144,7 +147,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         image = Image.open(path, formats=_FORMATS)
       finally:
         Image.MAX_IMAGE_PIXELS = limit
-  except (OSError, Image.DecompressionBombError) as error:
+  except (OSError, Image.DecompressionBombError, struct.error) as error:
     raise BadInputError(
       path, "image", f"not readable ({error})", "a PNG, JPEG or TIFF image",
       "convert it to PNG, JPEG or TIFF",
