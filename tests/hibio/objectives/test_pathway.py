@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from scipy.stats import entropy, norm
 from hibio.objectives import pathway
 from tests.hibio.objectives.conftest import unit
 
+prototypes = jax.jit(pathway.prototype_contrast)
+separation = jax.jit(pathway.anchor_separation)
 SCALE, BIAS = jnp.float32(4.0), jnp.float32(-1.0)
 
 
@@ -64,23 +68,16 @@ def test_bce_weighs_a_pathway_that_is_on_against_four_that_are_off(case):
 @pytest.mark.parametrize("form", pathway.FORMS)
 def test_a_pathway_that_is_not_measured_changes_nothing(case, form):
   embedding, anchors, activity, measured = case
-  value = pathway.FORMS[form](*case[:2], SCALE, BIAS, activity, measured, temperature=0.5)
+  values = jax.jit(functools.partial(pathway.FORMS[form], temperature=0.5))
+  value = values(embedding, anchors, SCALE, BIAS, activity, measured)
   odd = jnp.where(measured, activity, 50.0)
-  moved = pathway.FORMS[form](embedding, anchors, SCALE, BIAS, odd, measured, temperature=0.5)
+  moved = values(embedding, anchors, SCALE, BIAS, odd, measured)
   np.testing.assert_array_equal(value, moved)
   without = measured.at[:, 2].set(False)
   subset = jnp.array([0, 1, 3, 4])
   np.testing.assert_allclose(
-    pathway.FORMS[form](embedding, anchors, SCALE, BIAS, activity, without, temperature=0.5),
-    pathway.FORMS[form](
-      embedding,
-      anchors[subset],
-      SCALE,
-      BIAS,
-      activity[:, subset],
-      measured[:, subset],
-      temperature=0.5,
-    ),
+    values(embedding, anchors, SCALE, BIAS, activity, without),
+    values(embedding, anchors[subset], SCALE, BIAS, activity[:, subset], measured[:, subset]),
     rtol=1e-5,
     atol=1e-6,
   )
@@ -94,7 +91,7 @@ def test_gradients_are_finite_and_zero_without_measured_pathways(case, form):
     values = pathway.FORMS[form](embedding, anchors, SCALE, BIAS, case[2], nothing, temperature=0.5)
     return values.sum()
 
-  for gradient in jax.grad(mean, (0, 1))(*case[:2]):
+  for gradient in jax.jit(jax.grad(mean, (0, 1)))(*case[:2]):
     np.testing.assert_array_equal(gradient, 0.0)
 
 
@@ -102,15 +99,15 @@ def test_prototypes_of_the_two_modalities_are_told_apart_by_cross_entropy(rng):
   image, gene = unit(rng, 2, 12, 6)
   active = rng.random((12, 5)) < 0.4
   active[:, 3] = False
-  got, chance, present = pathway.prototype_contrast(
+  got, chance, present = prototypes(
     jnp.asarray(image), jnp.asarray(gene), jnp.asarray(active), SCALE
   )
   kept = [0, 1, 2, 4]
-  prototypes = []
+  means = []
   for side in (image, gene):
     sums = np.stack([side[active[:, p]].sum(0) for p in kept])
-    prototypes.append(sums / np.linalg.norm(sums, axis=1, keepdims=True))
-  logits = 4.0 * prototypes[0] @ prototypes[1].T
+    means.append(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+  logits = 4.0 * means[0] @ means[1].T
   want = -(np.diag(log_softmax(logits, 1)) + np.diag(log_softmax(logits, 0))) / 2
   np.testing.assert_allclose(got[np.array(kept)], want, rtol=1e-4)
   np.testing.assert_array_equal(present, np.arange(5) != 3)
@@ -124,7 +121,7 @@ def test_prototypes_of_a_batch_without_active_pathways_are_silent(rng):
   def loss(image, gene):
     return pathway.prototype_contrast(image, gene, jnp.zeros((12, 5), bool), SCALE)[0].sum()
 
-  value, gradients = jax.value_and_grad(loss, (0, 1))(image, gene)
+  value, gradients = jax.jit(jax.value_and_grad(loss, (0, 1)))(image, gene)
   assert float(value) == 0.0
   for gradient in gradients:
     np.testing.assert_array_equal(gradient, 0.0)
@@ -141,8 +138,8 @@ def test_anchors_may_be_as_close_as_their_shared_genes_allow(rng):
       union = genes[p] | genes[q]
       overlap = len(genes[p] & genes[q]) / len(union) if union else 0.0
       total += max(0.0, anchors[p] @ anchors[q] - overlap - 0.3) ** 2
-  got = pathway.anchor_separation(jnp.asarray(anchors), jnp.asarray(membership))
+  got = separation(jnp.asarray(anchors), jnp.asarray(membership))
   np.testing.assert_allclose(got.sum(), total, rtol=1e-4)
   assert total > 0.05  # 1 - 2/5 - 0.3 squared, at least
-  same = pathway.anchor_separation(jnp.asarray(anchors[:2]), jnp.asarray(membership[[0, 0]]))
+  same = separation(jnp.asarray(anchors[:2]), jnp.asarray(membership[[0, 0]]))
   np.testing.assert_array_equal(same, 0.0)  # identical gene sets may share an anchor

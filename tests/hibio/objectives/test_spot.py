@@ -16,6 +16,10 @@ SCALE, BIAS = jnp.float32(5.0), jnp.float32(-3.0)
 RULE = dict(neighbour_radius_um=150.0, soft_target_share=0.2, soft_target_temperature=0.3)
 
 
+def contrast_of(name: str, **changes):
+  return jax.jit(functools.partial(spot.CONTRASTS[name], **(RULE | changes)))
+
+
 def reference_rule(pairs, radius_um=150.0):
   """Who is whose candidate, spelled out."""
   image, gene, valid, positions, section = (np.asarray(leaf) for leaf in pairs)
@@ -43,9 +47,7 @@ def test_info_nce_is_the_masked_symmetric_cross_entropy_with_soft_targets(pairs,
     return -(target * np.where(allowed, log_probability, 0)).sum(1)
 
   want = (cross_entropy(logits) + cross_entropy(logits.T)) / 2
-  loss, chance = jax.jit(functools.partial(spot.info_nce, **(RULE | {"soft_target_share": share})))(
-    pairs, SCALE, BIAS
-  )
+  loss, chance = contrast_of("info_nce", soft_target_share=share)(pairs, SCALE, BIAS)
   np.testing.assert_allclose(loss, np.where(valid, want, 0), rtol=2e-5, atol=1e-5)
   np.testing.assert_allclose(chance, np.where(valid, np.log(allowed.sum(1)), 0), rtol=1e-6)
 
@@ -55,7 +57,7 @@ def test_sigmoid_is_the_masked_bernoulli_cross_entropy_with_soft_targets(pairs):
   target = reference_target(image, gene, allowed, 0.2, 0.3)
   yes = 1 / (1 + np.exp(-(5.0 * image @ gene.T - 3.0)))
   per_question = -target * np.log(yes) - (1 - target) * np.log(1 - yes)
-  loss, chance = jax.jit(functools.partial(spot.sigmoid, **RULE))(pairs, SCALE, BIAS)
+  loss, chance = contrast_of("sigmoid")(pairs, SCALE, BIAS)
   want = np.where(valid, np.where(allowed, per_question, 0).sum(1), 0)
   np.testing.assert_allclose(loss, want, rtol=2e-5, atol=1e-5)
   count = allowed.sum(1)
@@ -68,17 +70,18 @@ def test_sigmoid_is_the_masked_bernoulli_cross_entropy_with_soft_targets(pairs):
 @pytest.mark.parametrize("name", spot.CONTRASTS)
 def test_embeddings_that_know_nothing_sit_at_chance(pairs, name):
   collapsed = pairs._replace(image=pairs.image[:1].repeat(24, 0), gene=pairs.gene[:1].repeat(24, 0))
-  rule = RULE | {"soft_target_share": 0.0, "neighbour_radius_um": 0.0}
   count = int(pairs.valid.sum())
   bias = jnp.float32(-np.log(count - 1.0))  # the best constant answer
-  loss, chance = spot.CONTRASTS[name](collapsed, jnp.float32(0.0), bias, **rule)
+  loss, chance = contrast_of(name, soft_target_share=0.0, neighbour_radius_um=0.0)(
+    collapsed, jnp.float32(0.0), bias
+  )
   np.testing.assert_allclose(loss, chance, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", spot.CONTRASTS)
 def test_leaving_spots_out_by_the_mask_is_the_same_as_not_having_them(pairs, name):
   kept = np.flatnonzero(pairs.valid)
-  contrast = functools.partial(spot.CONTRASTS[name], **RULE)
+  contrast = contrast_of(name)
   loss, chance = contrast(pairs, SCALE, BIAS)
   subset_loss, subset_chance = contrast(jax.tree.map(lambda leaf: leaf[kept], pairs), SCALE, BIAS)
   np.testing.assert_allclose(loss[kept], subset_loss, rtol=1e-5, atol=1e-6)
@@ -128,9 +131,8 @@ def test_blocks_hold_a_fraction_of_the_table():
 def test_four_devices_and_blocks_give_what_one_device_gives(pairs):
   mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
   spread = jax.device_put(pairs, jax.NamedSharding(mesh, jax.P("data")))
-  contrast = functools.partial(spot.info_nce, **RULE)
-  want = contrast(pairs, SCALE, BIAS)
-  got = jax.jit(functools.partial(contrast, block=12))(spread, SCALE, BIAS)
+  want = contrast_of("info_nce")(pairs, SCALE, BIAS)
+  got = contrast_of("info_nce", block=12)(spread, SCALE, BIAS)
   # rtol: the order of additions differs between devices.
   jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), got, want)
 
@@ -142,7 +144,7 @@ def test_a_number_of_rows_that_blocks_do_not_divide_is_refused(pairs):
 
 def test_neighbours_in_space_are_no_negatives_but_the_same_place_in_another_section_is(pairs):
   everyone = pairs._replace(valid=jnp.ones(24, bool))
-  _, chance = spot.info_nce(everyone, SCALE, BIAS, **RULE)
+  _, chance = contrast_of("info_nce")(everyone, SCALE, BIAS)
   # The corner of a square lattice has 3 neighbours within 150 um, an inner spot has 8.
   np.testing.assert_allclose(np.exp(chance[0]), 24 - 3, rtol=1e-5)
   np.testing.assert_allclose(np.exp(chance[5]), 24 - 8, rtol=1e-5)
@@ -163,7 +165,9 @@ def test_gradients_are_finite_and_zero_when_no_pair_is_valid(pairs, name):
     loss, _ = spot.CONTRASTS[name](nobody, scale, bias, **RULE)
     return masked_mean(loss, nobody.valid)
 
-  value, gradients = jax.value_and_grad(mean, (0, 1, 2, 3))(pairs.image, pairs.gene, SCALE, BIAS)
+  value, gradients = jax.jit(jax.value_and_grad(mean, (0, 1, 2, 3)))(
+    pairs.image, pairs.gene, SCALE, BIAS
+  )
   assert float(value) == 0.0
   for gradient in gradients:
     np.testing.assert_array_equal(gradient, 0.0)
@@ -175,7 +179,8 @@ def test_accuracy_finds_the_nearest_among_the_candidates(pairs):
   for within in (False, True):
     rule = allowed & (section[:, None] == section[None, :]) if within else allowed
     nearest = np.where(rule, image @ gene.T, -np.inf).argmax(1) == np.arange(24)
-    hit, chance = spot.accuracy(pairs, neighbour_radius_um=150.0, within_section=within)
+    accuracy = functools.partial(spot.accuracy, neighbour_radius_um=150.0, within_section=within)
+    hit, chance = jax.jit(accuracy)(pairs)
     np.testing.assert_array_equal(hit, np.where(valid, nearest, 0))
     np.testing.assert_allclose(chance, np.where(valid, 1 / rule.sum(1), 0), rtol=1e-6)
     assert 0 < float(hit.sum()) < valid.sum()
