@@ -1,0 +1,1 @@
+"""Prepared corpus -> batches of NumPy arrays."""

@@ -1,0 +1,1 @@
+"""Sections -> prepared corpus: splits, gene statistics, regions, windows on disk."""

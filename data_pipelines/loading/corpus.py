@@ -1,0 +1,165 @@
+"""A prepared corpus, opened: its small tables in memory, its windows left on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from data_pipelines.genes import GenePanel
+from data_pipelines.preparation import manifest as manifests
+from data_pipelines.preparation import shards
+from data_pipelines.problems import BadInputError
+
+_AGAIN = "delete manifest.json and run the same data_pipelines.prepare command again"
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+  """Everything about a corpus that fits in memory.
+
+  Attributes:
+    path: its folder.
+    manifest: what `manifest.json` says; `manifest["sections"]` is in the order of the tables' rows.
+    panel: the ordered genes of every count and table.
+    statistics: field of `hibio.batch.SectionStatistics` -> array.
+    membership: genes of each gene set.
+    gene_set_names: names of the gene sets.
+    regions: region of each spot at each level, finest first, as prepared.
+    spots: one row a spot: section_id, spot_id, x_um, y_um, ..., and a column for each label.
+  """
+
+  path: Path
+  manifest: manifests.Manifest
+  panel: GenePanel
+  statistics: dict[str, np.ndarray]
+  membership: Bool[np.ndarray, "pathway gene"]
+  gene_set_names: tuple[str, ...]
+  regions: Int[np.ndarray, "level spot"]
+  spots: pd.DataFrame
+
+  @classmethod
+  def open(cls, path: str | os.PathLike) -> Corpus:
+    """Reads the tables and checks that they belong together; windows are not read.
+
+    Raises:
+      BadInputError: no corpus there, one that is unfinished or of another version, or a missing or
+        foreign file in it.
+    """
+    path = Path(path)
+    manifest = manifests.read(path)
+    panel = GenePanel.load(_file(path, manifests.PANEL))
+    if panel.hash != manifest["panel"]["hash"]:
+      raise BadInputError(
+        path / manifests.PANEL, "gene panel", f"hash {panel.hash}", manifest["panel"]["hash"],
+        "put back the panel that the corpus was prepared with, or prepare it again",
+      )  # fmt: skip
+    gene_sets = _arrays(path, manifests.GENE_SETS)
+    try:
+      spots = pd.read_parquet(_file(path, manifests.SPOTS))
+    except (OSError, ValueError) as error:
+      raise _unreadable(path / manifests.SPOTS, error) from error
+    corpus = cls(
+      path=path,
+      manifest=manifest,
+      panel=panel,
+      statistics=_arrays(path, manifests.STATISTICS),
+      membership=gene_sets["membership"],
+      gene_set_names=tuple(gene_sets["names"].tolist()),
+      regions=_arrays(path, manifests.FIRST_REGIONS)["regions"],
+      spots=spots,
+    )
+    corpus._check()
+    return corpus
+
+  @property
+  def name(self) -> str:
+    """Name of the corpus' folder, or of the folder around one that is called "corpus"."""
+    path = self.path.absolute()
+    return path.parent.name if path.name == "corpus" else path.name
+
+  @property
+  def fingerprint(self) -> str:
+    """16 hexadecimal digits that change if a shard, the panel, a gene set or a split does."""
+    m = self.manifest
+    content = {
+      "sections": [[s["section_id"], s["donor_id"], s["shards"]] for s in m["sections"]],
+      "panel": m["panel"]["hash"],
+      "gene_sets": m["gene_sets"],
+      "splits": m["splits"],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+  @property
+  def patch_px(self) -> int:
+    return self.manifest["patch"]["px"]
+
+  @property
+  def window_spots(self) -> int:
+    """Spots of the largest window; every window is padded to as many."""
+    return self.manifest["window_spots"]
+
+  def section_folder(self, section: int) -> Path:
+    """Where the windows of a section lie, by its row in the tables."""
+    return self.path / "windows" / self.manifest["sections"][section]["section_id"]
+
+  def verify(self) -> None:
+    """Compares every shard with the SHA-256 in the manifest; reads all of the corpus.
+
+    Raises:
+      BadInputError: the first shard that has changed.
+    """
+    for number, section in enumerate(self.manifest["sections"]):
+      for name, expected in section["shards"].items():
+        found = shards.sha256(self.section_folder(number) / name)
+        if found != expected:
+          raise BadInputError(
+            self.section_folder(number) / name, "SHA-256", found[:16] + "...",
+            expected[:16] + "...",
+            f"delete {self.section_folder(number)} and run data_pipelines.prepare again",
+          )  # fmt: skip
+
+  def _check(self) -> None:
+    for number, section in enumerate(self.manifest["sections"]):
+      for name in section["shards"]:
+        _file(self.section_folder(number), name)
+    spots = sum(section["num_spots"] for section in self.manifest["sections"])
+    for file, what, found in (
+      (manifests.SPOTS, "rows", len(self.spots)),
+      (manifests.FIRST_REGIONS, "spots", self.regions.shape[1]),
+      (manifests.STATISTICS, "spots", int(self.statistics["num_spots"].sum())),
+    ):
+      if found != spots:
+        raise BadInputError(self.path / file, what, f"{found:,}", f"{spots:,}", _AGAIN)
+    if self.membership.shape[1] != len(self.panel):
+      raise BadInputError(
+        self.path / manifests.GENE_SETS, "genes", str(self.membership.shape[1]),
+        str(len(self.panel)), _AGAIN,
+      )  # fmt: skip
+
+
+def _file(folder: Path, name: str) -> Path:
+  path = folder / name
+  if not path.is_file():
+    raise BadInputError(path, "file", "none", "a file that the manifest lists", _AGAIN)
+  return path
+
+
+def _arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
+  path = _file(folder, name)
+  try:
+    with np.load(path) as arrays:
+      return dict(arrays)
+  except (OSError, ValueError, zipfile.BadZipFile) as error:
+    raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> BadInputError:
+  return BadInputError(path, "content", f"not readable ({error})", "an intact file", _AGAIN)

@@ -1,0 +1,151 @@
+"""Batches of windows as dictionaries of NumPy arrays, keyed like `hibio.batch.Batch`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import grain
+import numpy as np
+import simplejpeg
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.loading.order import Order
+from data_pipelines.loading.windows import Windows
+from data_pipelines.problems import BadInputError
+
+Arrays = dict[str, np.ndarray]
+
+_MAX_STEPS = 2**40
+"""The sequence is endless; Grain wants a length."""
+
+
+def batches(
+  corpus: Corpus,
+  split: str,
+  *,
+  windows_per_batch: int,
+  sections_per_batch: int,
+  seed: int,
+  start_step: int = 0,
+  num_threads: int = 2,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[Arrays]:
+  """Endless batches from step `start_step` on, each window once an epoch.
+
+  What step n holds depends on the seed, n and `windows_per_batch` alone, not on threads, restarts
+  or the number of processes. With several processes each gets its part of every batch.
+
+  Raises:
+    BadInputError: a split without sections, a damaged shard, or windows that processes cannot
+      share.
+  """
+  if windows_per_batch % process_count:
+    raise BadInputError(
+      "config",
+      "windows_per_batch",
+      f"{windows_per_batch} over {process_count} processes",
+      f"a multiple of {process_count}",
+      f"set it to {-(-windows_per_batch // process_count) * process_count}",
+    )
+  windows = Windows(corpus, (split,))
+  order = Order(
+    windows.section,
+    windows_per_batch=windows_per_batch,
+    sections_per_batch=sections_per_batch,
+    seed=seed,
+  )
+  own = windows_per_batch // process_count
+  part = slice(process_index * own, (process_index + 1) * own)
+  steps = _Steps(start_step, _MAX_STEPS)
+  data = grain.MapDataset.source(steps).map(lambda step: order.batch(step)[part])
+  return _iterate(data, windows, own, num_threads)
+
+
+def windows_once(
+  corpus: Corpus,
+  splits: Sequence[str],
+  windows_per_batch: int,
+  num_threads: int = 2,
+) -> Iterator[Arrays]:
+  """Every window of `splits` once, in the order of the corpus.
+
+  The last batch is filled up with empty windows, whose spots are all padding.
+  """
+  windows = Windows(corpus, splits)
+  steps = _Steps(0, -(-len(windows) // windows_per_batch))
+  data = grain.MapDataset.source(steps).map(
+    lambda step: np.arange(len(windows))[step * windows_per_batch :][:windows_per_batch]
+  )
+  return _iterate(data, windows, windows_per_batch, num_threads)
+
+
+def assembled(windows: Windows, numbers: Sequence[int], places: int) -> Arrays:
+  """One batch of `places` windows; places beyond `numbers` are empty windows."""
+  corpus = windows.corpus
+  spots, px = corpus.window_spots, corpus.patch_px
+  out = {
+    "patches": np.zeros((places, spots, px, px, 3), np.uint8),
+    "counts": np.zeros((places, spots, len(corpus.panel)), np.int32),
+    "positions_um": np.zeros((places, spots, 2), np.float32),
+    "spot_mask": np.zeros((places, spots), bool),
+    "has_patch": np.zeros((places, spots), bool),
+    "has_counts": np.zeros((places, spots), bool),
+    "section_index": np.zeros(places, np.int32),
+    "spot_index": np.zeros((places, spots), np.int32),
+  }
+  for place, number in enumerate(numbers):
+    element = windows[int(number)]
+    real = len(element["spot_index"])
+    rows = np.repeat(np.arange(real), np.diff(element["offsets"]))
+    out["counts"][place, rows, element["gene"]] = element["count"]
+    out["positions_um"][place, :real] = element["positions_um"]
+    out["spot_index"][place, :real] = element["spot_index"]
+    out["section_index"][place] = element["section_index"]
+    out["spot_mask"][place, :real] = True
+    out["has_counts"][place, :real] = True
+    out["has_patch"][place, : len(element["patches"])] = True
+    for spot, jpeg in enumerate(element["patches"]):
+      _decode(jpeg, out["patches"][place, spot], corpus, int(element["section_index"]))
+  return out
+
+
+def _decode(jpeg: bytes, into: np.ndarray, corpus: Corpus, section: int) -> None:
+  try:
+    shape = simplejpeg.decode_jpeg(jpeg, buffer=into).shape
+    found = f"{shape[1]} x {shape[0]} px"
+  except ValueError as error:
+    shape, found = None, f"no JPEG of that size ({error})"
+  if shape != into.shape:
+    folder = corpus.section_folder(section)
+    raise BadInputError(
+      folder,
+      "patch",
+      found,
+      f"a JPEG of {corpus.patch_px} px a side",
+      f"delete {folder} and run data_pipelines.prepare again",
+    )
+
+
+def _iterate(
+  data: grain.MapDataset, windows: Windows, places: int, num_threads: int
+) -> Iterator[Arrays]:
+  # A whole batch is one task of a thread: decoding straight into its arrays saves a copy of each.
+  data = data.map(lambda numbers: assembled(windows, numbers, places))
+  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=max(2, num_threads))
+  return iter(data.to_iter_dataset(options))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Steps:
+  """The steps start, start + 1, ... up to stop."""
+
+  start: int
+  stop: int
+
+  def __len__(self) -> int:
+    return self.stop - self.start
+
+  def __getitem__(self, index: int) -> int:
+    return self.start + int(index)

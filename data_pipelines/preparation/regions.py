@@ -1,0 +1,239 @@
+"""Nested, contiguous regions of a section: spots that touch and resemble each other.
+
+Two neighbouring spots at distance d whose features have cosine c resemble each other by
+exp(-d^2 / 2h^2) exp((c - 1) / KAPPA). Ward clustering runs in the Euclidean space whose squared
+distance is minus the logarithm of that weight, and joins only what touches; a coarser level joins
+regions of the finer one, so regions are contiguous and nested by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from jaxtyping import Float, Int
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.decomposition import PCA
+
+from data_pipelines.preparation.statistics import MIN_LOG_STD
+
+REACH = 1.5
+"""Spots closer than this many median spacings touch: 6 of a hexagonal lattice, 8 of a square."""
+
+KAPPA = 0.2
+MIN_SPOTS = 4
+PCA_COMPONENTS = 20
+PCA_GENES = 2000
+
+
+def nested_regions(
+  features: Float[np.ndarray, "spot width"],
+  positions_um: Float[np.ndarray, "spot 2"],
+  spots_per_region: Sequence[int] = (16, 64),
+) -> Int[np.ndarray, "level spot"]:
+  """The region of each spot of one section at each level, finest first; ids count from 0.
+
+  Each region is one connected component; regions under `MIN_SPOTS` are given to a neighbour, unless
+  they are an island. The same input gives the same regions.
+
+  Args:
+    features: of any scale; only their direction counts.
+    spots_per_region: what each level aims for, finest first.
+  """
+  graph, spacing = touching(positions_um)
+  norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+  directions = (features / norms).astype(np.float64) / np.sqrt(2 * KAPPA)
+  levels: list[np.ndarray] = []
+  # node = a spot, then a region of the level before.
+  node = np.arange(len(positions_um))
+  for target in spots_per_region:
+    sizes = np.bincount(node)
+    # Positions count over the length of a region's side: they keep a region compact, not round.
+    side = spacing * np.sqrt(target)
+    points = np.concatenate([directions, positions_um / (np.sqrt(2) * side)], axis=1)
+    means = _means(points, node)
+    adjacency = _contract(graph, node)
+    joined = _ward(means, adjacency, sizes, target)
+    joined = _absorb(means, adjacency, sizes, joined)
+    node = _renumber(joined[node])
+    levels.append(node)
+  return np.stack(levels).astype(np.int32)
+
+
+def touching(
+  positions_um: Float[np.ndarray, "spot 2"],
+) -> tuple[scipy.sparse.csr_matrix, float]:
+  """The symmetric graph of spots that touch, and the median distance to the nearest spot."""
+  spots = len(positions_um)
+  if spots < 2:
+    return scipy.sparse.csr_matrix((spots, spots), dtype=bool), 1.0
+  tree = cKDTree(positions_um)
+  nearest = tree.query(positions_um, k=2)[0][:, 1]
+  spacing = float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 1.0
+  pairs = tree.query_pairs(REACH * spacing, output_type="ndarray")
+  rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
+  graph = scipy.sparse.csr_matrix((np.ones(len(rows), bool), (rows, columns)), shape=(spots, spots))
+  return graph, spacing
+
+
+def check_regions(
+  regions: Int[np.ndarray, "level spot"], positions_um: Float[np.ndarray, "spot 2"]
+) -> list[str]:
+  """What is wrong with one section's regions, a sentence each; empty if they are sound."""
+  graph, _ = touching(positions_um)
+  problems = []
+  for level, ids in enumerate(regions):
+    edges = graph.tocoo()
+    inside = ids[edges.row] == ids[edges.col]
+    kept = scipy.sparse.csr_matrix(
+      (edges.data[inside], (edges.row[inside], edges.col[inside])), shape=graph.shape
+    )
+    pieces = connected_components(kept, directed=False)[0]
+    if pieces != len(np.unique(ids)):
+      problems.append(f"level {level}: {len(np.unique(ids))} regions are in {pieces} pieces")
+  for level in range(len(regions) - 1):
+    fine, coarse = regions[level], regions[level + 1]
+    pairs = np.unique(np.stack([fine, coarse]), axis=1).shape[1]
+    if pairs != len(np.unique(fine)):
+      problems.append(f"level {level}: a region lies in several regions of level {level + 1}")
+  return problems
+
+
+def expression_features(
+  logs: scipy.sparse.csr_matrix, components: int = PCA_COMPONENTS
+) -> Float[np.ndarray, "spot component"]:
+  """Principal components of a section's standardised log expression: regions before any training.
+
+  Only the genes that vary most relative to their mean take part; noise would drown them otherwise.
+  """
+  mean = np.asarray(logs.mean(axis=0)).ravel()
+  variance = np.asarray(logs.multiply(logs).mean(axis=0)).ravel() - mean**2
+  detected = logs.getnnz(axis=0) >= max(3, 0.02 * logs.shape[0])
+  dispersion = np.where(detected, variance / np.maximum(mean, 1e-3), -1.0)
+  genes = np.sort(np.argsort(-dispersion, kind="stable")[: min(PCA_GENES, int(detected.sum()))])
+  number = min(components, len(genes), logs.shape[0] - 1)
+  if number < 1:
+    return np.ones((logs.shape[0], 1), np.float32)
+  dense = logs[:, genes].toarray()
+  z = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), MIN_LOG_STD)
+  pca = PCA(number, svd_solver="randomized", random_state=0)
+  return pca.fit_transform(z).astype(np.float32)
+
+
+def stacked(sections: Sequence[np.ndarray]) -> Int[np.ndarray, "level spot"]:
+  """Regions of several sections side by side, ids made unique within each level."""
+  offset = np.zeros((len(sections[0]), 1), np.int32)
+  out = []
+  for regions in sections:
+    own = np.stack([_renumber(ids) for ids in regions]).astype(np.int32)
+    out.append(own + offset)
+    offset = offset + own.max(axis=1, keepdims=True) + 1
+  return np.concatenate(out, axis=1)
+
+
+def refreshed(
+  regions: Int[np.ndarray, "level spot"],
+  spots: pd.DataFrame,
+  spot_index: Int[np.ndarray, " known"],
+  features: Float[np.ndarray, "known width"],
+  spots_per_region: Sequence[int],
+) -> Int[np.ndarray, "level spot"]:
+  """Regions of the whole corpus, drawn anew in the sections whose every spot has features.
+
+  Args:
+    regions: what stands now; kept for the other sections.
+    spots: the corpus' table of spots, one section after the other.
+    spot_index: rows of the corpus that `features` are of.
+  """
+  row = np.full(len(spots), -1)
+  row[spot_index] = np.arange(len(spot_index))
+  positions = spots[["x_um", "y_um"]].to_numpy(np.float64)
+  names = spots["section_id"].to_numpy()
+  starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]])
+  parts = []
+  for start, stop in zip(starts, [*starts[1:], len(spots)], strict=True):
+    known = row[start:stop]
+    if (known >= 0).all():
+      parts.append(nested_regions(features[known], positions[start:stop], spots_per_region))
+    else:
+      parts.append(regions[:, start:stop])
+  return stacked(parts)
+
+
+def _ward(
+  means: np.ndarray, adjacency: scipy.sparse.csr_matrix, sizes: np.ndarray, target: int
+) -> np.ndarray:
+  """A cluster for each node; clusters never reach over a gap between pieces of tissue."""
+  pieces, piece = connected_components(adjacency, directed=False)
+  clusters = np.zeros(len(means), np.int64)
+  used = 0
+  for number in range(pieces):
+    nodes = np.flatnonzero(piece == number)
+    k = min(len(nodes), max(1, round(sizes[nodes].sum() / target)))
+    if k == 1:
+      clusters[nodes] = used
+    else:
+      ward = AgglomerativeClustering(
+        n_clusters=k, linkage="ward", connectivity=adjacency[nodes][:, nodes]
+      )
+      clusters[nodes] = used + ward.fit_predict(means[nodes])
+    used += k
+  return clusters
+
+
+def _absorb(
+  means: np.ndarray, adjacency: scipy.sparse.csr_matrix, sizes: np.ndarray, clusters: np.ndarray
+) -> np.ndarray:
+  """Clusters of fewer than `MIN_SPOTS` spots join the touching cluster they resemble most."""
+  clusters = clusters.copy()
+  islands: set[int] = set()
+  while True:
+    spots = np.bincount(clusters, weights=sizes)
+    small = [c for c in np.flatnonzero((spots > 0) & (spots < MIN_SPOTS)) if c not in islands]
+    if not small:
+      return clusters
+    smallest = min(small, key=lambda c: (spots[c], c))
+    nodes = np.flatnonzero(clusters == smallest)
+    near = np.setdiff1d(clusters[adjacency[nodes].indices], smallest)
+    if not len(near):
+      islands.add(smallest)
+      continue
+    centre = np.average(means[nodes], axis=0, weights=sizes[nodes])
+
+    def distance(cluster: int, centre=centre) -> float:
+      inside = np.flatnonzero(clusters == cluster)
+      other = np.average(means[inside], axis=0, weights=sizes[inside])
+      return float(((other - centre) ** 2).sum())
+
+    clusters[nodes] = min(near, key=lambda c: (distance(c), c))
+
+
+def _means(points: np.ndarray, node: np.ndarray) -> np.ndarray:
+  totals = np.zeros((node.max() + 1, points.shape[1]))
+  np.add.at(totals, node, points)
+  return totals / np.bincount(node)[:, None]
+
+
+def _contract(graph: scipy.sparse.csr_matrix, node: np.ndarray) -> scipy.sparse.csr_matrix:
+  edges = graph.tocoo()
+  rows, columns = node[edges.row], node[edges.col]
+  apart = rows != columns
+  n = node.max() + 1
+  merged = scipy.sparse.csr_matrix(
+    (np.ones(apart.sum(), np.int32), (rows[apart], columns[apart])), shape=(n, n)
+  )
+  merged.sum_duplicates()
+  merged.data[:] = 1
+  return merged
+
+
+def _renumber(ids: np.ndarray) -> np.ndarray:
+  """The same groups, numbered from 0 in the order in which they appear."""
+  _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+  rank = np.empty(len(first), np.int64)
+  rank[np.argsort(first)] = np.arange(len(first))
+  return rank[inverse]

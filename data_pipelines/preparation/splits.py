@@ -1,0 +1,112 @@
+"""Who is trained on: donors, never sections, are divided between training and testing."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.section import Section
+
+SPLITS = ("train", "validation", "test")
+TEST_SHARE = 0.25
+MIN_DONORS_FOR_VALIDATION = 4
+
+
+def split_donors(
+  donors: Iterable[str],
+  test: Sequence[str] | None = None,
+  validation: Sequence[str] | None = None,
+) -> dict[str, list[str]]:
+  """Split -> its donors. The same donors give the same splits on every machine.
+
+  Args:
+    donors: every donor of the corpus.
+    test: donors to hold out; by default a quarter, at least one of two.
+    validation: donors to look at while training; by default one, if there are at least four.
+
+  Raises:
+    BadInputError: a donor that is not there, or one asked for twice.
+  """
+  donors = sorted(set(donors))
+  _check(donors, "--test_donors", test or ())
+  _check(donors, "--validation_donors", validation or ())
+  if both := sorted(set(test or ()) & set(validation or ())):
+    raise BadInputError(
+      "--validation_donors",
+      "donor",
+      f"{both[0]}, also in --test_donors",
+      "each donor in one split",
+      "name it in one of the two flags",
+    )
+  # A hash orders donors without regard to their names, so that "P1, P2, ..." hides no pattern.
+  drawn = sorted(donors, key=lambda donor: hashlib.sha256(donor.encode()).hexdigest())
+  if test is None:
+    free = [donor for donor in drawn if donor not in (validation or ())]
+    number = max(1, round(TEST_SHARE * len(donors))) if len(donors) >= 2 else 0
+    test = free[: min(number, len(free) - 1)]
+  if validation is None:
+    free = [donor for donor in drawn if donor not in test]
+    enough = len(donors) >= MIN_DONORS_FOR_VALIDATION and len(free) >= 2
+    validation = free[:1] if enough else ()
+  held_out = {*test, *validation}
+  return {
+    "train": [donor for donor in donors if donor not in held_out],
+    "validation": sorted(set(validation)),
+    "test": sorted(set(test)),
+  }
+
+
+def split_of(splits: Mapping[str, Sequence[str]], donor: str) -> str:
+  """The split that a donor is in."""
+  return next(name for name in SPLITS if donor in splits[name])
+
+
+def content_hash(section: Section) -> str:
+  """A hash of the counts that does not change with names or the order of spots and genes."""
+  counts = section.counts
+  digest = hashlib.sha256(np.asarray(counts.shape, np.int64).tobytes())
+  spots, genes = (np.asarray(counts.sum(axis), np.int64).ravel() for axis in (1, 0))
+  squares = np.asarray(counts.multiply(counts).sum(1), np.int64).ravel()
+  order = np.lexsort((squares, spots))
+  for values in (spots[order], squares[order], np.sort(genes)):
+    digest.update(values.tobytes())
+  return digest.hexdigest()[:32]
+
+
+def refuse_duplicates(hashes: Mapping[str, str]) -> None:
+  """Stops where two sections hold the same counts: one of them could leak into the test set.
+
+  Args:
+    hashes: section -> `content_hash`.
+
+  Raises:
+    BadInputError: naming both.
+  """
+  first: dict[str, str] = {}
+  for section_id, content in hashes.items():
+    if content in first:
+      raise BadInputError(
+        section_id,
+        "counts",
+        f"the same count matrix as in section {first[content]}",
+        "each section once",
+        f"leave one of them out with --sections, or delete its folder: {section_id}",
+      )
+    first[content] = section_id
+
+
+def _check(donors: Sequence[str], flag: str, asked: Sequence[str]) -> None:
+  for donor in asked:
+    if donor not in donors:
+      near = difflib.get_close_matches(donor, donors, n=1)
+      raise BadInputError(
+        flag,
+        "donor",
+        f"{donor!r}",
+        f"one of {', '.join(donors[:20])}",
+        f"write {near[0]}" if near else "correct the name, or add its sections",
+      )

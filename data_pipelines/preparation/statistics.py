@@ -1,0 +1,151 @@
+"""What is known of each section as a whole, over its counts: the tables that models read.
+
+Every quantity is defined on counts over the gene panel. With f = a gene's share of a spot's counts:
+log expression = log1p(1e4 f); z = (log expression - its mean) / max(its standard deviation, 0.1),
+clipped to [-10, 10], on measured genes and 0 elsewhere. The model computes the same on the device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Bool, Float
+
+SCALE = 1e4
+MIN_LOG_STD = 0.1
+MAX_Z = 10.0
+MIN_ACTIVITY_STD = 1e-3
+MIN_MEMBERS = 3
+"""A pathway with fewer measured genes than this says nothing about a section."""
+
+_ROWS = 512
+"""Spots made dense at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SectionTable:
+  """One section's row of every table; attributes as in `hibio.batch.SectionStatistics`."""
+
+  measured: Bool[np.ndarray, " gene"]
+  num_spots: float
+  document_frequency: Float[np.ndarray, " gene"]
+  mean_fraction: Float[np.ndarray, " gene"]
+  log_mean: Float[np.ndarray, " gene"]
+  log_std: Float[np.ndarray, " gene"]
+  activity_mean: Float[np.ndarray, " pathway"]
+  activity_std: Float[np.ndarray, " pathway"]
+
+
+def fractions(counts: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
+  """Each gene's share of its spot's counts; 0 in a spot without counts."""
+  totals = np.asarray(counts.sum(axis=1), np.float64).ravel()
+  shares = counts.data / np.repeat(np.maximum(totals, 1.0), np.diff(counts.indptr))
+  return scipy.sparse.csr_matrix((shares, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def log_expression(counts: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
+  """log1p(1e4 f), sparse like the counts."""
+  shares = fractions(counts)
+  return scipy.sparse.csr_matrix(
+    (np.log1p(SCALE * shares.data), shares.indices, shares.indptr), shape=shares.shape
+  )
+
+
+def standardised(
+  counts: scipy.sparse.csr_matrix,
+  measured: Bool[np.ndarray, " gene"],
+  log_mean: Float[np.ndarray, " gene"],
+  log_std: Float[np.ndarray, " gene"],
+) -> Iterator[Float[np.ndarray, "spot gene"]]:
+  """z of every gene, dense, a few hundred spots at a time."""
+  logs = log_expression(counts)
+  scale = np.where(measured, 1.0 / np.maximum(log_std, MIN_LOG_STD), 0.0)
+  for start in range(0, counts.shape[0], _ROWS):
+    z = (logs[start : start + _ROWS].toarray() - log_mean) * scale
+    yield np.clip(z, -MAX_Z, MAX_Z)
+
+
+def activity(
+  counts: scipy.sparse.csr_matrix,
+  measured: Bool[np.ndarray, " gene"],
+  log_mean: Float[np.ndarray, " gene"],
+  log_std: Float[np.ndarray, " gene"],
+  membership: Bool[np.ndarray, "pathway gene"],
+) -> Float[np.ndarray, "spot pathway"]:
+  """Mean z over a pathway's measured genes minus mean z over all measured genes of the spot.
+
+  0 for pathways with fewer than `MIN_MEMBERS` measured genes.
+  """
+  members = (membership & measured).astype(np.float64)
+  sizes = members.sum(axis=1)
+  usable = sizes >= MIN_MEMBERS
+  weights = (members / np.maximum(sizes, 1.0)[:, None])[usable]
+  out = np.zeros((counts.shape[0], len(membership)))
+  start = 0
+  for z in standardised(counts, measured, log_mean, log_std):
+    rest = z.sum(axis=1, keepdims=True) / max(measured.sum(), 1)
+    out[start : start + len(z), usable] = z @ weights.T - rest
+    start += len(z)
+  return out
+
+
+def section_table(
+  counts: scipy.sparse.csr_matrix,
+  measured: Bool[np.ndarray, " gene"],
+  membership: Bool[np.ndarray, "pathway gene"],
+) -> SectionTable:
+  """The tables' row of one section, from its counts over the panel. Deviations are population's."""
+  spots = counts.shape[0]
+  shares, logs = fractions(counts), log_expression(counts)
+  log_mean = np.asarray(logs.mean(axis=0)).ravel()
+  log_square = np.asarray(logs.multiply(logs).mean(axis=0)).ravel()
+  log_std = np.sqrt(np.maximum(log_square - log_mean**2, 0.0))
+  scores = activity(counts, measured, log_mean, log_std, membership)
+  usable = (membership & measured).sum(axis=1) >= MIN_MEMBERS
+  return SectionTable(
+    measured=measured,
+    num_spots=float(spots),
+    document_frequency=counts.getnnz(axis=0).astype(np.float32),
+    mean_fraction=np.asarray(shares.mean(axis=0)).ravel().astype(np.float32),
+    log_mean=log_mean.astype(np.float32),
+    log_std=log_std.astype(np.float32),
+    activity_mean=scores.mean(axis=0).astype(np.float32),
+    activity_std=np.where(usable, np.maximum(scores.std(axis=0), MIN_ACTIVITY_STD), 1.0).astype(
+      np.float32
+    ),
+  )
+
+
+def corpus_statistics(
+  tables: Sequence[SectionTable], training: Bool[np.ndarray, " section"]
+) -> dict[str, np.ndarray]:
+  """Every field of `hibio.batch.SectionStatistics`, sections stacked in the order given.
+
+  Args:
+    training: which sections the corpus-wide background is taken from; all of them where none is
+      marked. A gene that none of these measures has the background of the others that do, else a
+      document share of 1 and a mean fraction of 0.
+  """
+  stacked = {
+    field.name: np.stack([getattr(table, field.name) for table in tables])
+    for field in dataclasses.fields(SectionTable)
+  }
+  stacked["num_spots"] = stacked["num_spots"].astype(np.float32)
+  shares = (stacked["document_frequency"] + 1.0) / (stacked["num_spots"][:, None] + 2.0)
+  measured = stacked["measured"]
+  chosen = measured & (training if training.any() else np.ones_like(training))[:, None]
+  chosen = np.where(chosen.any(axis=0), chosen, measured)
+  number = chosen.sum(axis=0)
+
+  def mean(values: np.ndarray, otherwise: float) -> np.ndarray:
+    total = np.where(chosen, values, 0.0).sum(axis=0, dtype=np.float64)
+    return np.where(number > 0, total / np.maximum(number, 1), otherwise).astype(np.float32)
+
+  return {
+    **stacked,
+    "corpus_document_share": mean(shares, 1.0),
+    "corpus_mean_fraction": mean(stacked["mean_fraction"], 0.0),
+  }
