@@ -7,7 +7,7 @@ once. Each value is finite whatever the batch holds: one that has nothing to say
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -94,7 +94,7 @@ def total(
   Raises:
     BadInputError: the config or the weights name something that does not exist.
   """
-  _check_names(weights)
+  _check_names(config, weights)
   batch, tables = jax.tree.map(jnp.asarray, (batch, tables))
   image, gene, truth = _sides(outputs, batch, tables)
   if shuffle is not None:
@@ -134,8 +134,7 @@ def total(
 
 
 def _spot_values(outputs: Outputs, pairs: spot.Pairs, config: ObjectiveConfig) -> Values:
-  contrast = _named(spot.CONTRASTS, "contrast", config.contrast)
-  per_pair, chance = contrast(
+  per_pair, chance = spot.CONTRASTS[config.contrast](
     pairs,
     inverse_temperature(_float32(outputs.log_scale)),
     _float32(outputs.bias),
@@ -168,7 +167,7 @@ def _pathway_values(
   membership: Bool[Array, "pathway gene"],
   config: ObjectiveConfig,
 ) -> Values:
-  form = _named(pathway.FORMS, "pathway_form", config.pathway_form)
+  form = pathway.FORMS[config.pathway_form]
   both = sum(
     masked_mean(
       form(
@@ -347,28 +346,21 @@ def _sides(outputs: Outputs, batch: Batch, tables: Tables) -> tuple[_Side, _Side
   return image, gene, jax.lax.stop_gradient(truth)
 
 
-def _check_names(weights: Mapping[str, Any]) -> None:
-  unknown = sorted(set(weights) - set(OBJECTIVES))
-  if unknown:
-    raise BadInputError(
-      "config",
-      "objectives of a stage",
-      unknown[0],
-      f"one of {', '.join(OBJECTIVES)}",
-      "correct the name in training.stages or objectives.weights",
-    )
-
-
-def _named(functions: dict[str, Callable], field: str, name: str) -> Callable:
-  if name not in functions:
-    raise BadInputError(
-      "config",
-      f"objectives.{field}",
-      name,
-      f"one of {', '.join(functions)}",
-      f"--config.objectives.{field}={next(iter(functions))}",
-    )
-  return functions[name]
+def _check_names(config: ObjectiveConfig, weights: Mapping[str, Any]) -> None:
+  asked = [
+    ("contrast", config.contrast, spot.CONTRASTS),
+    ("pathway_form", config.pathway_form, pathway.FORMS),
+    *(("weights", name, OBJECTIVES) for name in weights),
+  ]
+  for field, name, known in asked:
+    if name not in known:
+      raise BadInputError(
+        "config",
+        f"objectives.{field}",
+        name,
+        f"one of {', '.join(known)}",
+        "correct the name" + (", also in training.stages" if field == "weights" else ""),
+      )
 
 
 def _block(pairs: spot.Pairs) -> int | None:

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_pipelines.problems import BadInputError
+from hibio.batch import fake
+from hibio.configs import ObjectiveConfig
+from hibio.expression import standardised
+from hibio.objectives import total as objectives
+from hibio.outputs import Keywords, Outputs
+from tests.hibio.objectives.conftest import unit
+
+CONFIG = ObjectiveConfig(max_regions=16)
+WEIGHTS = {name: jnp.float32(weight) for name, weight in CONFIG.weights}
+GENES, WIDTH, WINDOWS, SPOTS = 40, 8, 4, 12
+
+
+def fake_outputs(batch, pathways: int, seed: int = 0) -> Outputs:
+  rng = np.random.default_rng(seed)
+  shape = batch.spot_mask.shape
+
+  def normal(*dims):
+    return rng.normal(size=dims).astype(np.float32)
+
+  keyword = rng.dirichlet(np.full(GENES, 0.1), shape).astype(np.float32)
+  fields = dict(
+    image=unit(rng, *shape, WIDTH),
+    gene=unit(rng, *shape, WIDTH),
+    anchors=unit(rng, pathways, WIDTH),
+    anchor_offset=0.1 * normal(pathways, WIDTH),
+    predicted_from_image=normal(*shape, GENES),
+    predicted_from_gene=normal(*shape, GENES),
+    keyword_weight=keyword,
+    region_score_image=normal(*shape),
+    region_score_gene=normal(*shape),
+    log_scale=np.float32(1.0),
+    bias=np.float32(-3.0),
+    anchor_log_scale=np.float32(1.0),
+    anchor_bias=np.float32(-1.0),
+  )
+  nothing = jnp.zeros((*shape, 2))
+  keywords = Keywords(nothing.astype(jnp.int32), nothing, nothing, nothing > 0)
+  return Outputs(keywords=keywords, **jax.tree.map(jnp.asarray, fields))
+
+
+@pytest.fixture(scope="module")
+def case():
+  """Outputs, batch and tables of one section, so that spots can change places."""
+  batch, tables = fake(windows=WINDOWS, spots=SPOTS, genes=GENES, pathways=5, sections=1)
+  statistics = tables.statistics.replace(activity_std=np.full((1, 5), 0.2, np.float32))
+  tables = tables.replace(statistics=statistics)
+  return fake_outputs(batch, 5), *jax.tree.map(jnp.asarray, (batch, tables))
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def value_and_gradient(outputs, batch, tables, weights, config=CONFIG):
+  """The loss, the metrics, and the gradient of the loss for each field of the outputs."""
+
+  def loss(fields):
+    moved = Outputs(keywords=outputs.keywords, **fields)
+    return objectives.total(moved, batch, tables, config, weights)
+
+  (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(fields_of(outputs))
+  return value, metrics, gradient
+
+
+def fields_of(outputs: Outputs) -> dict[str, jax.Array]:
+  names = {field.name for field in dataclasses.fields(Outputs)} - {"keywords"}
+  return {name: getattr(outputs, name) for name in names}
+
+
+@jax.jit
+def shuffled(outputs, batch, tables, weights, shuffle):
+  return objectives.total(outputs, batch, tables, CONFIG, weights, shuffle)
+
+
+def all_finite(tree) -> bool:
+  return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
+
+
+def test_the_loss_is_the_weighted_sum_of_the_nine_objectives(case):
+  loss, metrics, gradient = value_and_gradient(*case, WEIGHTS)
+  named = {name: float(metrics[f"loss/{name}"]) for name, _ in CONFIG.weights}
+  assert len(named) == 9
+  want = sum(weight * named[name] for name, weight in CONFIG.weights)
+  np.testing.assert_allclose(loss, want, rtol=1e-5)
+  np.testing.assert_array_equal(metrics["loss"], loss)
+  for name, weight in CONFIG.weights:
+    np.testing.assert_allclose(metrics[f"weight/{name}"], weight, rtol=1e-6)
+    assert named[name] > 0, name
+  assert 0 < float(metrics["chance/spot"]) < np.log(WINDOWS * SPOTS)
+  assert all_finite(gradient)
+
+
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_a_small_step_down_its_gradient_lowers_each_objective(case, name):
+  outputs, batch, tables = case
+  only = {key: jnp.float32(key == name) for key in objectives.OBJECTIVES}
+  before, metrics, gradient = value_and_gradient(*case, only)
+  np.testing.assert_allclose(before, metrics[f"loss/{name}"], rtol=1e-6)
+  squared = sum(float((slope**2).sum()) for slope in gradient.values())
+  assert squared > 1e-6
+  step = 1e-2 * float(before) / squared  # asks for one hundredth less, to first order
+  fields = fields_of(outputs)
+  moved = outputs.replace(**{key: fields[key] - step * gradient[key] for key in fields})
+  after, _, _ = value_and_gradient(moved, batch, tables, only)
+  assert 0.98 < float(after) / float(before) < 0.998
+
+
+def test_an_objective_of_weight_zero_moves_nothing(case):
+  _, _, gradient = value_and_gradient(*case, WEIGHTS | {"spot": jnp.float32(0)})
+  np.testing.assert_array_equal(gradient["log_scale"], 0.0)
+  _, _, gradient = value_and_gradient(*case, WEIGHTS)
+  assert float(gradient["log_scale"]) != 0
+
+
+def test_targets_get_no_gradient(case):
+  _, _, gradient = value_and_gradient(*case, WEIGHTS)
+  np.testing.assert_array_equal(gradient["keyword_weight"], 0.0)
+
+
+def test_what_lies_in_padding_changes_nothing(case):
+  outputs, batch, tables = case
+  padding = ~batch.spot_mask
+
+  def spoil(leaf):
+    if leaf.ndim < 2 or leaf.shape[:2] != padding.shape:
+      return leaf
+    mask = padding.reshape(*padding.shape, *(1,) * (leaf.ndim - 2))
+    return jnp.where(mask, jnp.asarray(3, leaf.dtype), leaf)
+
+  assert padding.any()
+  spoiled = batch.replace(
+    **{
+      field.name: spoil(getattr(batch, field.name))
+      for field in dataclasses.fields(batch)
+      if field.name not in ("spot_mask", "section_index")
+    }
+  )
+  _, want, _ = value_and_gradient(*case, WEIGHTS)
+  _, got, gradient = value_and_gradient(jax.tree.map(spoil, outputs), spoiled, tables, WEIGHTS)
+  for name in want:
+    np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+  np.testing.assert_array_equal(gradient["image"][padding], 0.0)
+
+
+@pytest.mark.parametrize("missing", ["spot_mask", "has_patch", "has_counts"])
+def test_everything_stays_finite_when_nothing_is_valid(case, missing):
+  outputs, batch, tables = case
+  batch = batch.replace(**{missing: jnp.zeros_like(batch.spot_mask)})
+  loss, metrics, gradient = value_and_gradient(outputs, batch, tables, WEIGHTS)
+  assert all_finite((loss, metrics, gradient))
+  silent = set(objectives.OBJECTIVES) - {"separation"}
+  if missing == "has_patch":  # the counts can still be read
+    silent -= {"reconstruction", "pathway"}
+  for name in objectives.OBJECTIVES:
+    assert (float(metrics[f"loss/{name}"]) == 0) == (name in silent), name
+
+
+def test_everything_stays_finite_without_regions_measured_genes_or_scale(case):
+  outputs, batch, tables = case
+  statistics = tables.statistics
+  bare = tables.replace(
+    regions=jnp.full_like(tables.regions, -1),
+    statistics=statistics.replace(measured=jnp.zeros_like(statistics.measured)),
+  )
+  loud = outputs.replace(log_scale=jnp.float32(50), anchor_log_scale=jnp.float32(50))
+  result = value_and_gradient(loud, batch, bare, WEIGHTS)
+  assert all_finite(result)
+  for name in ("pathway", "prototype", "reconstruction", "region", "spot_to_region", "hierarchy"):
+    assert float(result[1][f"loss/{name}"]) == 0.0, name
+
+
+def test_a_corpus_without_gene_sets_trains_all_the_same():
+  batch, tables = fake(windows=WINDOWS, spots=SPOTS, genes=GENES, pathways=0, sections=1)
+  result = value_and_gradient(fake_outputs(batch, 0), batch, tables, WEIGHTS)
+  assert all_finite(result)
+  assert float(result[1]["loss/spot"]) > 0
+
+
+def test_sigmoid_contrast_and_independent_pathways_are_a_matter_of_the_config(case):
+  config = dataclasses.replace(CONFIG, contrast="sigmoid", pathway_form="bce")
+  _, metrics, gradient = value_and_gradient(*case, WEIGHTS, config=config)
+  assert all_finite((metrics, gradient))
+  assert float(gradient["bias"]) != 0
+  assert float(gradient["anchor_bias"]) != 0
+
+
+def test_perfect_outputs_reconstruct_and_find_everything(case):
+  outputs, batch, tables = case
+  statistics, section = tables.statistics, batch.section_index
+  truth = standardised(
+    batch.counts,
+    statistics.measured[section][:, None],
+    statistics.log_mean[section][:, None],
+    statistics.log_std[section][:, None],
+  )
+  perfect = outputs.replace(
+    gene=outputs.image,
+    region_score_gene=outputs.region_score_image,
+    predicted_from_image=truth,
+    predicted_from_gene=truth,
+  )
+  _, metrics, _ = value_and_gradient(perfect, batch, tables, WEIGHTS)
+  np.testing.assert_allclose(metrics["loss/reconstruction"], 0.0, atol=1e-6)
+  np.testing.assert_allclose(metrics["monitor/recall"], 1.0)
+  np.testing.assert_allclose(metrics["monitor/alignment"], 0.0, atol=1e-6)
+  for name in ("prototype", "region"):
+    assert float(metrics[f"loss/{name}"]) < float(metrics[f"chance/{name}"]), name
+
+
+def test_shuffled_pairs_are_pairs_whose_molecular_side_came_from_elsewhere(case):
+  outputs, batch, tables = case
+  everyone = jnp.ones_like(batch.spot_mask)
+  batch = batch.replace(spot_mask=everyone, has_patch=everyone, has_counts=everyone)
+  order = np.random.default_rng(0).permutation(everyone.size).astype(np.int32)
+
+  def elsewhere(leaf):
+    return leaf.reshape(-1, *leaf.shape[2:])[order].reshape(leaf.shape)
+
+  sides = ("gene", "predicted_from_gene", "keyword_weight", "region_score_gene")
+  moved = outputs.replace(**{name: elsewhere(getattr(outputs, name)) for name in sides})
+  _, want, _ = value_and_gradient(
+    moved, batch.replace(counts=elsewhere(batch.counts)), tables, WEIGHTS
+  )
+  loss, got = shuffled(outputs, batch, tables, {"spot": 2.0}, jnp.asarray(order))
+  for name in set(want) - {"loss", *(f"weight/{name}" for name in objectives.OBJECTIVES)}:
+    np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-6, err_msg=name)
+  np.testing.assert_allclose(loss, 2 * got["loss/spot"], rtol=1e-6)  # the others count as 0
+  _, straight = shuffled(outputs, batch, tables, {"spot": 2.0}, jnp.arange(order.size))
+  assert abs(float(straight["loss/spot"]) - float(got["loss/spot"])) > 1e-3
+
+
+@pytest.mark.parametrize("field", ["contrast", "pathway_form"])
+def test_an_unknown_name_in_the_config_is_explained(case, field):
+  config = dataclasses.replace(CONFIG, **{field: "nonsense"})
+  with pytest.raises(BadInputError, match=f"objectives.{field}: found nonsense, expected one of"):
+    objectives.total(*case, config, WEIGHTS)
+
+
+def test_a_weight_of_an_unknown_objective_is_refused(case):
+  with pytest.raises(BadInputError, match="objectives.weights: found spots, expected one of spot"):
+    objectives.total(*case, CONFIG, {"spots": 1.0})
+
+
+def test_8192_spots_of_18000_genes_give_one_number():
+  batch, tables = fake(windows=7, spots=11, genes=GENES, pathways=5, sections=3)
+  small = fake_outputs(batch, 5), batch, tables
+  sizes = {7: 128, 11: 64, GENES: 18_000, 5: 300, WIDTH: 768}
+
+  def loss():
+    def grown(leaf):
+      return jnp.zeros([sizes.get(size, size) for size in leaf.shape], leaf.dtype)
+
+    return objectives.total(*jax.tree.map(grown, small), ObjectiveConfig(), WEIGHTS)
+
+  value, metrics = jax.eval_shape(loss)
+  assert value.shape == ()
+  assert {leaf.dtype for leaf in metrics.values()} == {jnp.dtype("float32")}
