@@ -1,0 +1,179 @@
+"""Counts, positions, image and labels of one section, joined by spot id into a `Section`."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers import joins
+from data_pipelines.readers.raw_counts import RawCounts, guess_species
+from data_pipelines.section import Section
+from data_pipelines.slide_image import SlideImage
+
+_MAX_SHARE_OUTSIDE = 0.05
+_MIN_SHARE_JOINED = 0.95
+_DEEP_SPOT = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Positions:
+  """Where the spots of an array lie.
+
+  Attributes:
+    path: file they came from, for messages.
+    ids: one id a spot.
+    rows: array row.
+    columns: array column.
+    positions_px: (x, y) in pixels of the full-size image.
+    on_tissue: False where the spot lies beside the tissue.
+    dropped: reason -> how many were left out on reading.
+  """
+
+  path: Path
+  ids: np.ndarray
+  rows: np.ndarray
+  columns: np.ndarray
+  positions_px: Float[np.ndarray, "spot 2"]
+  on_tissue: Bool[np.ndarray, " spot"]
+  dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    if twice := [i for i, n in collections.Counter(self.ids.tolist()).items() if n > 1]:
+      raise BadInputError(
+        self.path, "spots", f"{len(twice)} names twice ({', '.join(twice[:3])})",
+        "each spot once", "remove the repeated rows",
+      )  # fmt: skip
+    if not self.on_tissue.any():
+      raise BadInputError(
+        self.path, "spots", "none on tissue", "spots on tissue", "mark the spots under tissue"
+      )
+
+
+def assemble(
+  *,
+  section_id: str,
+  donor_id: str,
+  platform: str,
+  species: str | None,
+  raw: RawCounts,
+  every_spot_counted: bool,
+  positions: Positions,
+  um_per_px: float,
+  um_per_px_source: str,
+  image: SlideImage | None,
+  image_scale: float,
+  labels: list[joins.LabelTable],
+  notes: tuple[str, ...],
+) -> Section:
+  """The section: spots that have counts, a position on tissue and, if there is an image, lie on it.
+
+  Args:
+    section_id: as in `Section`, like all arguments that are not listed.
+    raw: cleaned counts.
+    every_spot_counted: the matrix also holds spots beside the tissue.
+    positions: of the array's spots.
+    um_per_px: micrometres a pixel of the full-size image.
+    image_scale: pixels of `image` per pixel of the positions.
+    labels: tables to join by spot id.
+
+  Raises:
+    BadInputError: files do not belong together.
+  """
+  rows, rule = joins.match(raw.spot_ids, positions.ids)
+  joined = rows >= 0
+  # A filtered matrix holds the spots on tissue, a raw one the whole array.
+  needed = int(positions.on_tissue.sum()) if every_spot_counted else len(rows)
+  if joined.sum() < _MIN_SHARE_JOINED * min(needed, len(rows)) or not joined.any():
+    raise joins.no_overlap(positions.path, "spots", raw.spot_ids, positions.ids)
+  kept = np.flatnonzero(joined)
+  rows = rows[kept]
+  full_px = positions.positions_px[rows]
+  dropped = collections.Counter(raw.dropped) + collections.Counter(positions.dropped)
+  dropped["spots without a position"] += int((~joined).sum())
+  unseen = np.ones(len(positions.ids), bool)
+  unseen[rows] = False
+  dropped["positions without counts"] += int((unseen & positions.on_tissue).sum())
+  section = Section(
+    section_id=section_id,
+    donor_id=donor_id,
+    platform=platform,
+    species=species or guess_species(raw.gene_ids, raw.gene_symbols),
+    counts=raw.counts[kept],
+    gene_ids=raw.gene_ids,
+    gene_symbols=raw.gene_symbols,
+    spot_ids=raw.spot_ids[kept],
+    positions_um=full_px * um_per_px,
+    positions_px=full_px * (image_scale if image else 1.0),
+    array_positions=np.stack([positions.rows[rows], positions.columns[rows]], axis=1),
+    um_per_px=um_per_px / (image_scale if image else 1.0),
+    um_per_px_source=um_per_px_source,
+    image=image,
+    dropped={reason: count for reason, count in dropped.items() if count},
+    notes=notes if rule is None else (*notes, f"{positions.path.name}: {rule}"),
+  )
+  section = section.subset(positions.on_tissue[rows], "spots beside the tissue")
+  section = section.subset(section.counts.getnnz(axis=1) > 0, "spots without counts")
+  if not section.num_spots:
+    raise BadInputError(
+      raw.path, "counts", "none in any spot on tissue", "spots with counts", "check the counts"
+    )
+  if image is not None:
+    section = section.subset(_inside(section, image, positions.path), "spots outside the image")
+  return _noted(_labelled(section, labels))
+
+
+def _labelled(section: Section, tables: list[joins.LabelTable]) -> Section:
+  labels, dropped, notes = {}, dict(section.dropped), section.notes
+  for table in tables:
+    columns, lost, said = joins.joined_labels(table, section.spot_ids)
+    labels |= columns
+    dropped |= lost
+    notes += said
+  return dataclasses.replace(section, labels=labels, dropped=dropped, notes=notes)
+
+
+def _noted(section: Section) -> Section:
+  notes = list(section.notes)
+  deepest = int(section.counts.sum(axis=1, dtype=np.int64).max())
+  if deepest > _DEEP_SPOT:
+    notes.append(f"a spot with {deepest:,} counts: is it really one spot?")
+  if section.image is not None and section.image.rotated_by_tag:
+    notes.append("the image asks to be turned (EXIF orientation); it is read as stored")
+  if section.image is not None and section.image.kind != "full":
+    notes.append(
+      f"no full-size image: using the {section.image.kind} one at {section.um_per_px:.1f} um a "
+      "pixel, enough for layout and hardly for patches"
+    )
+  return dataclasses.replace(section, notes=tuple(notes))
+
+
+def _inside(section: Section, image: SlideImage, file: Path) -> np.ndarray:
+  x, y = section.positions_px.T
+  width, height = image.width_px, image.height_px
+
+  def share_inside(x, y):
+    return float(np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))
+
+  if 1 - share_inside(x, y) > _MAX_SHARE_OUTSIDE:
+    if share_inside(y, x) > 1 - _MAX_SHARE_OUTSIDE:
+      fix = "x and y seem swapped (the other way round they fit): exchange the two columns"
+    else:
+      scale = min(width / max(x.max(), 1), height / max(y.max(), 1))
+      fix = (
+        "point to the image the positions were measured on, or give image_scale in the metadata "
+        f"table (for the spots to fit, at most {scale:.3g} times what it is now)"
+      )
+    raise BadInputError(
+      file,
+      "positions",
+      f"{1 - share_inside(x, y):.0%} of {len(x)} spots outside {image.path.name}, "
+      f"{width} x {height} px (x {x.min():.0f} to {x.max():.0f}, y {y.min():.0f} to {y.max():.0f})",
+      "spots on the image",
+      fix,
+    )
+  return (x >= 0) & (x < width) & (y >= 0) & (y < height)

@@ -1,0 +1,151 @@
+"""Space Ranger's feature-barcode matrix, as HDF5 or as Matrix Market files, into `RawCounts`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+import scipy.sparse
+
+from data_pipelines.hdf5_safety import csr_from_columns, open_hdf5
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers.raw_counts import RawCounts
+from data_pipelines.text_files import read_bytes, read_text
+
+_REQUIRED = ("barcodes", "data", "indices", "indptr", "shape")
+
+
+def read_h5(path: Path) -> RawCounts:
+  """The matrix of an HDF5 file of Space Ranger 1 to 4, or of Cell Ranger 2.
+
+  Raises:
+    BadInputError: the file is unsafe, damaged, or holds no such matrix.
+  """
+  with open_hdf5(path) as file:
+    group = _matrix_group(file, path)
+    if absent := [name for name in _REQUIRED if not isinstance(group.get(name), h5py.Dataset)]:
+      raise _no_matrix(path, f"{group.name} without {', '.join(absent)}")
+    features = group.get("features")
+    if isinstance(features, h5py.Group):
+      ids, symbols = _strings(features, "id", path), _strings(features, "name", path)
+      kinds = _strings(features, "feature_type", path) if "feature_type" in features else None
+    else:
+      ids, symbols, kinds = (
+        _strings(group, "genes", path),
+        _strings(group, "gene_names", path),
+        None,
+      )
+    barcodes = _strings(group, "barcodes", path)
+    shape = np.asarray(group["shape"][()]).astype(np.int64).ravel().tolist()
+    if shape != [len(ids), len(barcodes)]:
+      raise BadInputError(
+        path, "shape", f"{shape}", f"[{len(ids)}, {len(barcodes)}], features by barcodes",
+        "write the matrix again from its source",
+      )  # fmt: skip
+    counts = csr_from_columns(
+      data=group["data"][()],
+      indices=group["indices"][()],
+      indptr=group["indptr"][()],
+      shape=(len(ids), len(barcodes)),
+      path=path,
+    )
+  kinds = np.full(len(ids), "") if kinds is None else kinds
+  return RawCounts(path, counts, barcodes, ids, symbols, kinds)
+
+
+def read_matrix_market(folder: Path) -> RawCounts:
+  """The matrix of a folder with `matrix.mtx`, `barcodes.tsv` and `features.tsv`, gzipped or not.
+
+  Raises:
+    BadInputError: a file is missing or damaged, or the three do not fit each other.
+  """
+  path = _one(folder, "matrix.mtx")
+  barcodes = np.array([line.split("\t")[0] for line in _lines(_one(folder, "barcodes.tsv"))])
+  features = [line.split("\t") for line in _lines(_one(folder, "features.tsv", "genes.tsv"))]
+  ids = np.array([row[0] for row in features])
+  symbols = np.array([row[1] if len(row) > 1 else row[0] for row in features])
+  kinds = np.array([row[2] if len(row) > 2 else "" for row in features])
+  content = read_bytes(path)
+  counts = _parse(content, path, (len(ids), len(barcodes)))
+  return RawCounts(path, counts, barcodes, ids, symbols, kinds)
+
+
+def matrix_market_shape(folder: Path) -> tuple[int, int]:
+  """(features, barcodes) by the lists beside the matrix; the matrix itself is not read."""
+  features = _lines(_one(folder, "features.tsv", "genes.tsv"))
+  return len(features), len(_lines(_one(folder, "barcodes.tsv")))
+
+
+def _parse(content: bytes, path: Path, shape: tuple[int, int]) -> scipy.sparse.csr_matrix:
+  again = "copy or download the file again"
+  try:
+    rows, columns, entries, _, field, symmetry = scipy.io.mminfo(io.BytesIO(content))
+  except (ValueError, OverflowError) as error:
+    raise BadInputError(path, "header", str(error), "a Matrix Market file", again) from error
+  if (field, symmetry) not in (("integer", "general"), ("real", "general")):
+    raise BadInputError(path, "header", f"{field} {symmetry}", "integer general", again)
+  if (rows, columns) not in (shape, shape[::-1]):
+    raise BadInputError(
+      path, "header", f"{rows} x {columns}",
+      f"{shape[0]} features x {shape[1]} barcodes, as in the lists beside it",
+      "take all three files from the same run",
+    )  # fmt: skip
+  # An entry takes at least six characters: a header that declares more is not believed.
+  if 6 * entries > len(content) + 64:
+    raise BadInputError(
+      path, "entries", f"{entries:,} declared in {len(content):,} bytes", "as many as there are",
+      again,
+    )  # fmt: skip
+  try:
+    matrix = scipy.io.mmread(io.BytesIO(content), spmatrix=True)
+  except (ValueError, OverflowError) as error:
+    raise BadInputError(path, "entries", str(error), "a complete matrix", again) from error
+  matrix = matrix.tocsc() if scipy.sparse.issparse(matrix) else scipy.sparse.csc_matrix(matrix)
+  return (matrix.T if (rows, columns) == shape else matrix).tocsr()
+
+
+def _matrix_group(file: h5py.File, path: Path) -> h5py.Group:
+  if isinstance(file.get("matrix"), h5py.Group):
+    return file["matrix"]
+  genomes = [name for name in file if isinstance(file[name], h5py.Group) and "genes" in file[name]]
+  if len(genomes) == 1:
+    return file[genomes[0]]
+  if genomes:
+    raise BadInputError(
+      path, "genomes", ", ".join(genomes), "one species", "split the matrix by genome"
+    )
+  raise _no_matrix(path, ", ".join(list(file)[:5]) or "nothing")
+
+
+def _no_matrix(path: Path, found: str) -> BadInputError:
+  return BadInputError(
+    path, "matrix", found, "the group `matrix` of a feature-barcode matrix",
+    "give the filtered_feature_bc_matrix.h5 that Space Ranger wrote",
+  )  # fmt: skip
+
+
+def _strings(group: h5py.Group, name: str, path: Path) -> np.ndarray:
+  dataset = group.get(name)
+  if not isinstance(dataset, h5py.Dataset) or h5py.check_string_dtype(dataset.dtype) is None:
+    raise _no_matrix(path, f"{group.name} without names in {name}")
+  return np.array([value.decode("utf-8", "replace") for value in dataset[()].ravel().tolist()], str)
+
+
+def _lines(path: Path) -> list[str]:
+  return [line.replace('"', "") for line in read_text(path).split("\n") if line]
+
+
+def _one(folder: Path, *names: str) -> Path:
+  for name in names:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+      if candidate.is_file():
+        return candidate
+    if prefixed := [p for e in ("", ".gz") for p in sorted(folder.glob(f"*{name}{e}"))]:
+      return prefixed[0]
+  there = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
+  raise BadInputError(
+    folder, names[0], f"only {there}", " or ".join(f"{n}[.gz]" for n in names), "add the file"
+  )

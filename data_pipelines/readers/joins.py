@@ -1,0 +1,123 @@
+"""Joining tables by spot id, and counting what does not join."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.text_files import read_table
+
+UNLABELLED = frozenset(
+  ("", "nan", "na", "n/a", "none", "null", "undetermined", "unassigned", "unlabelled", "unknown")
+)
+_ID_COLUMNS = ("barcode", "barcodes", "spot", "spot_id", "spots", "id", "")
+_NOT_LABELS = frozenset(
+  ("x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "array_row", "array_col", "in_tissue")
+)
+_BARCODE = re.compile(r"([ACGTN]{10,})(?:[-._]\d+)?$", re.IGNORECASE)
+_SQUARE_BIN = re.compile(r"(s_\d{3}um_\d{5}_\d{5})(?:[-.]\d+)?$")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelTable:
+  """Labels by spot id: `columns` holds one list of strings a label, in the order of `ids`."""
+
+  path: Path
+  ids: np.ndarray
+  columns: dict[str, np.ndarray]
+  dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def match(wanted: np.ndarray, present: np.ndarray) -> tuple[Int[np.ndarray, " wanted"], str | None]:
+  """Row in `present` of each wanted id (-1 where absent), and the rule if ids had to be adapted.
+
+  Barcodes that differ by a suffix, by a sample's prefix or in case are joined by their sequence,
+  if that joins more and the sequence is unique on both sides.
+  """
+  rows = pd.Index(present).get_indexer(pd.Index(wanted))
+  if (rows >= 0).mean() >= 0.95:
+    return rows, None
+  cores = [[_core(i) for i in ids] for ids in (wanted, present)]
+  if any(len(set(core)) < len(core) for core in cores):
+    return rows, None
+  by_core = pd.Index(cores[1]).get_indexer(pd.Index(cores[0]))
+  if (by_core >= 0).sum() <= (rows >= 0).sum():
+    return rows, None
+  return by_core, f"joined by barcode sequence alone ({wanted[0]} and {present[0]})"
+
+
+def no_overlap(path: Path, field: str, wanted: np.ndarray, present: np.ndarray) -> BadInputError:
+  """The error for two files that share no, or too few, spots; shows names of both sides."""
+  both = len(set(wanted.tolist()) & set(present.tolist()))
+  return BadInputError(
+    path,
+    field,
+    f"{both} spots in common ({', '.join(map(str, present[:3]))})",
+    f"spots of the counts ({', '.join(map(str, wanted[:3]))})",
+    "check that both files belong to the same section",
+  )
+
+
+def read_labels(path: Path) -> LabelTable:
+  """A table with an id column (barcode, spot, id, or the first) and label columns.
+
+  Raises:
+    BadInputError: no label column.
+  """
+  table = read_table(path)
+  lower = [str(name).lower() for name in table.columns]
+  key = next((lower.index(name) for name in _ID_COLUMNS if name in lower), 0)
+  columns = {
+    str(name): table[name].to_numpy(str)
+    for number, name in enumerate(table.columns)
+    if number != key and lower[number] not in _NOT_LABELS
+  }
+  if not columns:
+    raise BadInputError(
+      path, "columns", ", ".join(map(str, table.columns)), "an id column and a label column",
+      "add a column of labels",
+    )  # fmt: skip
+  return LabelTable(path, table.iloc[:, key].to_numpy(str), columns)
+
+
+def joined_labels(
+  table: LabelTable, spot_ids: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, int], tuple[str, ...]]:
+  """Name -> one label a spot ("" = none), what was left out, and notes.
+
+  Raises:
+    BadInputError: no label belongs to any spot, or a spot has two labels.
+  """
+  if len(set(table.ids.tolist())) < len(table.ids):
+    twice = table.ids[pd.Index(table.ids).duplicated()]
+    raise BadInputError(
+      table.path, "spots", f"{len(twice)} names twice ({', '.join(twice[:3])})",
+      "one label a spot", "remove the repeated rows",
+    )  # fmt: skip
+  rows, rule = match(spot_ids, table.ids)
+  if not (rows >= 0).any():
+    raise no_overlap(table.path, "labels", spot_ids, table.ids)
+  labels, dropped = {}, dict(table.dropped)
+  unused = len(table.ids) - int((rows >= 0).sum())
+  if unused:
+    dropped["labels without a spot"] = unused
+  for name, values in table.columns.items():
+    clean = np.array([v.strip() for v in values.tolist()])
+    clean[[v.lower() in UNLABELLED for v in clean.tolist()]] = ""
+    labels[name] = np.where(rows >= 0, clean[np.maximum(rows, 0)], "")
+    if unlabelled := int((labels[name] == "").sum()):
+      dropped[f"spots without {name} label"] = unlabelled
+  return labels, dropped, () if rule is None else (f"{table.path.name}: {rule}",)
+
+
+def _core(identifier: str) -> str:
+  if found := _SQUARE_BIN.search(identifier):
+    return found[1]
+  found = _BARCODE.search(identifier)
+  return found[1].upper() if found else identifier

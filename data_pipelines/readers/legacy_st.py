@@ -1,0 +1,319 @@
+"""Sections of the first Spatial Transcriptomics arrays: 100 um spots, 200 um apart.
+
+Spots are named by their array coordinates, `XxY`, and one folder holds many sections.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers import joins, lattice
+from data_pipelines.readers.assembly import Positions, assemble
+from data_pipelines.readers.metadata import Entry
+from data_pipelines.readers.raw_counts import RawCounts
+from data_pipelines.readers.source import SectionSource, file_name
+from data_pipelines.section import Section
+from data_pipelines.slide_image import SlideImage
+from data_pipelines.text_files import open_bytes, read_numbers, read_table
+
+PITCH_UM = 200.0
+_COUNTS, _SPOTS = ("counts", "ST-cnts"), ("spots", "ST-spotfiles")
+_IMAGES, _LABELS, _CLUSTERS = ("images", "ST-imgs"), ("pathologist", "meta"), ("clusters",)
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_COUNTS_NAME = re.compile(r"(.+?)(\.tsv|\.csv|\.txt)(\.gz)?")
+_SPOT_NAME = re.compile(r"\d+(\.\d+)?x\d+(\.\d+)?")
+_LETTER_AND_DIGIT = re.compile(r"[A-Z]\d{1,2}")
+_OWN_LABELS = ("region", "label", "layer", "annotation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """The files of one section; None where there is none."""
+
+  name: str
+  folder: Path
+  counts: Path
+  spots: Path | None
+  image: Path | None
+  labels: Path | None
+  clusters: Path | None
+
+  def files(self) -> tuple[Path, ...]:
+    """Every file the section is read from."""
+    parts = (self.counts, self.spots, self.image, self.labels, self.clusters)
+    return tuple(part for part in parts if part is not None)
+
+
+def layouts_of(folder: Path) -> list[Layout]:
+  """The sections of a folder that has folders of counts and of spots; else nothing."""
+  counts, spots = _folder(folder, _COUNTS), _folder(folder, _SPOTS)
+  if counts is None or spots is None:
+    return []
+  layouts = []
+  for path in sorted(counts.iterdir()):
+    named = _COUNTS_NAME.fullmatch(path.name)
+    if named is None or path.name.startswith("."):
+      continue
+    name = named[1]
+    layouts.append(
+      Layout(
+        name=name,
+        folder=folder,
+        counts=path,
+        spots=_named(spots, name),
+        image=_image_of(_folder(folder, _IMAGES), name),
+        labels=_named(_folder(folder, _LABELS), name),
+        clusters=_named(_folder(folder, _CLUSTERS), name),
+      )
+    )
+  return layouts
+
+
+def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
+  """The section; a letter and a digit, as in HER2ST, name donor and section."""
+  section_id = file_name(layout.name)
+  entry = entries.get(layout.name) or entries.get(section_id) or Entry(section=section_id)
+  entry = dataclasses.replace(entry, folders=(*entry.folders, layout.folder))
+  letter = layout.name[0] if _LETTER_AND_DIGIT.fullmatch(layout.name) else section_id
+  return SectionSource(
+    section_id=section_id,
+    donor_id=entry.donor or letter,
+    reader="legacy_st",
+    path=layout.folder,
+    files=layout.files(),
+    entry=entry,
+    load=lambda source: read(source, layout),
+  )
+
+
+def read(source: SectionSource, layout: Layout) -> Section:
+  """One section of legacy ST.
+
+  Raises:
+    BadInputError: a file is missing, damaged, or does not belong to the others.
+  """
+  entry, notes = source.entry, []
+  raw = read_counts(layout.counts).cleaned()
+  if layout.spots is None:
+    raise BadInputError(
+      layout.counts, "spots", f"no position file of section {layout.name}",
+      f"{layout.name}_selection.tsv in {_folder(layout.folder, _SPOTS)}", "add the file",
+    )  # fmt: skip
+  table = read_table(layout.spots)
+  positions = _positions(table, layout.spots)
+  if entry.positions == "warped":
+    positions = _warped(positions, layout)
+    notes.append("positions as registered to another section of the donor")
+  nominal = lattice.square(positions.rows, positions.columns, PITCH_UM)
+  um_per_px = lattice.um_per_px(nominal, positions.positions_px, positions.path)
+  path = entry.path_of("image") or layout.image
+  image = SlideImage.open(path, "full") if path else None
+  if entry.donor is None:
+    notes.append(
+      "no donor given: the section counts as its own donor"
+      if source.donor_id == source.section_id
+      else f"no donor given: taken to be {source.donor_id}, the letter of the section's name"
+    )
+  return assemble(
+    section_id=source.section_id,
+    donor_id=source.donor_id,
+    platform="legacy_st",
+    species=entry.species,
+    raw=raw,
+    every_spot_counted=False,
+    positions=positions,
+    um_per_px=um_per_px,
+    um_per_px_source="lattice pitch of 200 um",
+    image=image,
+    image_scale=entry.image_scale,
+    labels=_labels(entry, layout, table, positions),
+    notes=(*raw.notes, *notes),
+  )
+
+
+def read_counts(path: Path) -> RawCounts:
+  """A table of spots by genes (or genes by spots), tab-separated, gzipped or not.
+
+  Raises:
+    BadInputError: a row of another length, or a cell that is no number.
+  """
+  names, values, columns, pointers = [], [], [], [0]
+  with open_bytes(path) as stream:
+    header = _cells(stream.readline().removeprefix(b"\xef\xbb\xbf"))
+    genes: list[str] = []
+    for number, line in enumerate(stream, 2):
+      if not line.strip():
+        continue
+      name, _, cells = line.partition(b"\t")
+      if not names:
+        # R writes no name over the row names; others write an empty one, or a word.
+        width = cells.count(b"\t") + 1
+        genes = header if len(header) == width else header[1:]
+      row = _numbers(cells, genes, path, number)
+      entries = np.flatnonzero(row)
+      names.append(name.decode("utf-8", "replace").strip().strip('"'))
+      values.append(row[entries])
+      columns.append(entries)
+      pointers.append(pointers[-1] + len(entries))
+  if not names or not genes:
+    raise BadInputError(
+      path, "counts", "no table", "a tab-separated table of spots by genes", "check the file"
+    )
+  counts = scipy.sparse.csr_matrix(
+    (np.concatenate(values), np.concatenate(columns), pointers), shape=(len(names), len(genes))
+  )
+  if _SPOT_NAME.match(genes[0]) and not _SPOT_NAME.match(names[0]):
+    counts, names, genes = counts.T.tocsr(), genes, names
+  ids = np.array(genes)
+  return RawCounts(path, counts, np.array(names), ids, ids, np.full(len(ids), ""))
+
+
+def _cells(line: bytes) -> list[str]:
+  text = line.decode("utf-8", "replace").rstrip("\r\n")
+  return [cell.strip().strip('"') for cell in text.split("\t")]
+
+
+def _numbers(cells: bytes, genes: list[str], path: Path, line: int) -> np.ndarray:
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("error")
+      # Five times as fast as a table reader: these lines have 15,000 columns.
+      row = np.fromstring(cells, dtype=np.int64, sep="\t")
+  except (DeprecationWarning, ValueError):
+    row = np.zeros(0, np.int64)
+  if len(row) == len(genes):
+    return row
+  texts = cells.decode("utf-8", "replace").rstrip("\r\n").split("\t")
+  if len(texts) != len(genes):
+    raise BadInputError(
+      path, f"line {line}", f"{len(texts)} values", f"{len(genes)}, as genes in the header",
+      "copy the file again, separated by tabs",
+    )  # fmt: skip
+  numbers = pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float)
+  if not np.isfinite(numbers).all():
+    wrong = int((~np.isfinite(numbers)).argmax())
+    raise BadInputError(
+      path, f"line {line}, gene {genes[wrong]}", repr(texts[wrong]), "a count", "correct the cell"
+    )
+  return numbers
+
+
+def _positions(table: pd.DataFrame, path: Path) -> Positions:
+  numbers = read_numbers(table, ["x", "y", "pixel_x", "pixel_y"], path)
+  x, y = numbers["x"].to_numpy(), numbers["y"].to_numpy()
+  ids = table["spot"].to_numpy(str) if "spot" in table else _keys(x, y)
+  on_tissue = np.ones(len(ids), bool)
+  if "selected" in table:
+    on_tissue = read_numbers(table, ["selected"], path)["selected"].to_numpy() == 1
+  return Positions(path, ids, y, x, numbers[["pixel_x", "pixel_y"]].to_numpy(), on_tissue)
+
+
+def _keys(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+  whole = np.stack([np.round(x), np.round(y)], axis=1).astype(np.int64).tolist()
+  return np.array([f"{a}x{b}" for a, b in whole], str)
+
+
+def _warped(positions: Positions, layout: Layout) -> Positions:
+  """The same spots where another section's image shows them; those that were not registered go."""
+  if layout.clusters is None:
+    raise BadInputError(
+      layout.folder, "positions warped", f"no cluster file of {layout.name}",
+      f"clusters/{layout.name}-cluster-annotation.tsv.gz", "add it, or use positions spots",
+    )  # fmt: skip
+  table = read_table(layout.clusters)
+  numbers = read_numbers(table, ["x", "y", "warped_x", "warped_y"], layout.clusters)
+  ids = _keys(numbers["x"].to_numpy(), numbers["y"].to_numpy())
+  rows, _ = joins.match(positions.ids, ids)
+  found = rows >= 0
+  if not found.any():
+    raise joins.no_overlap(layout.clusters, "warped positions", positions.ids, ids)
+  warped = numbers[["warped_x", "warped_y"]].to_numpy()[rows[found]]
+  lost = int((~found & positions.on_tissue).sum())
+  return Positions(
+    path=layout.clusters,
+    ids=positions.ids[found],
+    rows=positions.rows[found],
+    columns=positions.columns[found],
+    positions_px=warped,
+    on_tissue=positions.on_tissue[found],
+    dropped={"positions that were not registered": lost} if lost else {},
+  )
+
+
+def _labels(
+  entry: Entry, layout: Layout, table: pd.DataFrame, positions: Positions
+) -> list[joins.LabelTable]:
+  path = entry.path_of("labels")
+  if path is not None:
+    return [joins.read_labels(path)]
+  tables = []
+  if layout.labels is not None:
+    tables.append(_pathologist(layout.labels))
+  own = {name: table[name].to_numpy(str) for name in _OWN_LABELS if name in table}
+  if own and layout.spots == positions.path:
+    tables.append(joins.LabelTable(positions.path, positions.ids, own))
+  return tables
+
+
+def _pathologist(path: Path) -> joins.LabelTable:
+  """Labels by array coordinates that were corrected to fractions: they round to the spot.
+
+  The pixel columns of these files are of another image and are not used.
+  """
+  table = read_table(path)
+  if "label" not in table:
+    raise BadInputError(
+      path, "column label", f"only {', '.join(table.columns)}", "x, y, label", "add the column"
+    )
+  blank = ("", "nan", "na")
+  empty = table["x"].str.lower().isin(blank) | table["y"].str.lower().isin(blank)
+  filled = table[~empty]
+  numbers = read_numbers(filled, ["x", "y"], path)
+  ids = _keys(numbers["x"].to_numpy(), numbers["y"].to_numpy())
+  dropped = {"labels without coordinates": int(empty.sum())} if empty.any() else {}
+  return joins.LabelTable(path, ids, {"pathologist": filled["label"].to_numpy(str)}, dropped)
+
+
+def _folder(folder: Path, names: tuple[str, ...]) -> Path | None:
+  return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _named(folder: Path | None, name: str) -> Path | None:
+  """The only file with the section's name as a word of its own."""
+  if folder is None:
+    return None
+  pattern = re.compile(rf"(.*[^A-Za-z0-9])?{re.escape(name)}([^A-Za-z0-9].*)?")
+  matches = [
+    p for p in sorted(folder.iterdir())
+    if p.is_file() and not p.name.startswith(".") and pattern.fullmatch(p.name.partition(".")[0])
+  ]  # fmt: skip
+  exact = [p for p in matches if p.name.partition(".")[0] in (name, f"{name}_selection")]
+  if len(matches) > 1 and len(exact) != 1:
+    raise BadInputError(
+      folder, f"section {name}", f"{len(matches)} files ({', '.join(p.name for p in matches[:3])})",
+      "one file a section", "leave the one that belongs to the counts",
+    )  # fmt: skip
+  return (exact or matches or [None])[0]
+
+
+def _image_of(folder: Path | None, name: str) -> Path | None:
+  """An image named exactly as the section: any other name may mean another scale."""
+  if folder is None:
+    return None
+  for suffix in _IMAGE_SUFFIXES:
+    if (folder / f"{name}{suffix}").is_file():
+      return folder / f"{name}{suffix}"
+  for nested in (folder / name, folder / name[0] / name):
+    if nested.is_dir():
+      images = [p for p in sorted(nested.iterdir()) if p.suffix.lower() in _IMAGE_SUFFIXES]
+      if len(images) == 1:
+        return images[0]
+  return None

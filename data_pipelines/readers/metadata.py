@@ -1,0 +1,119 @@
+"""The optional table that says what no vendor's folder holds: donor, full-size image, labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from pathlib import Path
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.text_files import read_table
+
+COLUMNS = ("section", "donor", "image", "image_scale", "labels", "positions", "species")
+POSITIONS = ("spots", "warped")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """What the table says of one section; None where it says nothing.
+
+  Attributes:
+    table: the table it comes from, for messages; None without one.
+    section: name of the section.
+    donor: person or animal.
+    image: H&E image.
+    image_scale: image pixels per pixel of the position file.
+    labels: table of an id column and label columns.
+    positions: "spots", or "warped" for legacy ST positions registered to another section.
+    species: "human" or "mouse".
+    folders: where relative paths are looked for, in this order.
+  """
+
+  table: Path | None = None
+  section: str = ""
+  donor: str | None = None
+  image: str | None = None
+  image_scale: float = 1.0
+  labels: str | None = None
+  positions: str = "spots"
+  species: str | None = None
+  folders: tuple[Path, ...] = ()
+
+  def path_of(self, column: str) -> Path | None:
+    """The file named in `column`, found beside the table or the section; None where none is named.
+
+    Raises:
+      BadInputError: no such file in any of the folders.
+    """
+    name = getattr(self, column)
+    if name is None:
+      return None
+    places = dict.fromkeys(folder / Path(name).expanduser() for folder in self.folders)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+      raise BadInputError(
+        self.table or name,
+        f"{column} of section {self.section}",
+        f"no file {name} (looked for {', '.join(map(str, places))})",
+        "a file, by a path from the table's or the section's folder",
+        "correct the path in the table",
+      )
+    return found
+
+
+def read_metadata(path: Path, folder: Path) -> dict[str, Entry]:
+  """Section -> entry. Relative paths are looked for beside the table, then in `folder`.
+
+  Raises:
+    BadInputError: no column `section`, a misspelt column, a section twice, a value out of range.
+  """
+  table = read_table(path)
+  table.columns = [str(name).strip().lower() for name in table.columns]
+  if "section" not in table:
+    raise BadInputError(
+      path, "column section", f"only {', '.join(table.columns)}", ", ".join(COLUMNS),
+      "add a column section with the names of the sections",
+    )  # fmt: skip
+  for name in table.columns:
+    near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
+    if name not in COLUMNS and near and near[0] not in table:
+      raise BadInputError(
+        path, f"column {name}", "an unknown column", near[0], f"rename it to {near[0]}"
+      )
+  entries: dict[str, Entry] = {}
+  for row in table[[c for c in COLUMNS if c in table]].to_dict("records"):
+    row = {name: value.strip() for name, value in row.items() if value.strip()}
+    if "section" not in row:
+      continue
+    entry = Entry(table=path, folders=(path.parent, folder), **_values(row, path))
+    if entry.section in entries:
+      raise BadInputError(
+        path, "section", f"{entry.section} twice", "each section once", "remove one of the rows"
+      )
+    entries[entry.section] = entry
+  return entries
+
+
+def _values(row: dict[str, str], path: Path) -> dict:
+  where = f"of section {row['section']}"
+  values: dict = dict(row)
+  if "image_scale" in row:
+    try:
+      values["image_scale"] = float(row["image_scale"])
+    except ValueError:
+      values["image_scale"] = -1.0
+    if not 0 < values["image_scale"] <= 100:
+      raise BadInputError(
+        path, f"image_scale {where}", repr(row["image_scale"]),
+        "image pixels per pixel of the positions, e.g. 0.2876",
+        "divide the image's width by the width of the image the positions were measured on",
+      )  # fmt: skip
+  if row.get("positions", "spots") not in POSITIONS:
+    raise BadInputError(
+      path, f"positions {where}", repr(row["positions"]), " or ".join(POSITIONS), "correct it"
+    )
+  if row.get("species", "human") not in ("human", "mouse"):
+    raise BadInputError(
+      path, f"species {where}", repr(row["species"]), "human or mouse", "correct it, or leave empty"
+    )
+  return values

@@ -1,0 +1,192 @@
+"""What every count matrix goes through before it is believed: raw integers, one column a gene."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+
+from data_pipelines.problems import BadInputError
+
+_CONTROL = re.compile(
+  r"(DEPRECATED|NEGCONTROL|NEGPRB|BLANK|ANTISENSE|UNASSIGNED|INTERGENIC|SYSTEMCONTROL)", re.I
+)
+_GENOME_PREFIX = re.compile(r"(GRCh\d\d|GRCm\d\d|hg\d\d|mm\d\d)_+")
+_VERSION = re.compile(r"(ENS[A-Z]{0,4}G\d{11})\.\d+(_PAR_Y)?")
+_SPREADSHEET_DATE = re.compile(r"\d{1,2}-(Mar|Sep|Dec|Oct|Feb)|\d{4}-\d\d-\d\d", re.I)
+
+
+@dataclasses.dataclass(frozen=True)
+class RawCounts:
+  """A count matrix as a file holds it, or, after `cleaned`, as the project uses it.
+
+  Attributes:
+    path: file it came from, for messages.
+    counts: `[spot, gene]`.
+    spot_ids: one id a row.
+    gene_ids: one id a column.
+    gene_symbols: one symbol a column.
+    feature_types: kind of each column, "" where the file does not say.
+    dropped: reason -> how many were left out.
+    notes: what a careful user should know.
+  """
+
+  path: Path
+  counts: scipy.sparse.csr_matrix
+  spot_ids: np.ndarray
+  gene_ids: np.ndarray
+  gene_symbols: np.ndarray
+  feature_types: np.ndarray
+  dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+  notes: tuple[str, ...] = ()
+
+  def cleaned(self) -> RawCounts:
+    """The same counts as int32, checked to be raw; genes only, each once, ids without version.
+
+    Raises:
+      BadInputError: values are not raw counts, spots repeat, species are mixed, no gene is left.
+    """
+    _refuse_repeated_spots(self)
+    raw = dataclasses.replace(self, counts=_whole_counts(self))
+    raw = _genes_only(raw)
+    raw = _without_prefix_and_version(raw)
+    raw = _summed_duplicates(raw)
+    if not raw.counts.nnz:
+      raise BadInputError(
+        raw.path, "counts", f"all zero in {raw.counts.shape[0]} spots", "counts", "give raw counts"
+      )
+    dates = sum(_SPREADSHEET_DATE.fullmatch(symbol) is not None for symbol in raw.gene_symbols)
+    if dates:
+      note = f"{dates} gene names were turned into dates by a spreadsheet and match nothing"
+      raw = dataclasses.replace(raw, notes=(*raw.notes, note))
+    return raw
+
+
+def guess_species(gene_ids: np.ndarray, gene_symbols: np.ndarray) -> str | None:
+  """ "human" or "mouse" by Ensembl id, else by how symbols are capitalised; None if unclear."""
+  for species, pattern in (("human", r"ENSG\d"), ("mouse", r"ENSMUSG\d")):
+    if np.mean([re.match(pattern, i) is not None for i in gene_ids]) > 0.5:
+      return species
+  words = [s for s in gene_symbols if re.fullmatch(r"[A-Za-z]+\d*[A-Za-z]?\d*", s) and len(s) > 1]
+  if len(words) < 20:
+    return None
+  if np.mean([word.isupper() for word in words]) > 0.8:
+    return "human"
+  if np.mean([word[0].isupper() and word[1:].islower() for word in words]) > 0.7:
+    return "mouse"
+  return None
+
+
+def _refuse_repeated_spots(raw: RawCounts) -> None:
+  if twice := [i for i, n in collections.Counter(raw.spot_ids.tolist()).items() if n > 1]:
+    raise BadInputError(
+      raw.path, "spots", f"{len(twice)} names twice ({', '.join(twice[:3])})", "each spot once",
+      "remove the repeated rows",
+    )  # fmt: skip
+
+
+def _whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
+  counts, values = raw.counts, raw.counts.data
+  fix = "give the raw UMI counts, before any normalisation"
+  if values.dtype.kind == "f":
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+      raise _at(raw, wrong, f"{int(wrong.sum())} values that are no numbers", fix)
+  if values.dtype.kind != "u" and (values < 0).any():
+    raise _at(raw, values < 0, f"{int((values < 0).sum())} negative values", fix)
+  if values.dtype.kind == "f" and (values != np.floor(values)).any():
+    wrong = values != np.floor(values)
+    # log1p of counts scaled to 1e4 stays below 10; scaled to 1e6, below 14.
+    looks = "log-normalised values" if values.max() < 20 else "values that are not whole"
+    raise _at(raw, wrong, f"{looks} ({int(wrong.sum())} of {len(values)})", fix)
+  if len(values) and values.max() >= 2**31:
+    raise _at(raw, values >= 2**31, "counts above 2^31", fix)
+  whole = scipy.sparse.csr_matrix(
+    (values.astype(np.int32), counts.indices, counts.indptr), shape=counts.shape
+  )
+  whole.sum_duplicates()
+  whole.eliminate_zeros()
+  return whole
+
+
+def _at(raw: RawCounts, wrong: np.ndarray, found: str, fix: str) -> BadInputError:
+  entry = int(wrong.argmax())
+  row = int(np.searchsorted(raw.counts.indptr, entry, side="right")) - 1
+  gene = raw.gene_ids[raw.counts.indices[entry]]
+  where = f"first at spot {raw.spot_ids[row]}, gene {gene}: {raw.counts.data[entry]:g}"
+  return BadInputError(raw.path, "counts", f"{found}, {where}", "raw integer counts", fix)
+
+
+def _columns(raw: RawCounts, keep: np.ndarray, reason: str) -> RawCounts:
+  if keep.all():
+    return raw
+  dropped = raw.dropped | {reason: raw.dropped.get(reason, 0) + int((~keep).sum())}
+  return dataclasses.replace(
+    raw,
+    counts=raw.counts[:, np.flatnonzero(keep)],
+    gene_ids=raw.gene_ids[keep],
+    gene_symbols=raw.gene_symbols[keep],
+    feature_types=raw.feature_types[keep],
+    dropped=dropped,
+  )
+
+
+def _genes_only(raw: RawCounts) -> RawCounts:
+  expressed = np.isin(raw.feature_types, ("Gene Expression", ""))
+  if not expressed.any():
+    kinds = ", ".join(sorted(set(raw.feature_types.tolist())))
+    raise BadInputError(
+      raw.path, "feature types", kinds or "no genes", "Gene Expression",
+      "give a matrix with gene expression",
+    )  # fmt: skip
+  raw = _columns(raw, expressed, "features that are no genes")
+  named = np.array([bool(i) for i in raw.gene_ids], bool)
+  raw = _columns(raw, named, "genes without a name")
+  control = [
+    _CONTROL.match(i) is not None or _CONTROL.match(s) is not None
+    for i, s in zip(raw.gene_ids, raw.gene_symbols, strict=True)
+  ]
+  return _columns(raw, ~np.array(control, bool), "control probes")
+
+
+def _without_prefix_and_version(raw: RawCounts) -> RawCounts:
+  prefixes = {m[1] for i in raw.gene_ids if (m := _GENOME_PREFIX.match(i))}
+  if len(prefixes) > 1:
+    raise BadInputError(
+      raw.path, "genes", f"two genomes ({', '.join(sorted(prefixes))})", "one species",
+      "split the matrix by genome",
+    )  # fmt: skip
+  ids, symbols = raw.gene_ids.tolist(), raw.gene_symbols.tolist()
+  if prefixes:
+    ids = [_GENOME_PREFIX.sub("", i, count=1) for i in ids]
+    symbols = [_GENOME_PREFIX.sub("", s, count=1) for s in symbols]
+  ids = [_VERSION.sub(r"\1", i) for i in ids]
+  symbols = [_VERSION.sub(r"\1", s) or i for s, i in zip(symbols, ids, strict=True)]
+  return dataclasses.replace(raw, gene_ids=np.array(ids), gene_symbols=np.array(symbols))
+
+
+def _summed_duplicates(raw: RawCounts) -> RawCounts:
+  _, first, column = np.unique(raw.gene_ids, return_index=True, return_inverse=True)
+  if len(first) == len(raw.gene_ids):
+    return raw
+  order = np.sort(first)
+  place = np.searchsorted(order, first)[column]
+  onto = scipy.sparse.csr_matrix(
+    (np.ones(len(place), np.int64), (np.arange(len(place)), place)), shape=(len(place), len(order))
+  )
+  summed = (raw.counts.astype(np.int64) @ onto).tocsr()
+  if summed.nnz and summed.max() >= 2**31:
+    raise BadInputError(raw.path, "counts", "a sum above 2^31", "raw counts", "give raw counts")
+  reason = "genes listed twice (summed)"
+  return dataclasses.replace(
+    raw,
+    counts=summed.astype(np.int32),
+    gene_ids=raw.gene_ids[order],
+    gene_symbols=raw.gene_symbols[order],
+    feature_types=raw.feature_types[order],
+    dropped=raw.dropped | {reason: len(raw.gene_ids) - len(order)},
+  )

@@ -1,0 +1,67 @@
+"""A section that was found but not read yet: cheap to list, read one at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from data_pipelines.readers.metadata import Entry
+from data_pipelines.section import Section
+
+READER_VERSION = 1
+"""Raised when readers give other numbers for the same files, so that corpora are made anew."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SectionSource:
+  """Where a section lies and how it is read.
+
+  Attributes:
+    section_id: unique name of the section; safe as a file name.
+    donor_id: the person or animal it came from.
+    reader: "visium", "visium_hd" or "legacy_st".
+    path: folder it was found in.
+    files: files it is read from.
+    entry: its row of the metadata table.
+    load: reads it.
+  """
+
+  section_id: str
+  donor_id: str
+  reader: str
+  path: Path
+  files: tuple[Path, ...]
+  entry: Entry
+  load: Callable[[SectionSource], Section]
+
+  def read(self) -> Section:
+    """The section.
+
+    Raises:
+      BadInputError: something in its files cannot be used.
+    """
+    return self.load(self)
+
+  def fingerprint(self) -> str:
+    """Changes when a file's size or time, the metadata or the reader changes; reads no content."""
+    entry = dataclasses.replace(self.entry, table=None, folders=())
+    parts = [f"reader {READER_VERSION}", self.section_id, self.donor_id, repr(entry)]
+    for column in ("image", "labels"):
+      if getattr(self.entry, column) is not None:
+        parts.append(_stamp(self.entry.path_of(column)))
+    parts += [_stamp(file) for file in sorted(self.files)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def file_name(name: str) -> str:
+  """The name with everything that a file name should not hold replaced by "_"."""
+  return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "section"
+
+
+def _stamp(file: Path) -> str:
+  status = os.stat(file)
+  return f"{file.name} {status.st_size} {status.st_mtime_ns}"

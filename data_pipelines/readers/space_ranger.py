@@ -1,0 +1,378 @@
+"""Visium sections in the folder that Space Ranger writes.
+
+Pixel columns of the positions file are row first, then column: y before x. Positions count pixels
+of the image that was handed to Space Ranger, which is not in its output folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers import feature_barcode, joins, lattice
+from data_pipelines.readers.assembly import Positions, assemble
+from data_pipelines.readers.metadata import Entry
+from data_pipelines.readers.raw_counts import RawCounts
+from data_pipelines.readers.source import SectionSource, file_name
+from data_pipelines.section import Section
+from data_pipelines.slide_image import SlideImage
+from data_pipelines.text_files import read_json, read_numbers, read_text
+
+PITCH_UM = 100.0
+SPOT_DIAMETER_UM = 65.0
+"""What `spot_diameter_fullres` stands for; 65 to 70 um by the lattice in outputs of 10x."""
+_DIAMETER_TOLERANCE = 0.15
+_IMAGE_SIZE_TOLERANCE = 0.01
+_POSITION_FILES = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
+_POSITION_COLUMNS = (
+  "barcode",
+  "in_tissue",
+  "array_row",
+  "array_col",
+  "pxl_row_in_fullres",
+  "pxl_col_in_fullres",
+)
+_GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Which file of a folder is what; None where there is none."""
+
+  folder: Path
+  h5: Path | None
+  matrix_market: Path | None
+  filtered: bool
+  positions: Path | None
+  scalefactors: Path | None
+  hires: Path | None
+  lowres: Path | None
+  packed: Path | None
+
+  def files(self) -> tuple[Path, ...]:
+    """Every file the section is read from."""
+    matrix = sorted(self.matrix_market.iterdir()) if self.matrix_market and not self.h5 else []
+    parts = (self.h5, self.positions, self.scalefactors, self.hires or self.lowres, *matrix)
+    return tuple(part for part in parts if part is not None)
+
+
+def layout_of(folder: Path) -> Layout | None:
+  """The layout of a Space Ranger output folder; None if it does not look like one."""
+  spatial = folder / "spatial"
+  place = spatial if spatial.is_dir() else folder
+  if (folder / "binned_outputs").is_dir():
+    return None  # Visium HD: the sections are inside
+  positions = _first(place, *_POSITION_FILES, *(f"{name}.gz" for name in _POSITION_FILES))
+  scalefactors = _first(place, "scalefactors_json.json")
+  h5, folder_, filtered = None, None, False
+  for kind in ("filtered", "raw"):
+    h5 = _first(folder, f"{kind}_feature_bc_matrix.h5")
+    folder_ = _first(folder, f"{kind}_feature_bc_matrix", directory=True)
+    filtered = kind == "filtered"
+    if h5 or folder_:
+      break
+  packed = _first(folder, "spatial.tar.gz", "spatial.zip", "spatial.tar")
+  evidence = [positions is not None, bool(h5 or folder_), scalefactors is not None]
+  if not (sum(evidence) >= 2 or (any(evidence) and spatial.is_dir()) or (evidence[1] and packed)):
+    return None
+  return Layout(
+    folder=folder,
+    h5=h5,
+    matrix_market=folder_,
+    filtered=filtered,
+    positions=positions,
+    scalefactors=scalefactors,
+    hires=_first(place, "tissue_hires_image.png", "tissue_hires_image.jpg"),
+    lowres=_first(place, "tissue_lowres_image.png", "tissue_lowres_image.jpg"),
+    packed=packed,
+  )
+
+
+def binned_folders(folder: Path) -> list[Path]:
+  """The folder of the coarsest bins of a Visium HD output, the nearest to spots; else nothing."""
+  return sorted((folder / "binned_outputs").glob("square_*um"))[-1:]
+
+
+def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
+  """The section, named after the first folder upwards whose name says something."""
+  folder = layout.folder.resolve()
+  names = [folder.name, *(parent.name for parent in folder.parents)]
+  name = next((n for n in names if n and n.lower() not in _GENERIC_NAMES), "section")
+  binned = re.fullmatch(r"square_\d+um", name) is not None
+  if binned:
+    above = next((n for n in names[1:] if n and n.lower() not in _GENERIC_NAMES), "section")
+    name = f"{above}_{name}"
+  section_id = file_name(name)
+  entry = entries.get(name) or entries.get(section_id) or Entry(section=section_id)
+  parent = layout.folder.parent if layout.folder.name in _GENERIC_NAMES else layout.folder
+  entry = dataclasses.replace(entry, folders=(*entry.folders, layout.folder, parent))
+  return SectionSource(
+    section_id=section_id,
+    donor_id=entry.donor or section_id,
+    reader="visium_hd" if binned else "visium",
+    path=layout.folder,
+    files=layout.files() + tuple(_label_candidates(layout.folder, entry)),
+    entry=entry,
+    load=lambda source: read(source, layout),
+  )
+
+
+def read(source: SectionSource, layout: Layout) -> Section:
+  """The section of a Space Ranger folder.
+
+  The image is the one that the metadata table names, else hires, else lowres.
+
+  Raises:
+    BadInputError: a file is missing, damaged, or does not belong to the others.
+  """
+  raw, notes = _counts(layout)
+  positions = read_positions(_positions_file(layout))
+  scalefactors = read_json(layout.scalefactors) if layout.scalefactors else {}
+  um_per_px, how = _scale(scalefactors, layout, positions, source.reader)
+  image, image_scale = _image(layout, scalefactors, source.entry)
+  if layout.scalefactors is None:
+    notes += ("no scalefactors_json.json: the scale comes from the spot lattice alone",)
+  if source.entry.donor is None:
+    notes += ("no donor given: the section counts as its own donor",)
+  if source.reader == "visium_hd":
+    notes += ("bins of Visium HD are read as spots; they hold far fewer counts than spots do",)
+  return assemble(
+    section_id=source.section_id,
+    donor_id=source.donor_id,
+    platform=source.reader,
+    species=source.entry.species,
+    raw=raw,
+    every_spot_counted=not layout.filtered,
+    positions=positions,
+    um_per_px=um_per_px,
+    um_per_px_source=how,
+    image=image,
+    image_scale=image_scale,
+    labels=_labels(source, raw),
+    notes=raw.notes + notes,
+  )
+
+
+def read_positions(path: Path) -> Positions:
+  """The positions file of any version, with a header or without one.
+
+  Raises:
+    BadInputError: not six columns, no numbers, `in_tissue` other than 0 and 1, a barcode twice.
+  """
+  if path.suffix == ".parquet":
+    try:
+      table = pd.read_parquet(path).astype(str)
+    except Exception as error:  # pyarrow raises its own kinds
+      raise BadInputError(
+        path, "parquet", f"not readable ({error})", "a parquet table", "copy the file again"
+      ) from error
+  else:
+    table = _position_rows(path)
+  if absent := [name for name in _POSITION_COLUMNS if name not in table]:
+    raise BadInputError(
+      path, "header", ", ".join(map(str, table.columns)), ", ".join(_POSITION_COLUMNS),
+      f"add or rename {absent[0]}",
+    )  # fmt: skip
+  on_tissue = table["in_tissue"].str.strip().str.lower()
+  on_tissue = on_tissue.replace({"true": "1", "false": "0", "1.0": "1", "0.0": "0"})
+  if not on_tissue.isin(("0", "1")).all():
+    wrong = table["in_tissue"][~on_tissue.isin(("0", "1"))].iloc[0]
+    raise BadInputError(path, "column in_tissue", repr(wrong), "0 or 1", "correct the column")
+  numbers = read_numbers(table, list(_POSITION_COLUMNS[2:]), path)
+  return Positions(
+    path=path,
+    ids=table["barcode"].to_numpy(str),
+    rows=numbers["array_row"].to_numpy(),
+    columns=numbers["array_col"].to_numpy(),
+    positions_px=numbers[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(),
+    on_tissue=(on_tissue == "1").to_numpy(),
+  )
+
+
+def _position_rows(path: Path) -> pd.DataFrame:
+  rows = [line.replace('"', "").split(",") for line in read_text(path).split("\n") if line.strip()]
+  bad = next((n for n, row in enumerate(rows, 1) if len(row) != 6), None)
+  if bad is not None:
+    raise BadInputError(
+      path, f"line {bad}", f"{','.join(rows[bad - 1])[:60]!r}", "six columns separated by commas",
+      "give the file as Space Ranger wrote it",
+    )  # fmt: skip
+  # The name of the file says nothing: both names exist with and without a header.
+  header = not re.fullmatch(r"\s*(-?[\d.]+|true|false)\s*", rows[0][1], re.IGNORECASE)
+  names = [name.strip() for name in rows[0]] if header else list(_POSITION_COLUMNS)
+  if len(set(names)) < len(names):
+    raise BadInputError(path, "header", ", ".join(names), ", ".join(_POSITION_COLUMNS), "rename")
+  return pd.DataFrame(rows[1:] if header else rows, columns=names, dtype=str)
+
+
+def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
+  notes: tuple[str, ...] = ()
+  if layout.h5 is None and layout.matrix_market is None:
+    raise BadInputError(
+      layout.folder, "counts", f"only {_listing(layout.folder)}",
+      "filtered_feature_bc_matrix.h5 or the folder filtered_feature_bc_matrix",
+      "copy the counts beside the folder spatial",
+    )  # fmt: skip
+  if layout.h5 is None:
+    raw = feature_barcode.read_matrix_market(layout.matrix_market)
+  else:
+    raw = feature_barcode.read_h5(layout.h5)
+    if layout.matrix_market is not None:
+      shape = feature_barcode.matrix_market_shape(layout.matrix_market)
+      if shape != raw.counts.shape[::-1]:
+        raise BadInputError(
+          layout.h5, "shape", "{1} features x {0} barcodes".format(*raw.counts.shape),
+          "{} x {}, as in the folder {} beside it".format(*shape, layout.matrix_market.name),
+          "remove the one that does not belong to this section",
+        )  # fmt: skip
+      notes += (f"{layout.h5.name} is read, {layout.matrix_market.name} beside it is not",)
+  if not layout.filtered:
+    notes += ("unfiltered counts: spots on tissue are taken by the positions file",)
+  return raw.cleaned(), notes
+
+
+def _positions_file(layout: Layout) -> Path:
+  if layout.positions is not None:
+    return layout.positions
+  if layout.packed is not None:
+    raise BadInputError(
+      layout.packed, "archive", "a packed folder", "the folder spatial", "unpack it first"
+    )
+  raise BadInputError(
+    layout.folder, "positions", f"only {_listing(layout.folder / 'spatial')}",
+    "one of " + ", ".join(_POSITION_FILES), "copy the file into the folder spatial",
+  )  # fmt: skip
+
+
+def _scale(
+  scalefactors: dict, layout: Layout, positions: Positions, reader: str
+) -> tuple[float, str]:
+  if reader == "visium_hd":
+    pitch = _factor(scalefactors, "bin_size_um", layout.scalefactors or layout.folder)
+    nominal = np.stack([positions.columns, positions.rows], axis=1) * pitch
+    return lattice.um_per_px(nominal, positions.positions_px, positions.path), "bin size"
+  nominal = lattice.hexagonal(positions.rows, positions.columns, PITCH_UM)
+  um_per_px = lattice.um_per_px(nominal, positions.positions_px, positions.path)
+  if "spot_diameter_fullres" in scalefactors:
+    diameter = _factor(scalefactors, "spot_diameter_fullres", layout.scalefactors)
+    ratio = um_per_px * diameter / SPOT_DIAMETER_UM
+    if not 1 - _DIAMETER_TOLERANCE <= ratio <= 1 + _DIAMETER_TOLERANCE:
+      raise BadInputError(
+        positions.path,
+        "pixel positions",
+        f"spots of {PITCH_UM / um_per_px:.4g} px pitch beside spot_diameter_fullres of "
+        f"{diameter:.4g} px",
+        f"a pitch of about {diameter * PITCH_UM / SPOT_DIAMETER_UM:.4g} px",
+        f"give positions in full-size pixels (these are about {ratio:.3g} times too small)"
+        if ratio > 1
+        else f"give positions in full-size pixels (these are {1 / ratio:.3g} times too large)",
+      )
+  return um_per_px, "lattice pitch of 100 um"
+
+
+def _image(layout: Layout, scalefactors: dict, entry: Entry) -> tuple[SlideImage | None, float]:
+  """The best image there is, and its pixels per full-size pixel."""
+  path = entry.path_of("image")
+  if path is not None:
+    image = SlideImage.open(path, "full")
+    _check_size(image, entry, layout, scalefactors)
+    return image, entry.image_scale
+  for kind in ("hires", "lowres"):
+    path = getattr(layout, kind)
+    if path is not None and layout.scalefactors is not None:
+      factor = _factor(scalefactors, f"tissue_{kind}_scalef", layout.scalefactors)
+      return SlideImage.open(path, kind), factor
+  return None, 1.0
+
+
+def _check_size(image: SlideImage, entry: Entry, layout: Layout, scalefactors: dict) -> None:
+  """A full-size image times the scale factor has the size of the small one beside the counts."""
+  kind = "hires" if layout.hires else "lowres"
+  small = layout.hires or layout.lowres
+  if small is None or f"tissue_{kind}_scalef" not in scalefactors:
+    return
+  thumbnail = SlideImage.open(small, kind)
+  factor = _factor(scalefactors, f"tissue_{kind}_scalef", layout.scalefactors)
+  given = np.array([image.width_px, image.height_px]) / entry.image_scale
+  expected = np.array([thumbnail.width_px, thumbnail.height_px]) / factor
+  # A pixel of rounding in the small image is 1 / factor pixels of the large one.
+  if (np.abs(given - expected) <= _IMAGE_SIZE_TOLERANCE * expected + 1.5 / factor).all():
+    return
+  scale = image.width_px / expected[0]
+  raise BadInputError(
+    image.path,
+    "size",
+    f"{image.width_px} x {image.height_px} px at image_scale {entry.image_scale:g}",
+    f"about {expected[0]:.0f} x {expected[1]:.0f} px by {small.name} and its scale factor",
+    "give the image that Space Ranger was run on, or, if this is a smaller copy of it, "
+    f"image_scale {scale:.4g} in the metadata table",
+  )
+
+
+def _factor(scalefactors: dict, key: str, file: Path) -> float:
+  value = scalefactors.get(key)
+  if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+    raise BadInputError(
+      file, key, repr(value) if key in scalefactors else "nothing", "a positive number",
+      "take scalefactors_json.json from the Space Ranger output",
+    )  # fmt: skip
+  return float(value)
+
+
+def _labels(source: SectionSource, raw: RawCounts) -> list[joins.LabelTable]:
+  path = source.entry.path_of("labels")
+  if path is not None:
+    return [joins.read_labels(path)]
+  found = []
+  for candidate in _label_candidates(source.path, source.entry):
+    table = joins.read_labels(candidate)
+    rows, _ = joins.match(table.ids, raw.spot_ids)
+    if len(rows) and (rows >= 0).mean() > 0.5:
+      found.append(table)
+  return found
+
+
+def _label_candidates(folder: Path, entry: Entry) -> list[Path]:
+  """Tables of two columns, the first of barcodes, beside the counts."""
+  if entry.labels is not None:
+    return []
+  places = [folder, folder.parent] if folder.name == "outs" else [folder]
+  candidates = []
+  for path in sorted(p for place in places for e in ("*.tsv", "*.csv") for p in place.glob(e)):
+    with path.open("rb") as stream:
+      header = stream.readline(400).decode("utf-8-sig", "replace").strip()
+    cells = re.split(r"[\t,;]", header.replace('"', "").lower())
+    if len(cells) == 2 and cells[0] in ("barcode", "barcodes", "spot", "spot_id", ""):
+      candidates.append(path)
+  return candidates
+
+
+def _first(folder: Path, *names: str, directory: bool = False) -> Path | None:
+  """The file of one of these names, else the only one that ends in one: exports add a prefix."""
+  for name in names:
+    path = folder / name
+    if path.is_dir() if directory else path.is_file():
+      return path
+  for name in names:
+    matches = [
+      p for p in sorted(folder.glob(f"*[_.-]{name}")) if (p.is_dir() if directory else p.is_file())
+    ]
+    if len(matches) > 1:
+      raise BadInputError(
+        folder, name, f"{len(matches)} of them ({matches[0].name}, {matches[1].name})",
+        "the files of one section in one folder", "put every section into its own folder",
+      )  # fmt: skip
+    if matches:
+      return matches[0]
+  return None
+
+
+def _listing(folder: Path) -> str:
+  if not folder.is_dir():
+    return "no such folder"
+  return ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
