@@ -17,11 +17,11 @@ __all__ = ["READER_VERSION", "SectionSource", "open_sections", "read"]
 
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 _OTHER_PLATFORMS = {
   "cell_feature_matrix.h5": "a Xenium output",
   "experiment.xenium": "a Xenium output",
-  "exprMat_file.csv": "a CosMx output",
+  "exprmat_file.csv": "a CosMx output",
   "cell_by_gene.csv": "a MERSCOPE output",
 }
 
@@ -119,7 +119,7 @@ def _above_inner_folder(root: Path) -> Path:
 
 def _no_folder(root: Path) -> BadInputError:
   if root.is_file():
-    packed = root.suffix in _ARCHIVES
+    packed = root.name.endswith(_ARCHIVES)
     return BadInputError(
       root, "input", "an archive" if packed else "a file", "a folder of sections",
       "unpack it first" if packed else "give the folder it lies in",
@@ -136,12 +136,12 @@ def _nothing_found(root: Path) -> BadInputError:
   there = sorted(p.name for p in root.iterdir())
   for path in root.rglob("*"):
     for ending, platform in _OTHER_PLATFORMS.items():
-      if path.name.endswith(ending):
+      if path.name.lower().endswith(ending):
         return BadInputError(
           path.parent, "platform", platform, "Visium (Space Ranger) or legacy ST",
           "these cells are not read yet; pool them to spots and write a Space Ranger folder",
         )  # fmt: skip
-  packed = next((name for name in there if Path(name).suffix in _ARCHIVES), None)
+  packed = next((name for name in there if name.endswith(_ARCHIVES)), None)
   return BadInputError(
     root,
     "folder",

@@ -109,7 +109,9 @@ def assemble(
     spot_ids=raw.spot_ids[kept],
     positions_um=full_px * um_per_px,
     positions_px=full_px * (image_scale if image else 1.0),
-    array_positions=np.stack([positions.rows[rows], positions.columns[rows]], axis=1),
+    array_positions=np.round(
+      np.stack([positions.rows[rows], positions.columns[rows]], axis=1)
+    ).astype(np.int32),
     um_per_px=um_per_px / (image_scale if image else 1.0),
     um_per_px_source=um_per_px_source,
     image=image,

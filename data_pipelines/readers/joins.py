@@ -58,8 +58,8 @@ def no_overlap(path: Path, field: str, wanted: np.ndarray, present: np.ndarray) 
   return BadInputError(
     path,
     field,
-    f"{both} spots in common ({', '.join(map(str, present[:3]))})",
-    f"spots of the counts ({', '.join(map(str, wanted[:3]))})",
+    f"{both} of the {len(wanted)} spots that have counts (found {', '.join(present[:3])})",
+    f"names like {', '.join(wanted[:3])}",
     "check that both files belong to the same section",
   )
 

@@ -91,6 +91,12 @@ def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
     files=layout.files(),
     entry=entry,
     load=lambda source: read(source, layout),
+    checks=(
+      lambda: read_counts(layout.counts).cleaned(),
+      lambda: _spots(layout),
+      lambda: layout.labels and _pathologist(layout.labels),
+      lambda: layout.image and SlideImage.open(layout.image),
+    ),
   )
 
 
@@ -102,13 +108,7 @@ def read(source: SectionSource, layout: Layout) -> Section:
   """
   entry, notes = source.entry, []
   raw = read_counts(layout.counts).cleaned()
-  if layout.spots is None:
-    raise BadInputError(
-      layout.counts, "spots", f"no position file of section {layout.name}",
-      f"{layout.name}_selection.tsv in {_folder(layout.folder, _SPOTS)}", "add the file",
-    )  # fmt: skip
-  table = read_table(layout.spots)
-  positions = _positions(table, layout.spots)
+  table, positions = _spots(layout)
   if entry.positions == "warped":
     positions = _warped(positions, layout)
     notes.append("positions as registered to another section of the donor")
@@ -204,6 +204,16 @@ def _numbers(cells: bytes, genes: list[str], path: Path, line: int) -> np.ndarra
       path, f"line {line}, gene {genes[wrong]}", repr(texts[wrong]), "a count", "correct the cell"
     )
   return numbers
+
+
+def _spots(layout: Layout) -> tuple[pd.DataFrame, Positions]:
+  if layout.spots is None:
+    raise BadInputError(
+      layout.counts, "spots", f"no position file of section {layout.name}",
+      f"{layout.name}_selection.tsv in {_folder(layout.folder, _SPOTS)}", "add the file",
+    )  # fmt: skip
+  table = read_table(layout.spots)
+  return table, _positions(table, layout.spots)
 
 
 def _positions(table: pd.DataFrame, path: Path) -> Positions:

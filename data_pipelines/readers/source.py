@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from data_pipelines.problems import BadInputError
 from data_pipelines.readers.metadata import Entry
 from data_pipelines.section import Section
 
@@ -28,6 +29,7 @@ class SectionSource:
     files: files it is read from.
     entry: its row of the metadata table.
     load: reads it.
+    checks: look at one of its files each; what they raise is a problem of that file alone.
   """
 
   section_id: str
@@ -37,6 +39,7 @@ class SectionSource:
   files: tuple[Path, ...]
   entry: Entry
   load: Callable[[SectionSource], Section]
+  checks: tuple[Callable[[], object], ...] = ()
 
   def read(self) -> Section:
     """The section.
@@ -45,6 +48,17 @@ class SectionSource:
       BadInputError: something in its files cannot be used.
     """
     return self.load(self)
+
+  def problems(self) -> tuple[BadInputError, ...]:
+    """Everything that keeps the section from being read, found without reading it as a whole."""
+    found: dict[str, BadInputError] = {}
+    columns = (lambda: self.entry.path_of("image"), lambda: self.entry.path_of("labels"))
+    for check in (*self.checks, *columns):
+      try:
+        check()
+      except BadInputError as problem:
+        found[str(problem)] = problem
+    return tuple(found.values())
 
   def fingerprint(self) -> str:
     """Changes when a file's size or time, the metadata or the reader changes; reads no content."""

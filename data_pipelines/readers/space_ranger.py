@@ -119,6 +119,12 @@ def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
     files=layout.files() + tuple(_label_candidates(layout.folder, entry)),
     entry=entry,
     load=lambda source: read(source, layout),
+    checks=(
+      lambda: _counts(layout),
+      lambda: read_positions(_positions_file(layout)),
+      lambda: _scalefactors(layout),
+      lambda: _image(layout, _scalefactors(layout), entry),
+    ),
   )
 
 
@@ -132,7 +138,7 @@ def read(source: SectionSource, layout: Layout) -> Section:
   """
   raw, notes = _counts(layout)
   positions = read_positions(_positions_file(layout))
-  scalefactors = read_json(layout.scalefactors) if layout.scalefactors else {}
+  scalefactors = _scalefactors(layout)
   um_per_px, how = _scale(scalefactors, layout, positions, source.reader)
   image, image_scale = _image(layout, scalefactors, source.entry)
   if layout.scalefactors is None:
@@ -247,6 +253,10 @@ def _positions_file(layout: Layout) -> Path:
     layout.folder, "positions", f"only {_listing(layout.folder / 'spatial')}",
     "one of " + ", ".join(_POSITION_FILES), "copy the file into the folder spatial",
   )  # fmt: skip
+
+
+def _scalefactors(layout: Layout) -> dict:
+  return read_json(layout.scalefactors) if layout.scalefactors else {}
 
 
 def _scale(

@@ -1,0 +1,182 @@
+"""What a folder holds, and every problem in it at once: run before anything that takes long.
+
+  python -m data_pipelines.inspect FOLDER [--metadata=TABLE]
+
+FOLDER holds raw sections or is a prepared corpus. Exit status 0: all well; 1: some sections have
+problems; 3: nothing in it can be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines import readers
+from data_pipelines.genes import is_ensembl
+from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
+from data_pipelines.section import Section
+from data_pipelines.text_files import read_json
+
+EXIT_PROBLEMS = 1
+_CORPUS_FORMAT = "hibio-corpus"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Prints the report and returns the exit status."""
+  parser = argparse.ArgumentParser(
+    prog="data_pipelines.inspect", description=__doc__.split("\n")[0]
+  )
+  parser.add_argument("folder", type=Path, help="raw sections, or a prepared corpus")
+  parser.add_argument("--metadata", type=Path, help="table with a column `section`")
+  arguments = parser.parse_args(argv)
+  try:
+    if (arguments.folder / "manifest.json").is_file():
+      return _report_corpus(arguments.folder)
+    return _report_sections(readers.open_sections(arguments.folder, arguments.metadata))
+  except BadInputError as problem:
+    print(problem)
+    return EXIT_BAD_INPUT
+
+
+def _report_sections(sources: Sequence[readers.SectionSource]) -> int:
+  bad = []
+  seen: dict[str, str] = {}
+  for source in sources:
+    try:
+      section = source.read()
+      blank = _image_problem(section)
+    except BadInputError as problem:
+      found = {str(p): p for p in (problem, *source.problems())}
+      bad.append(source.section_id)
+      print(f"{source.section_id}  {source.reader}  {source.path}\n  PROBLEM " +
+            "\n  PROBLEM ".join(found))  # fmt: skip
+      continue
+    print(_described(section, source))
+    same = seen.setdefault(_counts_hash(section), section.section_id)
+    problems = [blank] if blank else []
+    if same != section.section_id:
+      problems.append(f"the same counts as section {same}: is it listed twice?")
+    for problem in problems:
+      print(f"  PROBLEM {problem}")
+    if problems:
+      bad.append(source.section_id)
+  donors = {source.donor_id for source in sources}
+  print(f"{len(sources)} sections, {len(donors)} donors, {len(bad)} with problems"
+        + (f": {', '.join(bad)}" if bad else ""))  # fmt: skip
+  if len(bad) == len(sources):
+    return EXIT_BAD_INPUT
+  return EXIT_PROBLEMS if bad else 0
+
+
+def _described(section: Section, source: readers.SectionSource) -> str:
+  depth = np.asarray(section.counts.sum(axis=1)).ravel()
+  ensembl = is_ensembl(section.gene_ids).mean()
+  names = "Ensembl ids" if ensembl > 0.9 else "symbols" if ensembl < 0.1 else "mixed names"
+  lines = [
+    f"{section.section_id}  {section.platform}  {source.path}",
+    f"  donor {section.donor_id}, {section.species or 'species unknown'}",
+    f"  {section.num_spots:,} spots x {section.counts.shape[1]:,} genes ({names}), "
+    f"{int(np.median(depth)):,} counts a spot (median), "
+    f"{1 - section.counts.nnz / np.prod(section.counts.shape):.0%} zeros",
+  ]
+  image = section.image
+  if image is None:
+    lines.append("  no image: expression only")
+  else:
+    lines.append(
+      f"  image {image.path.name}, {image.kind}, {image.width_px:,} x {image.height_px:,} px, "
+      f"{section.um_per_px:.3g} um a pixel by {section.um_per_px_source}"
+    )
+  for name, values in section.labels.items():
+    classes = sorted(set(values.tolist()) - {""})
+    lines.append(f"  label {name}: {len(classes)} classes ({', '.join(classes[:8])})")
+  lines += [f"  left out: {count:,} {reason}" for reason, count in section.dropped.items()]
+  lines += [f"  note: {note}" for note in section.notes]
+  return "\n".join(lines)
+
+
+def _image_problem(section: Section) -> str | None:
+  """Decodes the image, which also finds damaged files; a blank one is no image of tissue.
+
+  Raises:
+    BadInputError: the image is damaged.
+  """
+  if section.image is None:
+    return None
+  thumbnail = section.image.thumbnail(600)
+  if np.ptp(thumbnail.reshape(-1, 3), axis=0).max() < 8:
+    return f"{section.image.path}: the image is blank"
+  return None
+
+
+def _counts_hash(section: Section) -> str:
+  counts = section.counts.copy()
+  counts.sort_indices()
+  parts = (counts.data, counts.indices.astype(np.int64), counts.indptr.astype(np.int64))
+  return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+def _report_corpus(folder: Path) -> int:
+  path = folder / "manifest.json"
+  manifest = read_json(path)
+  if manifest.get("format") != _CORPUS_FORMAT:
+    raise BadInputError(
+      path, "format", repr(manifest.get("format")), repr(_CORPUS_FORMAT),
+      "give a folder that data_pipelines.prepare wrote",
+    )  # fmt: skip
+  try:
+    return _report_manifest(folder, manifest)
+  except (KeyError, TypeError, AttributeError) as error:
+    raise BadInputError(
+      path, "content", f"incomplete ({error})", "a complete manifest", "prepare the corpus again"
+    ) from error
+
+
+def _report_manifest(folder: Path, manifest: dict) -> int:
+  sections, patch = manifest["sections"], manifest["patch"]
+  spots = sum(section["num_spots"] for section in sections)
+  print(f"prepared corpus, version {manifest['version']}, {folder}")
+  print(
+    f"  {len(sections)} sections, {spots:,} spots, {manifest['panel']['num_genes']:,} genes "
+    f"(panel {manifest['panel']['hash']}), {len(manifest['gene_sets']['names'])} gene sets"
+  )
+  print(
+    f"  patches {patch['um']:g} um, {patch['px']} px; {manifest['window_spots']} spots a window"
+  )
+  for split, donors in manifest["splits"].items():
+    print(f"  {split}: {len(donors)} donors ({', '.join(donors[:8])})")
+  bad = 0
+  for section in sections:
+    image = "image" if section["has_image"] else "no image"
+    print(
+      f"  {section['section_id']}  {section['split']}  donor {section['donor_id']}  "
+      f"{section['num_spots']:,} spots  {image}"
+    )
+    for name, digest in section["shards"].items():
+      problem = _shard_problem(folder, section["section_id"], name, digest)
+      if problem:
+        bad += 1
+        print(f"    PROBLEM {problem}")
+  print(f"{bad} damaged or missing files" if bad else "every file is as it was written")
+  return EXIT_PROBLEMS if bad else 0
+
+
+def _shard_problem(folder: Path, section_id: str, name: str, digest: str) -> str | None:
+  places = (folder / name, folder / "windows" / section_id / name)
+  nested = sorted((folder / "windows" / section_id).rglob(Path(name).name))
+  path = next((place for place in (*places, *nested) if place.is_file()), None)
+  if path is None:
+    return f"{name}: missing; prepare the corpus again"
+  with path.open("rb") as stream:
+    if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+      return f"{path}: changed since it was written; prepare the corpus again"
+  return None
+
+
+if __name__ == "__main__":
+  sys.exit(main())
