@@ -54,7 +54,7 @@ def write(spots: WindowedSpots, folder: Path) -> dict[str, str]:
     File, relative to `folder` -> SHA-256 in hexadecimal digits.
   """
   work = folder / ".tfds"
-  builder = _builder(spots, work)
+  builder = SectionWindows(_elements(spots), spots.patch_px, str(work))
   config = tfds.download.DownloadConfig(
     register_checksums=False,
     try_download_gcs=False,
@@ -145,37 +145,41 @@ class _KeepEncoded(tfds.decode.SkipDecoding):
     return serialized_examples
 
 
-def _builder(spots: WindowedSpots, folder: Path) -> tfds.core.GeneratorBasedBuilder:
-  class SectionWindows(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Windows of neighbouring spots of one tissue section."""
+class SectionWindows(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Windows of neighbouring spots of one tissue section."""
 
-    VERSION = tfds.core.Version(VERSION)
+  VERSION = tfds.core.Version(VERSION)
+  # TFDS would look for checksums of downloads beside this file, through a package we do not need.
+  code_path = None
 
-    def _info(self) -> tfds.core.DatasetInfo:
-      px = spots.patch_px
-      flat = dict(shape=(None,), dtype=np.int32, encoding=_F.Encoding.BYTES)
-      return tfds.core.DatasetInfo(
-        builder=self,
-        disable_shuffling=True,
-        features=_F.FeaturesDict(
-          {
-            "patches": _F.Sequence(_F.Image(shape=(px, px, 3), encoding_format="jpeg")),
-            "gene": _F.Tensor(**flat),
-            "count": _F.Tensor(**flat),
-            "offsets": _F.Tensor(**flat),
-            "positions_um": _F.Tensor(shape=(None, 2), dtype=np.float32),
-            "spot_index": _F.Tensor(**flat),
-          }
-        ),
-      )
+  def __init__(self, elements: Iterator[tuple[int, dict]], patch_px: int, data_dir: str):
+    # TFDS keeps every builder for the life of the process: only an iterator may hang on it.
+    self._elements, self._patch_px = elements, patch_px
+    super().__init__(data_dir=data_dir, file_format="array_record")
 
-    def _split_generators(self, dl_manager):
-      return {SPLIT: self._generate_examples()}
+  def _info(self) -> tfds.core.DatasetInfo:
+    px = self._patch_px
+    flat = dict(shape=(None,), dtype=np.int32, encoding=_F.Encoding.BYTES)
+    return tfds.core.DatasetInfo(
+      builder=self,
+      disable_shuffling=True,
+      features=_F.FeaturesDict(
+        {
+          "patches": _F.Sequence(_F.Image(shape=(px, px, 3), encoding_format="jpeg")),
+          "gene": _F.Tensor(**flat),
+          "count": _F.Tensor(**flat),
+          "offsets": _F.Tensor(**flat),
+          "positions_um": _F.Tensor(shape=(None, 2), dtype=np.float32),
+          "spot_index": _F.Tensor(**flat),
+        }
+      ),
+    )
 
-    def _generate_examples(self):
-      return _elements(spots)
+  def _split_generators(self, dl_manager):
+    return {SPLIT: self._generate_examples()}
 
-  return SectionWindows(data_dir=str(folder), file_format="array_record")
+  def _generate_examples(self):
+    yield from self._elements
 
 
 def _elements(spots: WindowedSpots) -> Iterator[tuple[int, dict]]:

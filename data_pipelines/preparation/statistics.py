@@ -79,15 +79,15 @@ def activity(
 
   0 for pathways with fewer than `MIN_MEMBERS` measured genes.
   """
-  members = (membership & measured).astype(np.float64)
+  members = membership & measured
   sizes = members.sum(axis=1)
   usable = sizes >= MIN_MEMBERS
-  weights = (members / np.maximum(sizes, 1.0)[:, None])[usable]
+  weights = scipy.sparse.csr_matrix(members[usable] / sizes[usable, None])
   out = np.zeros((counts.shape[0], len(membership)))
   start = 0
   for z in standardised(counts, measured, log_mean, log_std):
     rest = z.sum(axis=1, keepdims=True) / max(measured.sum(), 1)
-    out[start : start + len(z), usable] = z @ weights.T - rest
+    out[start : start + len(z), usable] = (weights @ z.T).T - rest
     start += len(z)
   return out
 

@@ -1,0 +1,57 @@
+"""What can be chosen when a corpus is prepared."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from data_pipelines.problems import BadInputError
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareOptions:
+  """Choices of `data_pipelines.prepare`; the flags of its command line have the same names.
+
+  Attributes:
+    gene_sets: GMT files; without one the corpus has no pathways.
+    metadata: table of sections, donors, images and labels, as the readers describe it.
+    panel: `panel.tsv` of another corpus, to prepare data for a model trained there.
+    patch_px: side of a stored patch.
+    patch_um: side of a patch on the tissue.
+    window_spots: most spots of a window.
+    test_donors: donors to hold out; None: a quarter.
+    validation_donors: donors to look at while training; None: one of four or more.
+    min_counts: spots with fewer counts over the panel are dropped.
+    sections: only these; None: every section found.
+    min_document_share: a gene must be detected in this share of the training spots.
+    max_genes: most genes of the panel; None: no limit.
+    region_spots: spots that regions aim for at each level, finest first.
+  """
+
+  gene_sets: tuple[Path, ...] = ()
+  metadata: Path | None = None
+  panel: Path | None = None
+  patch_px: int = 32
+  patch_um: float = 112.0
+  window_spots: int = 64
+  test_donors: tuple[str, ...] | None = None
+  validation_donors: tuple[str, ...] | None = None
+  min_counts: int = 1
+  sections: tuple[str, ...] | None = None
+  min_document_share: float = 0.005
+  max_genes: int | None = None
+  region_spots: tuple[int, ...] = (16, 64)
+
+  def __post_init__(self):
+    for name, low, high in (
+      ("patch_px", 8, 1024),
+      ("patch_um", 10, 2000),
+      ("window_spots", 4, 4096),
+      ("min_counts", 1, 1_000_000),
+      ("min_document_share", 0, 1),
+    ):
+      value = getattr(self, name)
+      if not low <= value <= high:
+        raise BadInputError(
+          f"--{name}", "value", str(value), f"{low} to {high}", "choose a value in this range"
+        )

@@ -1,0 +1,154 @@
+"""One section of a corpus: written beside its place, put there by one rename when it is complete.
+
+`windows/<section>/` holds the dataset of windows, the section's spots and what the manifest will
+say of it. Its key names everything that went in, so that a later run knows whether it still holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data_pipelines.genes import GenePanel, align
+from data_pipelines.preparation import manifest, patches, shards
+from data_pipelines.preparation.options import PrepareOptions
+from data_pipelines.preparation.splits import content_hash
+from data_pipelines.preparation.windows import contiguous_windows
+from data_pipelines.problems import BadInputError
+from data_pipelines.section import Section
+
+WORK = ".prepare"
+SPOTS = "spots.parquet"
+MEASURED = "measured.npy"
+_ENTRY = "section.json"
+_STEP = "1"
+"""Raised when the same section would be written differently."""
+
+
+def section_key(fingerprint: str, panel: GenePanel, options: PrepareOptions) -> str:
+  """Changes with anything that changes the content of a section's folder."""
+  parts = (
+    manifest.FORMAT_VERSION, _STEP, shards.VERSION, fingerprint, panel.hash,
+    options.patch_um, options.patch_px, options.window_spots, options.min_counts,
+    patches.JPEG_QUALITY, patches.THUMBNAIL_PX,
+  )  # fmt: skip
+  return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def finished(corpus: Path, section_id: str, key: str) -> dict[str, Any] | None:
+  """The manifest's entry of a section that is already there with this key."""
+  folder = corpus / "windows" / section_id
+  try:
+    kept = json.loads((folder / _ENTRY).read_text())
+  except (OSError, ValueError):
+    return None
+  entry = kept.get("entry", {})
+  files = [
+    folder / SPOTS,
+    folder / MEASURED,
+    *(folder / name for name in entry.get("shards", {"missing": ""})),
+  ]
+  if entry.get("thumbnail"):
+    files.append(corpus / entry["thumbnail"])
+  return entry if kept.get("key") == key and all(f.is_file() for f in files) else None
+
+
+def write_section(
+  section: Section, panel: GenePanel, options: PrepareOptions, key: str, corpus: Path
+) -> dict[str, Any]:
+  """Aligns, cuts and writes one section.
+
+  Returns:
+    Its entry for the manifest, all but its split and its place in the corpus.
+
+  Raises:
+    BadInputError: no spot of it has enough counts over the panel, or it shares no genes with it.
+  """
+  content = content_hash(section)
+  counts, measured, dropped = align(section, panel)
+  enough = np.asarray(counts.sum(axis=1)).ravel() >= options.min_counts
+  if not enough.any():
+    raise BadInputError(
+      section.section_id,
+      "counts",
+      "no spot left",
+      f"spots with at least {options.min_counts} counts over the {len(panel):,} genes of the panel",
+      "lower --min_counts, or use a panel of the same species and platform",
+    )
+  section = section.subset(enough, f"spots with fewer than {options.min_counts} counts")
+  window = contiguous_windows(section.positions_um, options.window_spots)
+  order = np.argsort(window, kind="stable")
+  section = section.subset(order, "")
+  counts = counts[np.flatnonzero(enough)[order]]
+
+  partial = corpus / WORK / "partial" / section.section_id
+  shutil.rmtree(partial, ignore_errors=True)
+  partial.mkdir(parents=True)
+  written = shards.write(
+    shards.WindowedSpots(
+      counts=counts,
+      positions_um=section.positions_um,
+      window=window[order],
+      patches=patches.encoded_patches(section, options.patch_um, options.patch_px),
+      patch_px=options.patch_px,
+    ),
+    partial,
+  )
+  _spots(section, counts, window[order]).to_parquet(partial / SPOTS, index=False)
+  picture = patches.thumbnail(section)
+  if picture is not None:
+    manifest.write_bytes(corpus / _thumbnail(section), picture.jpeg)
+  entry = {
+    "section_id": section.section_id,
+    "donor_id": section.donor_id,
+    "platform": section.platform,
+    "species": section.species,
+    "num_spots": section.num_spots,
+    "num_windows": int(window.max()) + 1,
+    "num_measured": int(measured.sum()),
+    "has_image": section.image is not None,
+    "um_per_px": float(section.um_per_px),
+    "um_per_px_source": section.um_per_px_source,
+    "dropped": {**section.dropped, **dropped},
+    "notes": list(section.notes),
+    "content": content,
+    "shards": written,
+    "thumbnail": str(_thumbnail(section)) if picture else None,
+    "thumbnail_um_per_px": picture.um_per_px if picture else None,
+  }
+  np.save(partial / MEASURED, measured)
+  manifest.write_text(
+    partial / _ENTRY, json.dumps({"key": key, "entry": entry}, indent=1, allow_nan=False)
+  )
+  place = corpus / "windows" / section.section_id
+  place.parent.mkdir(exist_ok=True)
+  if place.exists():
+    shutil.rmtree(place)
+  os.rename(partial, place)
+  return entry
+
+
+def _spots(section: Section, counts, window: np.ndarray) -> pd.DataFrame:
+  return pd.DataFrame(
+    {
+      "spot_id": section.spot_ids.astype(str),
+      "x_um": section.positions_um[:, 0].astype(np.float64),
+      "y_um": section.positions_um[:, 1].astype(np.float64),
+      "array_row": section.array_positions[:, 0],
+      "array_col": section.array_positions[:, 1],
+      "window": window,
+      "total_counts": np.asarray(counts.sum(axis=1)).ravel().astype(np.int64),
+      **{name: values.astype(str) for name, values in section.labels.items()},
+    }
+  )
+
+
+def _thumbnail(section: Section) -> Path:
+  return Path("thumbnails") / f"{section.section_id}.jpg"

@@ -1,0 +1,83 @@
+"""The corpus' small tables, made from the finished sections: spots, statistics, gene sets, regions.
+
+They are made anew whenever anything has changed: reading counts back takes seconds.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from data_pipelines.preparation import manifest, regions, shards, statistics
+from data_pipelines.preparation.progress import Progress
+from data_pipelines.preparation.section_folder import MEASURED, SPOTS
+
+_FIXED = (
+  "spot_index", "section_id", "spot_id", "x_um", "y_um", "array_row", "array_col", "window",
+  "total_counts",
+)  # fmt: skip
+
+
+def write_tables(
+  corpus: Path,
+  entries: Sequence[Mapping[str, Any]],
+  membership: Bool[np.ndarray, "pathway gene"],
+  gene_set_names: Sequence[str],
+  region_spots: Sequence[int],
+) -> dict[str, list[str]]:
+  """Writes every table of the corpus.
+
+  Args:
+    entries: the manifest's entries, with splits, in the order of the corpus.
+
+  Returns:
+    Label -> its classes, in the order of their names.
+  """
+  progress = Progress("tables", len(entries))
+  tables, spots, levels = [], [], []
+  for entry in entries:
+    folder = corpus / "windows" / entry["section_id"]
+    counts = shards.read_counts(folder, membership.shape[1])
+    tables.append(statistics.section_table(counts, np.load(folder / MEASURED), membership))
+    own = pd.read_parquet(folder / SPOTS).assign(section_id=entry["section_id"])
+    spots.append(own)
+    levels.append(
+      regions.nested_regions(
+        regions.expression_features(statistics.log_expression(counts)),
+        own[["x_um", "y_um"]].to_numpy(),
+        region_spots,
+      )
+    )
+    progress.section(entry["section_id"], len(own))
+  training = np.array([entry["split"] == "train" for entry in entries])
+  _arrays(corpus / manifest.STATISTICS, statistics.corpus_statistics(tables, training))
+  _arrays(
+    corpus / manifest.GENE_SETS,
+    {"membership": membership, "names": np.array(list(gene_set_names), dtype=str)},
+  )
+  _arrays(corpus / manifest.FIRST_REGIONS, {"regions": regions.stacked(levels)})
+  whole = _one_table(spots)
+  buffer = io.BytesIO()
+  whole.to_parquet(buffer, index=False)
+  manifest.write_bytes(corpus / manifest.SPOTS, buffer.getvalue())
+  return {name: sorted(set(whole[name]) - {""}) for name in whole.columns if name not in _FIXED}
+
+
+def _one_table(spots: Sequence[pd.DataFrame]) -> pd.DataFrame:
+  whole = pd.concat(spots, ignore_index=True)
+  labels = [name for name in whole.columns if name not in _FIXED]
+  whole[labels] = whole[labels].fillna("").astype(str)
+  whole.insert(0, "spot_index", np.arange(len(whole), dtype=np.int64))
+  return whole[[*_FIXED, *sorted(labels)]]
+
+
+def _arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **arrays)
+  manifest.write_bytes(path, buffer.getvalue())

@@ -1,0 +1,334 @@
+"""Raw sections -> a prepared corpus, once, before training.
+
+  python -m data_pipelines.prepare --input=DIR --output=CORPUS --gene_sets=FILE.gmt
+
+A section is finished when its folder is renamed into place, the corpus when `manifest.json` is.
+The same command goes on where it stopped; with other options or inputs it redoes only what they
+touch. Sections are read one at a time; one decoded image is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import gene_sets, readers
+from data_pipelines.genes import GenePanel, choose_panel
+from data_pipelines.preparation import manifest as manifests
+from data_pipelines.preparation import section_folder, summaries
+from data_pipelines.preparation.manifest import Manifest
+from data_pipelines.preparation.options import PrepareOptions
+from data_pipelines.preparation.output_folder import claimed, disk_full_explained
+from data_pipelines.preparation.progress import Progress, say
+from data_pipelines.preparation.shards import sha256
+from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
+from data_pipelines.preparation.tables import write_tables
+from data_pipelines.problems import BadInputError, exits_on_bad_input
+from data_pipelines.section import Section
+
+__all__ = ["PrepareOptions", "prepare"]
+
+_DEFAULTS = PrepareOptions()
+
+EXIT_INTERRUPTED = 75
+_KEPT_BYTES = 1 << 30
+"""Counts kept in memory between choosing the genes and writing the windows."""
+
+_PACKAGES = (
+  "array-record", "numpy", "pandas", "scikit-learn", "scipy", "simplejpeg", "tensorflow-datasets",
+)  # fmt: skip
+
+
+def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEFAULTS) -> Manifest:
+  """Prepares every section found in `inputs` into the corpus `output`; says so on stderr.
+
+  Returns:
+    The manifest, also when there was nothing left to do.
+
+  Raises:
+    BadInputError: something in the inputs or options cannot be used. Finished sections are kept.
+  """
+  output = Path(output)
+  with claimed(output), disk_full_explained(output):
+    sources = _sources(inputs, options)
+    splits = split_donors(
+      (s.donor_id for s in sources.values()), options.test_donors, options.validation_donors
+    )
+    fingerprints = {name: source.fingerprint() for name, source in sources.items()}
+    key = _corpus_key(fingerprints, splits, options)
+    if (done := _finished(output, key)) is not None:
+      say(f"{output} is finished; nothing to do")
+      return done
+    (output / manifests.FILE).unlink(missing_ok=True)
+    return _prepare(_Reader(sources, fingerprints, output), output, splits, key, options)
+
+
+def _prepare(
+  reader: _Reader, output: Path, splits: dict[str, list[str]], key: str, options: PrepareOptions
+) -> Manifest:
+  training = [n for n, s in reader.sources.items() if split_of(splits, s.donor_id) == "train"]
+  panel = GenePanel.load(options.panel) if options.panel else _panel(reader, training, options)
+  names, membership, sets = _gene_sets(panel, options)
+  entries = _write_sections(reader, output, panel, options)
+  offset = 0
+  for entry in entries:
+    entry["split"] = split_of(splits, entry["donor_id"])
+    entry["spot_offset"] = offset
+    offset += entry["num_spots"]
+  panel.save(output / manifests.PANEL)
+  labels = write_tables(output, entries, membership, names, options.region_spots)
+  manifest = {
+    "format": manifests.FORMAT,
+    "version": manifests.FORMAT_VERSION,
+    "key": key,
+    "units": {"position": "um"},
+    "patch": {"um": options.patch_um, "px": options.patch_px},
+    "window_spots": options.window_spots,
+    "panel": {"file": manifests.PANEL, "hash": panel.hash, "num_genes": len(panel)},
+    "gene_sets": sets,
+    "sections": entries,
+    "splits": splits,
+    "labels": labels,
+    "region_spots": list(options.region_spots),
+    "min_counts": options.min_counts,
+    "created_with": {name: importlib.metadata.version(name) for name in _PACKAGES},
+  }
+  manifests.write(output, manifest)
+  windows = sum(entry["num_windows"] for entry in entries)
+  say(
+    f"{output}: {len(entries)} sections, {offset:,} spots in {windows:,} windows,"
+    f" {len(panel):,} genes, {len(names)} gene sets; "
+    + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
+  )
+  return manifest
+
+
+class _Reader:
+  """Reads sections, and keeps small ones for the second time that they are asked for."""
+
+  def __init__(self, sources: dict[str, Any], fingerprints: dict[str, str], output: Path):
+    self.sources, self.fingerprints = sources, fingerprints
+    self._folder = output / section_folder.WORK / "summaries"
+    self._kept: dict[str, Section] = {}
+    self._bytes = 0
+
+  def summary(self, name: str) -> summaries.Summary:
+    path = self._folder / f"{name}.npz"
+    known = summaries.load(path, name, self.fingerprints[name])
+    if known is not None:
+      return known
+    section = self.sources[name].read()
+    size = section.counts.data.nbytes + section.counts.indices.nbytes
+    if self._bytes + size <= _KEPT_BYTES:
+      self._kept[name] = section
+      self._bytes += size
+    known = summaries.summary_of(section)
+    summaries.save(path, known, self.fingerprints[name])
+    return known
+
+  def take(self, name: str) -> Section:
+    section = self._kept.pop(name, None)
+    return self.sources[name].read() if section is None else section
+
+
+def _panel(reader: _Reader, training: Sequence[str], options: PrepareOptions) -> GenePanel:
+  if not training:
+    raise BadInputError(
+      "--test_donors", "training donors", "none", "at least one, to choose the genes from",
+      "hold out fewer donors, or give the genes of another corpus with --panel=panel.tsv",
+    )  # fmt: skip
+  progress = Progress("genes", len(reader.sources))
+  found = {}
+  for name in reader.sources:
+    found[name] = reader.summary(name)
+    progress.section(name, found[name].genes.num_spots)
+  refuse_duplicates({name: summary.content for name, summary in found.items()})
+  return choose_panel(
+    [found[name].genes for name in training],
+    min_document_share=options.min_document_share,
+    max_genes=options.max_genes,
+  )
+
+
+def _gene_sets(
+  panel: GenePanel, options: PrepareOptions
+) -> tuple[tuple[str, ...], np.ndarray, dict[str, Any]]:
+  if not options.gene_sets:
+    say("no --gene_sets: pathways cannot be learned from this corpus")
+    return (), np.zeros((0, len(panel)), bool), {"names": [], "sources": [], "dropped": {}}
+  sets: dict[str, tuple[str, ...]] = {}
+  for path in map(Path, options.gene_sets):
+    for name, genes in gene_sets.read_gmt(path).items():
+      sets[f"{path.stem}: {name}" if name in sets else name] = genes
+  names, membership, dropped = gene_sets.membership(sets, panel)
+  about = {
+    "names": list(names),
+    "sources": [{"file": Path(p).name, "sha256": sha256(Path(p))} for p in options.gene_sets],
+    "dropped": dropped,
+  }
+  return names, membership, about
+
+
+def _write_sections(
+  reader: _Reader, output: Path, panel: GenePanel, options: PrepareOptions
+) -> list[dict[str, Any]]:
+  shutil.rmtree(output / section_folder.WORK / "partial", ignore_errors=True)
+  entries, contents = [], {}
+  keys = {
+    name: section_folder.section_key(fingerprint, panel, options)
+    for name, fingerprint in reader.fingerprints.items()
+  }
+  done = {name: section_folder.finished(output, name, key) for name, key in keys.items()}
+  if kept := sum(entry is not None for entry in done.values()):
+    say(f"{kept} of {len(done)} sections are finished already")
+  progress = Progress("section", len(done) - kept)
+  for name, entry in done.items():
+    if entry is None:
+      section = reader.take(name)
+      entry = section_folder.write_section(section, panel, options, keys[name], output)
+      del section
+      progress.section(name, entry["num_spots"])
+    contents[name] = entry["content"]
+    refuse_duplicates(contents)
+    entries.append(entry)
+  return entries
+
+
+def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
+  found: dict[str, Any] = {}
+  for folder in map(Path, inputs):
+    for source in readers.open_sections(folder, options.metadata):
+      name = source.section_id
+      if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", name):
+        raise BadInputError(
+          source.path, "section name", repr(name), "letters, digits, '.', '_' and '-', at most 80",
+          "rename the section in the metadata table or its folder",
+        )  # fmt: skip
+      if name in found:
+        raise BadInputError(
+          source.path, "section name", f"{name}, also in {found[name].path}", "each name once",
+          "rename one of the two, or give only one of them as --input",
+        )  # fmt: skip
+      found[name] = source
+  if options.sections is None:
+    return found
+  for name in options.sections:
+    if name not in found:
+      raise BadInputError(
+        "--sections", "section", repr(name), f"some of {', '.join(sorted(found)[:20])}",
+        "correct the name",
+      )  # fmt: skip
+  return {name: source for name, source in found.items() if name in options.sections}
+
+
+def _corpus_key(
+  fingerprints: dict[str, str], splits: dict[str, list[str]], options: PrepareOptions
+) -> str:
+  files = [*options.gene_sets, *([options.panel] if options.panel else [])]
+  for file in map(Path, files):
+    if not file.is_file():
+      raise BadInputError(file, "file", "none", "a file", "correct the path")
+  content = (
+    manifests.FORMAT_VERSION, sorted(fingerprints.items()), sorted(splits.items()),
+    [sha256(Path(file)) for file in files],
+    options.patch_px, options.patch_um, options.window_spots, options.min_counts,
+    options.min_document_share, options.max_genes, options.region_spots,
+  )  # fmt: skip
+  return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def _finished(output: Path, key: str) -> Manifest | None:
+  if not (output / manifests.FILE).is_file():
+    return None
+  manifest = manifests.read(output)
+  files = [manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS]
+  files += [manifests.FIRST_REGIONS]
+  for entry in manifest["sections"]:
+    files += [f"windows/{entry['section_id']}/{name}" for name in entry["shards"]]
+  if manifest.get("key") == key and all((output / name).is_file() for name in files):
+    return manifest
+  return None
+
+
+def _parser() -> argparse.ArgumentParser:
+  names = _Names()
+  parser = argparse.ArgumentParser(
+    prog="python -m data_pipelines.prepare",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  add = parser.add_argument
+  add(
+    "--input",
+    action="append",
+    required=True,
+    type=Path,
+    metavar="DIR",
+    help="folder of one or many sections; can be given several times",
+  )
+  add("--output", required=True, type=Path, metavar="CORPUS", help="folder of the corpus")
+  add(
+    "--gene_sets",
+    action="append",
+    default=[],
+    type=Path,
+    metavar="FILE.gmt",
+    help="gene sets (pathways); can be given several times",
+  )
+  add(
+    "--metadata",
+    type=Path,
+    metavar="FILE.csv",
+    help="table of sections: donor, image, image_scale, labels, positions, species",
+  )
+  add("--panel", type=Path, metavar="panel.tsv", help="genes of another corpus")
+  add("--patch_px", type=int, default=_DEFAULTS.patch_px, help="pixels of a patch's side")
+  add("--patch_um", type=float, default=_DEFAULTS.patch_um, help="micrometres of a patch's side")
+  add("--window_spots", type=int, default=_DEFAULTS.window_spots, help="most spots of a window")
+  add("--test_donors", type=names, metavar="A,B", help="held out; default: a quarter of them")
+  add("--validation_donors", type=names, metavar="C", help="default: one of four or more")
+  add("--min_counts", type=int, default=_DEFAULTS.min_counts, help="fewest counts of a kept spot")
+  add("--sections", type=names, metavar="A1,A2", help="only these sections")
+  add(
+    "--min_document_share",
+    type=float,
+    default=_DEFAULTS.min_document_share,
+    help="share of the training spots that must show a gene of the panel",
+  )
+  add("--max_genes", type=int, help="most genes of the panel")
+  return parser  # fmt: skip
+
+
+class _Names:
+  """Reads "A,B" as ("A", "B") and "" as ()."""
+
+  def __call__(self, text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@exits_on_bad_input
+def main(argv: Sequence[str] | None = None) -> None:
+  given = vars(_parser().parse_args(argv))
+  inputs, output = given.pop("input"), given.pop("output")
+  given["gene_sets"] = tuple(given["gene_sets"])
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
+  try:
+    prepare(inputs, output, PrepareOptions(**given))
+  except KeyboardInterrupt:
+    say("stopped; the same command goes on from here")
+    sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+  main()
