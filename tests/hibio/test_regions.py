@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,9 +75,8 @@ def test_regions_touch_where_spots_of_one_section_are_close():
     [[close[np.ix_(segment == a, segment == b)].any() for b in range(6)] for a in range(6)]
   )
   for block in (None, 8):
-    got = regions.adjacency(
-      *map(jnp.asarray, (segment, positions, section)), radius_um=60.0, max_regions=6, block=block
-    )
+    adjacency = functools.partial(regions.adjacency, radius_um=60.0, max_regions=6, block=block)
+    got = jax.jit(adjacency)(*map(jnp.asarray, (segment, positions, section)))
     np.testing.assert_array_equal(got, want)
   assert 6 < want.sum() < 36
 

@@ -95,6 +95,12 @@ def test_gradients_are_finite_and_zero_without_measured_pathways(case, form):
     np.testing.assert_array_equal(gradient, 0.0)
 
 
+def test_a_pathway_is_on_in_a_fifth_of_the_spots_and_never_where_it_is_not_measured(rng):
+  activity = jnp.asarray(rng.normal(size=(5000, 2)).astype(np.float32))
+  on = pathway.is_active(activity, jnp.array([[True, False]]).repeat(5000, 0))
+  np.testing.assert_allclose(on.mean(0), [0.2, 0.0], atol=0.02)
+
+
 def test_prototypes_of_the_two_modalities_are_told_apart_by_cross_entropy(rng):
   image, gene = unit(rng, 2, 12, 6)
   active = rng.random((12, 5)) < 0.4

@@ -52,6 +52,23 @@ def test_info_nce_is_the_masked_symmetric_cross_entropy_with_soft_targets(pairs,
   np.testing.assert_allclose(chance, np.where(valid, np.log(allowed.sum(1)), 0), rtol=1e-6)
 
 
+def test_soft_targets_are_constants_for_the_gradient(pairs):
+  image, gene, valid, allowed = reference_rule(pairs)
+  target = reference_target(image, gene, allowed, 0.9, 0.3).astype(np.float32)
+
+  def with_constant_target(image):
+    logits = jnp.where(allowed, 5.0 * image @ pairs.gene.T, -1e9)
+    transposed = jnp.where(allowed, 5.0 * pairs.gene @ image.T, -1e9)
+    both = jax.nn.log_softmax(logits) + jax.nn.log_softmax(transposed)
+    return -0.5 * (target * both).sum(1)[np.flatnonzero(valid)].sum()
+
+  contrast = contrast_of("info_nce", soft_target_share=0.9)
+  got = jax.grad(lambda image: contrast(pairs._replace(image=image), SCALE, BIAS)[0].sum())
+  np.testing.assert_allclose(
+    got(pairs.image), jax.jit(jax.grad(with_constant_target))(pairs.image), rtol=1e-3, atol=1e-4
+  )
+
+
 def test_sigmoid_is_the_masked_bernoulli_cross_entropy_with_soft_targets(pairs):
   image, gene, valid, allowed = reference_rule(pairs)
   target = reference_target(image, gene, allowed, 0.2, 0.3)
