@@ -156,7 +156,7 @@ def read_counts(path: Path) -> RawCounts:
       if not names:
         # R writes no name over the row names; others write an empty one, or a word.
         width = cells.count(b"\t") + 1
-        genes = header if len(header) == width else header[1:]
+        genes = header if header[0] and len(header) == width else header[1:]
       row = _numbers(cells, genes, path, number)
       entries = np.flatnonzero(row)
       names.append(name.decode("utf-8", "replace").strip().strip('"'))

@@ -75,7 +75,7 @@ def read_metadata(path: Path, folder: Path) -> dict[str, Entry]:
       "add a column section with the names of the sections",
     )  # fmt: skip
   for name in table.columns:
-    near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.8)
     if name not in COLUMNS and near and near[0] not in table:
       raise BadInputError(
         path, f"column {name}", "an unknown column", near[0], f"rename it to {near[0]}"

@@ -1,0 +1,100 @@
+"""The report on a folder: everything at once, and an exit status that scripts can use."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines import inspect
+from tests.data_pipelines import raw_folders
+
+
+def report(capsys, *argv):
+  status = inspect.main([str(argument) for argument in argv])
+  return status, capsys.readouterr().out
+
+
+def test_a_sound_folder_gets_status_0_and_its_numbers(tmp_path, capsys):
+  raw_folders.visium(tmp_path / "S" / "outs")
+  status, text = report(capsys, tmp_path)
+  assert status == 0
+  assert "56 spots x 30 genes (Ensembl ids)" in text
+  assert "10 um a pixel by lattice pitch of 100 um" in text
+  assert "1 sections, 1 donors, 0 with problems" in text
+
+
+def test_every_problem_of_every_section_is_in_one_report(tmp_path, capsys):
+  raw_folders.visium(tmp_path / "good" / "outs")
+  for name, seed in (("bad1", 1), ("bad2", 2)):
+    sample = raw_folders.visium(tmp_path / name / "outs", seed=seed)
+    sample.write_scalefactors(tissue_hires_scalef=-1)
+  (tmp_path / "bad2" / "outs" / "filtered_feature_bc_matrix.h5").write_bytes(b"broken")
+  status, text = report(capsys, tmp_path)
+  assert status == 1
+  assert text.count("PROBLEM") == 3
+  assert text.count("tissue_hires_scalef") == 2
+  assert "2 with problems: bad1, bad2" in text
+
+
+def test_nothing_usable_is_status_3(tmp_path, capsys):
+  sample = raw_folders.visium(tmp_path / "S" / "outs")
+  sample.write_scalefactors(tissue_hires_scalef=-1)
+  assert report(capsys, tmp_path)[0] == 3
+  assert report(capsys, tmp_path / "absent")[0] == 3
+
+
+def test_a_blank_a_cut_off_and_a_repeated_section_are_problems(tmp_path, capsys):
+  for name in ("a", "b"):
+    raw_folders.visium(tmp_path / name / "outs")
+  hires = tmp_path / "a" / "outs" / "spatial" / "tissue_hires_image.png"
+  with Image.open(hires) as image:
+    blank = Image.new("RGB", image.size, "white")
+  blank.save(hires)
+  other = tmp_path / "b" / "outs" / "spatial" / "tissue_hires_image.png"
+  status, text = report(capsys, tmp_path)
+  assert status == 3
+  assert "the image is blank" in text
+  assert "same counts as section a" in text
+  other.write_bytes(other.read_bytes()[:2000])
+  assert "damaged image data" in report(capsys, tmp_path)[1]
+
+
+def corpus(folder):
+  shard = folder / "windows" / "S" / "1.0.0" / "w.array_record"
+  shard.parent.mkdir(parents=True)
+  shard.write_bytes(np.arange(100).tobytes())
+  section = {
+    "section_id": "S", "donor_id": "d", "split": "train", "num_spots": 7, "has_image": True,
+    "shards": {"windows/S/1.0.0/w.array_record": hashlib.sha256(shard.read_bytes()).hexdigest()},
+  }  # fmt: skip
+  manifest = {
+    "format": "hibio-corpus", "version": 1, "patch": {"um": 112.0, "px": 32}, "window_spots": 64,
+    "panel": {"file": "panel.tsv", "hash": "ab", "num_genes": 9}, "gene_sets": {"names": ["x"]},
+    "sections": [section], "splits": {"train": ["d"], "validation": [], "test": []},
+  }  # fmt: skip
+  (folder / "manifest.json").write_text(json.dumps(manifest))
+  return shard
+
+
+def test_a_prepared_corpus_is_checked_file_by_file(tmp_path, capsys):
+  shard = corpus(tmp_path)
+  status, text = report(capsys, tmp_path)
+  assert status == 0
+  assert "1 sections, 7 spots, 9 genes" in text
+  shard.write_bytes(shard.read_bytes()[:-1])
+  status, text = report(capsys, tmp_path)
+  assert status == 1
+  assert "changed since it was written" in text
+  shutil.rmtree(shard.parent)
+  assert "missing" in report(capsys, tmp_path)[1]
+
+
+def test_a_manifest_of_something_else_or_with_holes_is_refused(tmp_path, capsys):
+  (tmp_path / "manifest.json").write_text('{"format": "other"}')
+  assert report(capsys, tmp_path)[0] == 3
+  (tmp_path / "manifest.json").write_text('{"format": "hibio-corpus", "version": 1}')
+  status, text = report(capsys, tmp_path)
+  assert status == 3
+  assert "prepare the corpus again" in text

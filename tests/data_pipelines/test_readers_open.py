@@ -1,0 +1,178 @@
+"""Finding sections in folders, the metadata table, and what changes a fingerprint."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from data_pipelines import readers
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers import raw_counts
+from data_pipelines.readers.source import file_name
+from tests.data_pipelines import raw_folders
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("study")
+  raw_folders.visium(folder / "one" / "outs")
+  raw_folders.visium(folder / "deeper" / "two ä" / "outs", seed=1)
+  raw_folders.legacy_st(folder / "arrays", names=("A1",))
+  return folder
+
+
+@pytest.fixture
+def study(made, tmp_path):
+  return shutil.copytree(made, tmp_path / "study")
+
+
+def ids(path, **options):
+  return [s.section_id for s in readers.open_sections(path, **options)]
+
+
+def problem_of(path, **options):
+  with pytest.raises(BadInputError) as problem:
+    readers.open_sections(path, **options)
+  return problem.value
+
+
+def test_sections_of_all_kinds_are_found_by_name_at_any_depth(study):
+  assert ids(study) == ["A1", "one", "two"]
+
+
+def test_a_folder_above_or_inside_a_section_finds_it(study):
+  for inner in (".", "outs", "outs/spatial"):
+    assert ids(study / "one" / inner) == ["one"]
+  assert ids(study / "arrays" / "counts") == ["A1"]
+
+
+def test_a_link_back_to_the_folder_does_not_find_a_section_twice(study):
+  (study / "again").symlink_to(study)
+  assert ids(study) == ["A1", "one", "two"]
+
+
+def test_two_sections_of_one_name_are_refused(study):
+  shutil.copytree(study / "one", study / "copy" / "one")
+  assert "one twice" in problem_of(study).found
+
+
+@pytest.mark.parametrize(
+  ("name", "expected"),
+  [("nothing", "empty"), ("studi", "study"), ("file.zip", "unpack"), ("file.txt", "folder")],
+)
+def test_a_path_that_is_no_folder_of_sections_says_what_to_do(study, name, expected):
+  (study.parent / "nothing").mkdir()
+  (study.parent / "file.zip").write_bytes(b"PK")
+  (study.parent / "file.txt").write_text("text")
+  problem = problem_of(study.parent / name)
+  assert expected in problem.fix or name == "nothing"
+  assert "\n" not in str(problem)
+
+
+def test_opening_reads_no_counts(study):
+  (study / "one" / "outs" / "filtered_feature_bc_matrix.h5").write_bytes(b"broken")
+  sources = {s.section_id: s for s in readers.open_sections(study)}
+  assert sources["two"].read().num_spots == 56
+  with pytest.raises(BadInputError):
+    sources["one"].read()
+
+
+def test_every_problem_of_a_section_is_found_at_once(study):
+  outs = study / "one" / "outs"
+  (outs / "filtered_feature_bc_matrix.h5").write_bytes(b"broken")
+  (outs / "spatial" / "tissue_positions.csv").write_text("a,b\n")
+  (outs / "spatial" / "scalefactors_json.json").write_text("{")
+  (source,) = readers.open_sections(study / "one")
+  assert {p.field for p in source.problems()} == {"file", "line 1", "JSON"}
+
+
+def write_table(study, text, name="metadata.csv"):
+  (study / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "section,donor\none,007\n",
+    "\ufeffsection,donor\r\none,007\r\n",
+    'Section\tDonor\n"one"\t007\n',
+    "section;donor;age\none;007;54\n",
+  ],
+)
+def test_a_metadata_table_is_read_whatever_its_separator_and_ids_stay_text(study, text):
+  write_table(study, text)
+  donors = {s.section_id: s.donor_id for s in readers.open_sections(study)}
+  assert donors == {"A1": "A", "one": "007", "two": "two"}
+
+
+@pytest.mark.parametrize(
+  ("text", "field"),
+  [
+    ("sample,donor\none,d\n", "column section"),
+    ("section,doner\none,d\n", "column doner"),
+    ("section,donor\none,d\none,e\n", "section"),
+    ("section,donor\nthree,d\n", "section"),
+    ("section,image_scale\none,0\n", "image_scale of section one"),
+    ("section,image_scale\none,half\n", "image_scale of section one"),
+    ("section,positions\none,bent\n", "positions of section one"),
+    ("section,species\none,martian\n", "species of section one"),
+  ],
+)
+def test_a_mistake_in_the_table_is_named(study, text, field):
+  write_table(study, text)
+  assert problem_of(study).field == field
+
+
+def test_a_missing_image_names_every_place_it_was_looked_for(study):
+  write_table(study, "section,image\none,he.tif\n")
+  source = next(s for s in readers.open_sections(study) if s.section_id == "one")
+  with pytest.raises(BadInputError, match="he.tif") as problem:
+    source.read()
+  assert str(study / "one" / "outs") in problem.value.found
+
+
+def test_a_fingerprint_changes_with_a_file_or_the_table_and_with_nothing_else(study):
+  def fingerprint():
+    return next(s for s in readers.open_sections(study) if s.section_id == "one").fingerprint()
+
+  first = fingerprint()
+  (study / "notes.txt").write_text("unrelated")
+  assert fingerprint() == first
+  write_table(study, "section,donor\none,d\n")
+  second = fingerprint()
+  assert second != first
+  os.utime(study / "one" / "outs" / "filtered_feature_bc_matrix.h5", ns=(1, 1))
+  assert fingerprint() != second
+
+
+def test_a_section_name_is_safe_as_a_file_name():
+  assert file_name("../../etc/passwd") == "etc_passwd"
+  assert file_name(".hidden") == "hidden"
+  assert file_name("ä") == "section"
+  assert len(file_name("x" * 200)) == 80
+
+
+@pytest.mark.parametrize(
+  ("ids", "symbols", "species"),
+  [
+    (["ENSG00000000001"] * 3, ["a"] * 3, "human"),
+    (["ENSMUSG00000000001"] * 3, ["a"] * 3, "mouse"),
+    (["TP53", "MYC", "CD3D"] * 10, ["TP53", "MYC", "CD3D"] * 10, "human"),
+    (["Trp53", "Myc", "Cd3d"] * 10, ["Trp53", "Myc", "Cd3d"] * 10, "mouse"),
+    (["x1", "y"] * 20, ["x1", "y"] * 20, None),
+  ],
+)
+def test_species_is_guessed_from_ids_and_from_capitals(ids, symbols, species):
+  assert raw_counts.guess_species(np.array(ids), np.array(symbols)) == species
+
+
+def test_two_genomes_in_one_matrix_are_refused_and_one_prefix_is_taken_off(tmp_path):
+  sample = raw_folders.visium(tmp_path / "S" / "outs")
+  sample.write_h5(id=[f"GRCh38_{i}" for i in sample.gene_ids])
+  (section,) = readers.read(sample.folder)
+  assert section.gene_ids.tolist() == sample.gene_ids
+  mixed = [f"{'GRCh38' if n % 2 else 'mm10'}_{i}" for n, i in enumerate(sample.gene_ids)]
+  sample.write_h5(id=mixed)
+  with pytest.raises(BadInputError, match="two genomes"):
+    readers.read(sample.folder)
