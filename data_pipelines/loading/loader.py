@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import grain
 import numpy as np
 import simplejpeg
+from jaxtyping import Int
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.loading.order import Order
@@ -81,7 +82,7 @@ def windows_once(
   return _iterate(data, windows, windows_per_batch, num_threads)
 
 
-def assembled(windows: Windows, numbers: Sequence[int], places: int) -> Arrays:
+def assembled(windows: Windows, numbers: Int[np.ndarray, " chosen"], places: int) -> Arrays:
   """One batch of `places` windows; places beyond `numbers` are empty windows."""
   corpus = windows.corpus
   spots, px = corpus.window_spots, corpus.patch_px

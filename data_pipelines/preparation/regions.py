@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from data_pipelines.preparation.statistics import MIN_LOG_STD
 
@@ -112,7 +113,7 @@ def expression_features(
   """
   mean = np.asarray(logs.mean(axis=0)).ravel()
   variance = np.asarray(logs.multiply(logs).mean(axis=0)).ravel() - mean**2
-  detected = logs.getnnz(axis=0) >= max(3, 0.02 * logs.shape[0])
+  detected = (logs.getnnz(axis=0) >= max(3, 0.02 * logs.shape[0])) & (variance > 1e-9)
   dispersion = np.where(detected, variance / np.maximum(mean, 1e-3), -1.0)
   genes = np.sort(np.argsort(-dispersion, kind="stable")[: min(PCA_GENES, int(detected.sum()))])
   number = min(components, len(genes), logs.shape[0] - 1)
@@ -121,7 +122,9 @@ def expression_features(
   dense = logs[:, genes].toarray()
   z = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), MIN_LOG_STD)
   pca = PCA(number, svd_solver="randomized", random_state=0)
-  return pca.fit_transform(z).astype(np.float32)
+  # One thread: the sums are the same on every machine, and small ones wait for no other core.
+  with threadpool_limits(1, user_api="blas"):
+    return pca.fit_transform(z).astype(np.float32)
 
 
 def stacked(sections: Sequence[np.ndarray]) -> Int[np.ndarray, "level spot"]:
@@ -202,14 +205,13 @@ def _absorb(
     if not len(near):
       islands.add(smallest)
       continue
-    centre = np.average(means[nodes], axis=0, weights=sizes[nodes])
+    centres = np.stack([_centre(means, sizes, clusters == cluster) for cluster in near])
+    distances = ((centres - _centre(means, sizes, clusters == smallest)) ** 2).sum(axis=1)
+    clusters[nodes] = near[np.argmin(distances)]
 
-    def distance(cluster: int, centre=centre) -> float:
-      inside = np.flatnonzero(clusters == cluster)
-      other = np.average(means[inside], axis=0, weights=sizes[inside])
-      return float(((other - centre) ** 2).sum())
 
-    clusters[nodes] = min(near, key=lambda c: (distance(c), c))
+def _centre(means: np.ndarray, sizes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+  return np.average(means[chosen], axis=0, weights=sizes[chosen])
 
 
 def _means(points: np.ndarray, node: np.ndarray) -> np.ndarray:

@@ -1,0 +1,231 @@
+"""A prepared corpus read back: the same numbers, in the same sequence, whatever the machinery."""
+
+import itertools
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.loading.windows import Windows
+from data_pipelines.prepare import PrepareOptions, prepare
+from data_pipelines.problems import BadInputError
+from hibio.batch import Batch
+from tests.data_pipelines import hand_made
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  """Four sections of three donors, one of them without an image, and the corpus made of them."""
+  folder = tmp_path_factory.mktemp("made")
+  sections = [
+    hand_made.section(name, name[0], image=hand_made.picture(folder, name))
+    for name in ("A1", "A2", "B1")
+  ]
+  sections.append(hand_made.section("C1", "C", rows=5))
+  with pytest.MonkeyPatch.context() as patch:
+    hand_made.hand_over(patch, map(hand_made.Source, sections))
+    options = PrepareOptions(
+      gene_sets=(hand_made.gene_sets(folder),), window_spots=24, test_donors=("B",),
+      validation_donors=("C",), patch_um=80.0, patch_px=16, region_spots=(8, 24),
+    )  # fmt: skip
+    prepare([folder], folder / "corpus", options)
+  return {s.section_id: s for s in sections}, folder / "corpus"
+
+
+@pytest.fixture(scope="module")
+def corpus(made):
+  return Corpus.open(made[1])
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+  shutil.copytree(made[1], tmp_path / "corpus")
+  return tmp_path / "corpus"
+
+
+def draw(corpus, steps=6, windows=4, **options):
+  options = {"sections_per_batch": 2, "seed": 0, "num_threads": 2} | options
+  data = loader.batches(corpus, "train", windows_per_batch=windows, **options)
+  return list(itertools.islice(data, steps))
+
+
+def assert_same(one, two):
+  assert len(one) == len(two)
+  for left, right in zip(one, two, strict=True):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def test_a_batch_is_what_the_model_takes(corpus):
+  batch = Batch(**draw(corpus, 1)[0])
+  assert batch.patches.shape == (4, 24, 16, 16, 3)
+  assert batch.counts.shape == (4, 24, hand_made.GENES)
+  kinds = {name: value.dtype.name for name, value in vars(batch).items()}
+  assert kinds == {
+    "patches": "uint8", "counts": "int32", "positions_um": "float32", "spot_mask": "bool",
+    "has_patch": "bool", "has_counts": "bool", "section_index": "int32", "spot_index": "int32",
+  }  # fmt: skip
+
+
+def test_counts_and_positions_come_back_spot_by_spot(made, corpus):
+  sections, _ = made
+  seen = np.zeros(len(corpus.spots), int)
+  for batch in loader.windows_once(corpus, ("train", "validation", "test"), 3):
+    for window, spot in np.argwhere(batch["spot_mask"]):
+      index = batch["spot_index"][window, spot]
+      row = corpus.spots.iloc[index]
+      section = sections[row["section_id"]]
+      original = list(section.spot_ids).index(row["spot_id"])
+      np.testing.assert_array_equal(
+        batch["counts"][window, spot], section.counts[original].toarray()[0]
+      )
+      np.testing.assert_allclose(
+        batch["positions_um"][window, spot], section.positions_um[original], rtol=1e-6
+      )
+      place = corpus.manifest["sections"][batch["section_index"][window]]
+      assert place["section_id"] == row["section_id"]
+      assert row["side"] == section.labels["side"][original]
+      seen[index] += 1
+  assert (seen == 1).all()
+
+
+def test_a_patch_shows_the_tissue_at_its_spot(corpus):
+  for batch in loader.windows_once(corpus, ("train", "test"), 4):
+    centre = batch["patches"][:, :, 7:9, 7:9, :2].mean((2, 3))[batch["has_patch"]]
+    at = batch["positions_um"][batch["has_patch"]] / hand_made.UM_PER_PX
+    # Pixel values are coordinates; JPEG and the subsampled colours blur them a little.
+    assert np.abs(centre - (at - 0.5)).max() < 8
+
+
+def test_a_section_without_an_image_has_no_patches_but_counts(corpus):
+  (batch,) = loader.windows_once(corpus, ("validation",), 4)
+  assert batch["spot_mask"].sum() == 50
+  assert not batch["has_patch"].any()
+  assert not batch["patches"].any()
+  np.testing.assert_array_equal(batch["has_counts"], batch["spot_mask"])
+
+
+def test_evaluation_sees_every_window_once_and_pads_with_empty_ones(corpus):
+  got = list(loader.windows_once(corpus, ("train",), 3))
+  assert [b["spot_mask"].any(1).sum() for b in got] == [3, 3, 2]
+  index = np.concatenate([b["spot_index"][b["spot_mask"]] for b in got])
+  np.testing.assert_array_equal(index, np.arange(180))
+  assert not got[-1]["counts"][2:].any()
+  assert not got[-1]["has_patch"][2:].any()
+
+
+def test_training_never_shows_a_held_out_donor(corpus):
+  train = {row for row, s in enumerate(corpus.manifest["sections"]) if s["donor_id"] == "A"}
+  seen = {int(s) for batch in draw(corpus, 8) for s in batch["section_index"]}
+  assert seen == train
+
+
+@pytest.mark.parametrize("threads", [0, 1, 7])
+def test_threads_do_not_change_the_sequence(corpus, threads):
+  assert_same(draw(corpus), draw(corpus, num_threads=threads))
+
+
+def test_starting_at_a_step_goes_on_exactly_there(corpus):
+  assert_same(draw(corpus)[3:], draw(corpus, 3, start_step=3))
+
+
+def test_processes_share_each_batch(corpus):
+  whole = draw(corpus)
+  parts = [draw(corpus, process_index=n, process_count=2) for n in range(2)]
+  joined = [
+    {name: np.concatenate([a[name], b[name]]) for name in a} for a, b in zip(*parts, strict=True)
+  ]
+  assert_same(whole, joined)
+  with pytest.raises(BadInputError, match=r"4 over 3 processes.*Fix: set it to 6"):
+    draw(corpus, process_count=3)
+
+
+def test_seeds_give_other_sequences(corpus):
+  one, two = draw(corpus), draw(corpus, seed=1)
+  assert any(not np.array_equal(a["spot_index"], b["spot_index"]) for a, b in zip(one, two))  # noqa: B905
+
+
+def test_a_split_without_sections_is_refused(corpus):
+  with pytest.raises(BadInputError, match="split nothing: found no section"):
+    Windows(corpus, ("nothing",))
+
+
+def test_the_name_is_that_of_the_folder_around(corpus, copied):
+  assert corpus.name == corpus.path.parent.name
+  assert Corpus.open(copied).fingerprint == corpus.fingerprint
+
+
+def shard(folder, section="A1"):
+  return next((folder / "windows" / section / "1.0.0").glob("*.array_record*"))
+
+
+def test_a_missing_shard_is_named(copied):
+  shard(copied).unlink()
+  with pytest.raises(BadInputError, match=r"A1.*array_record.*found none"):
+    Corpus.open(copied)
+
+
+@pytest.mark.parametrize("where", ["cut", "flipped", "empty", "garbage"])
+def test_a_damaged_shard_is_named_and_nothing_wrong_is_returned(copied, corpus, where):
+  path = shard(copied)
+  content = bytearray(path.read_bytes())
+  if where == "cut":
+    content = content[: len(content) // 2]
+  elif where == "flipped":
+    content[2000] ^= 4
+  elif where == "empty":
+    content = b""
+  else:
+    content = np.random.default_rng(0).bytes(len(content))
+  path.write_bytes(content)
+  damaged = Corpus.open(copied)
+  with pytest.raises(BadInputError, match=r"SHA-256"):
+    damaged.verify()
+  with pytest.raises(BadInputError, match=r"array_record.*expected an intact .*Fix: delete"):
+    draw(damaged)
+
+
+def test_a_corpus_verifies_as_prepared(corpus, copied):
+  corpus.verify()
+  patch = corpus.manifest["patch"]["px"]
+  assert patch == corpus.patch_px == 16
+
+
+def test_a_foreign_panel_is_refused(copied):
+  lines = (copied / "panel.tsv").read_text().splitlines()
+  (copied / "panel.tsv").write_text("\n".join([*lines[:5], *lines[6:]]) + "\n")
+  with pytest.raises(BadInputError, match=r"panel.tsv: gene panel: found hash"):
+    Corpus.open(copied)
+
+
+def test_what_is_no_corpus_is_refused_with_the_command_that_makes_one(tmp_path, copied):
+  with pytest.raises(BadInputError, match=r"no such folder.*data_pipelines.prepare --input"):
+    Corpus.open(tmp_path / "nowhere")
+  with pytest.raises(BadInputError, match=r"found a folder with corpus"):
+    Corpus.open(tmp_path)
+  manifest = json.loads((copied / "manifest.json").read_text())
+  (copied / "manifest.json").write_text(json.dumps(manifest | {"version": 99}))
+  with pytest.raises(BadInputError, match=r"version: found 99, expected 1\. Fix: prepare"):
+    Corpus.open(copied)
+  (copied / "manifest.json").unlink()
+  with pytest.raises(BadInputError, match=r"found an unfinished corpus"):
+    Corpus.open(copied)
+
+
+def test_tables_of_another_preparation_are_refused(copied):
+  with np.load(copied / "statistics.npz") as arrays:
+    changed = dict(arrays) | {"num_spots": arrays["num_spots"] + 1}
+  np.savez(copied / "statistics.npz", **changed)
+  with pytest.raises(BadInputError, match=r"statistics.npz: spots: found"):
+    Corpus.open(copied)
+
+
+def test_patches_of_another_size_are_refused(copied):
+  manifest = json.loads((copied / "manifest.json").read_text())
+  manifest["patch"]["px"] = 32
+  (copied / "manifest.json").write_text(json.dumps(manifest))
+  with pytest.raises(BadInputError, match=r"patch: found 16 x 16 px, expected a JPEG of 32 px"):
+    draw(Corpus.open(copied))

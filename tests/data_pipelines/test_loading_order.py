@@ -1,0 +1,67 @@
+"""The order of windows: everything once an epoch, a fixed mix of sections in a batch."""
+
+import numpy as np
+import pytest
+
+from data_pipelines.loading.order import Order, epoch_order
+
+EVEN = np.repeat(np.arange(10), 16)
+UNEVEN = np.repeat(np.arange(7), [3, 40, 11, 1, 25, 18, 9])
+
+
+def order_of(section, epoch=0, seed=0, windows=8, sections=4):
+  return epoch_order(
+    section, windows_per_batch=windows, sections_per_batch=sections, seed=seed, epoch=epoch
+  )
+
+
+@pytest.mark.parametrize("section", [EVEN, UNEVEN, np.zeros(5, int)], ids=["even", "uneven", "one"])
+@pytest.mark.parametrize(("windows", "sections"), [(8, 4), (6, 4), (4, 16), (1, 1), (64, 2)])
+def test_every_window_appears_once_an_epoch(section, windows, sections):
+  for epoch in range(3):
+    order = order_of(section, epoch, 0, windows, sections)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(section)))
+
+
+def test_a_batch_draws_from_the_sections_asked_for():
+  for epoch in range(5):
+    batches = EVEN[order_of(EVEN, epoch)].reshape(-1, 8)
+    numbers = [len(set(batch)) for batch in batches]
+    assert set(numbers[:15]) == {4}
+    assert all(np.bincount(batch).max() == 2 for batch in batches[:14])
+
+
+def test_uneven_sections_run_out_together():
+  last_large = [
+    np.flatnonzero(UNEVEN[order_of(UNEVEN, epoch)] == 1)[-1] / len(UNEVEN) for epoch in range(10)
+  ]
+  numbers = [
+    len(set(UNEVEN[order_of(UNEVEN, epoch)][start : start + 8]))
+    for epoch in range(10)
+    for start in range(0, 64, 8)
+  ]
+  assert np.mean(last_large) > 0.85
+  assert np.mean(np.array(numbers) == 4) > 0.9
+
+
+def test_another_epoch_or_seed_is_another_order_and_the_same_is_the_same():
+  first = order_of(EVEN)
+  np.testing.assert_array_equal(first, order_of(EVEN))
+  assert not np.array_equal(first, order_of(EVEN, epoch=1))
+  assert not np.array_equal(first, order_of(EVEN, seed=1))
+
+
+def test_batches_run_on_over_the_end_of_an_epoch():
+  order = Order(UNEVEN, windows_per_batch=8, sections_per_batch=4, seed=3)
+  seen = np.concatenate([order.batch(step) for step in range(3 * 107 // 8)])
+  for epoch in range(2):
+    part = seen[epoch * 107 : (epoch + 1) * 107]
+    np.testing.assert_array_equal(np.sort(part), np.arange(107))
+
+
+def test_a_step_can_be_asked_for_on_its_own():
+  order = Order(UNEVEN, windows_per_batch=8, sections_per_batch=4, seed=3)
+  in_sequence = [order.batch(step) for step in range(60)]
+  for step in (57, 3, 31):
+    alone = Order(UNEVEN, windows_per_batch=8, sections_per_batch=4, seed=3).batch(step)
+    np.testing.assert_array_equal(alone, in_sequence[step])

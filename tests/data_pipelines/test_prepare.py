@@ -1,0 +1,284 @@
+"""Preparing a corpus: what it holds, what a second run does, and what stops it."""
+
+import dataclasses
+import errno
+import json
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_pipelines import prepare as entry
+from data_pipelines.genes import GenePanel
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation import regions, section_folder
+from data_pipelines.preparation.progress import Progress
+from data_pipelines.prepare import PrepareOptions, prepare
+from data_pipelines.problems import BadInputError
+from tests.data_pipelines import hand_made
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+  made = [
+    hand_made.Source(hand_made.section("A1", "A", rows=5, image=hand_made.picture(tmp_path, "A1"))),
+    hand_made.Source(hand_made.section("B1", "B", rows=5)),
+    hand_made.Source(hand_made.section("B2", "B", rows=6)),
+  ]
+  hand_made.hand_over(monkeypatch, made)
+  return made
+
+
+@pytest.fixture
+def options(tmp_path):
+  return PrepareOptions(
+    gene_sets=(hand_made.gene_sets(tmp_path),), window_spots=20, test_donors=("A",),
+    patch_px=16, region_spots=(8, 24),
+  )  # fmt: skip
+
+
+def written(corpus):
+  """Section -> when its shard was written."""
+  return {
+    p.parent.parent.name: p.stat().st_mtime_ns
+    for p in corpus.glob("windows/*/1.0.0/*.array_record*")
+  }
+
+
+def test_the_manifest_says_what_is_in_the_corpus(tmp_path, sources, options):
+  manifest = prepare([tmp_path], tmp_path / "corpus", options)
+  assert manifest == json.loads((tmp_path / "corpus" / "manifest.json").read_text())
+  assert manifest["splits"] == {"train": ["B"], "validation": [], "test": ["A"]}
+  assert manifest["labels"] == {"side": ["left", "right"]}
+  assert manifest["gene_sets"]["names"] == ["left", "other", "right"]
+  first, second, third = manifest["sections"]
+  assert (first["split"], first["has_image"], second["has_image"]) == ("test", True, False)
+  assert [s["spot_offset"] for s in manifest["sections"]] == [0, 50, 100]
+  assert (third["num_spots"], third["num_windows"]) == (60, 3)
+  assert first["dropped"]["spots outside the image"] == 1
+  assert first["notes"] == ["made by hand"]
+
+
+def test_tables_and_regions_of_the_corpus_are_sound(tmp_path, sources, options):
+  prepare([tmp_path], tmp_path / "corpus", options)
+  corpus = Corpus.open(tmp_path / "corpus")
+  np.testing.assert_array_equal(corpus.spots["spot_index"], np.arange(160))
+  np.testing.assert_array_equal(corpus.statistics["num_spots"], [50, 50, 60])
+  for level in range(2):
+    own = [set(corpus.regions[level, a:b]) for a, b in ((0, 50), (50, 100), (100, 160))]
+    assert len(set.union(*own)) == sum(map(len, own))
+  for name, spots in corpus.spots.groupby("section_id"):
+    ids = corpus.regions[:, spots.index]
+    assert regions.check_regions(ids, spots[["x_um", "y_um"]].to_numpy()) == [], name
+  sides = corpus.spots["side"] == "left"
+  of_region = pd.Series(corpus.regions[0]).groupby(corpus.regions[0]).transform(
+    lambda ids: sides[ids.index].mean()
+  )  # fmt: skip
+  assert np.maximum(of_region, 1 - of_region).mean() > 0.8
+
+
+def test_a_second_run_reads_and_writes_nothing(tmp_path, sources, options, capsys):
+  first = prepare([tmp_path], tmp_path / "corpus", options)
+  before, reads = written(tmp_path / "corpus"), [s.reads for s in sources]
+  assert reads == [1, 1, 1]
+  assert prepare([tmp_path], tmp_path / "corpus", options) == first
+  assert (written(tmp_path / "corpus"), [s.reads for s in sources]) == (before, reads)
+  assert "nothing to do" in capsys.readouterr().err
+
+
+def test_a_changed_section_is_the_only_one_redone(tmp_path, sources, options):
+  prepare([tmp_path], tmp_path / "corpus", options)
+  before = written(tmp_path / "corpus")
+  sources[0].stamp = "2"  # of the test donor, so that the genes stay as they are
+  prepare([tmp_path], tmp_path / "corpus", options)
+  after = written(tmp_path / "corpus")
+  assert {name for name in after if after[name] != before[name]} == {"A1"}
+  assert [s.reads for s in sources] == [2, 1, 1]
+
+
+def test_other_gene_sets_redo_the_tables_but_no_section(tmp_path, sources, options):
+  prepare([tmp_path], tmp_path / "corpus", options)
+  before = written(tmp_path / "corpus")
+  manifest = prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, gene_sets=()))
+  assert written(tmp_path / "corpus") == before
+  assert manifest["gene_sets"]["names"] == []
+  assert Corpus.open(tmp_path / "corpus").statistics["activity_std"].shape == (3, 0)
+
+
+def test_larger_patches_redo_every_section_without_choosing_genes_again(tmp_path, sources, options):
+  prepare([tmp_path], tmp_path / "corpus", options)
+  prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, patch_px=24))
+  assert [s.reads for s in sources] == [2, 2, 2]
+  assert Corpus.open(tmp_path / "corpus").patch_px == 24
+
+
+def test_after_an_interruption_finished_sections_are_kept(tmp_path, sources, options, monkeypatch):
+  output = tmp_path / "corpus"
+  real = sources[2].section
+
+  def stop(section, *rest):
+    if section.section_id == "B2":
+      (output / section_folder.WORK / "partial" / "B2").mkdir(parents=True)
+      raise KeyboardInterrupt
+    return write(section, *rest)
+
+  write = section_folder.write_section
+  with monkeypatch.context() as patch:
+    patch.setattr(section_folder, "write_section", stop)
+    with pytest.raises(KeyboardInterrupt):
+      prepare([tmp_path], output, options)
+  assert not (output / "manifest.json").exists()
+  with pytest.raises(BadInputError, match="unfinished"):
+    Corpus.open(output)
+  before = written(output)
+  assert set(before) == {"A1", "B1"}
+  prepare([tmp_path], output, options)
+  assert {name: written(output)[name] for name in before} == before
+  assert Corpus.open(output).spots["section_id"].nunique() == 3
+  assert list((output / section_folder.WORK / "partial").iterdir()) == []
+  assert real is sources[2].section
+
+
+def test_two_runs_give_the_same_shards(tmp_path, sources, options):
+  one = prepare([tmp_path], tmp_path / "one", options)
+  two = prepare([tmp_path], tmp_path / "two", options)
+  assert [s["shards"] for s in one["sections"]] == [s["shards"] for s in two["sections"]]
+  assert Corpus.open(tmp_path / "one").fingerprint == Corpus.open(tmp_path / "two").fingerprint
+
+
+def test_spots_with_few_counts_are_dropped_and_counted(tmp_path, sources, options):
+  section = sources[1].section
+  counts = section.counts.tolil()
+  counts[:7] = 0
+  sources[1].section = dataclasses.replace(section, counts=counts.tocsr())
+  manifest = prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, min_counts=5))
+  assert manifest["sections"][1]["dropped"]["spots with fewer than 5 counts"] == 7
+  spots = Corpus.open(tmp_path / "corpus").spots
+  assert not set(section.spot_ids[:7]) & set(spots["spot_id"])
+  assert spots["total_counts"].min() >= 5
+  with pytest.raises(BadInputError, match="A1: counts: found no spot left"):
+    prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, min_counts=10_000))
+
+
+def test_genes_come_from_training_donors_or_from_a_given_panel(tmp_path, sources, options):
+  section = sources[0].section
+  only = section.counts.tolil()
+  only[:, 39] = 9
+  sources[0].section = dataclasses.replace(section, counts=only.tocsr())
+  for source in sources[1:]:
+    counts = source.section.counts.tolil()
+    counts[:, 39] = 0
+    source.section = dataclasses.replace(source.section, counts=counts.tocsr())
+  prepare([tmp_path], tmp_path / "corpus", options)
+  assert len(Corpus.open(tmp_path / "corpus").panel) == 39
+  given = GenePanel(tuple(section.gene_ids[[39, 2, 0, 5, 6, 7]]), tuple("abcdef"))
+  given.save(tmp_path / "panel.tsv")
+  everyone = dataclasses.replace(
+    options, panel=tmp_path / "panel.tsv", test_donors=("A", "B"), gene_sets=()
+  )
+  prepare([tmp_path], tmp_path / "other", everyone)
+  assert Corpus.open(tmp_path / "other").panel.ids == given.ids
+  with pytest.raises(BadInputError, match=r"training donors: found none.*--panel"):
+    prepare([tmp_path], tmp_path / "third", dataclasses.replace(everyone, panel=None))
+
+
+def test_one_slide_under_two_names_is_refused(tmp_path, sources, options):
+  sources[2].section = dataclasses.replace(sources[1].section, section_id="B2")
+  with pytest.raises(BadInputError, match=r"B2: counts: found the same .* as in section B1"):
+    prepare([tmp_path], tmp_path / "corpus", options)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "x" * 81, ""])
+def test_a_section_name_that_is_no_safe_file_name_is_refused(tmp_path, sources, options, name):
+  sources[1].section = dataclasses.replace(sources[1].section, section_id=name)
+  with pytest.raises(BadInputError, match="section name"):
+    prepare([tmp_path], tmp_path / "corpus", options)
+
+
+def test_sections_of_one_name_and_unknown_sections_are_refused(tmp_path, sources, options):
+  with pytest.raises(BadInputError, match="each name once"):
+    prepare([tmp_path, tmp_path], tmp_path / "corpus", options)
+  with pytest.raises(BadInputError, match=r"--sections: section: found 'B9'.*B1"):
+    prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, sections=("B9",)))
+  only = dataclasses.replace(options, sections=("B1", "B2"), test_donors=())
+  assert len(prepare([tmp_path], tmp_path / "corpus", only)["sections"]) == 2
+
+
+def test_a_folder_of_something_else_is_not_written_to(tmp_path, sources, options):
+  (tmp_path / "home").mkdir()
+  (tmp_path / "home" / "thesis.doc").write_text("years of work")
+  with pytest.raises(BadInputError, match="a folder with other files"):
+    prepare([tmp_path], tmp_path / "home", options)
+  assert [p.name for p in (tmp_path / "home").iterdir()] == ["thesis.doc"]
+
+
+def test_a_corpus_of_another_version_is_refused_and_left_alone(tmp_path, sources, options):
+  manifest = prepare([tmp_path], tmp_path / "corpus", options)
+  path = tmp_path / "corpus" / "manifest.json"
+  path.write_text(json.dumps(manifest | {"version": 7}))
+  with pytest.raises(BadInputError, match=r"version: found 7, expected 1"):
+    prepare([tmp_path], tmp_path / "corpus", options)
+  assert json.loads(path.read_text())["version"] == 7
+
+
+def test_two_runs_at_once_are_refused(tmp_path, sources, options, monkeypatch):
+  def meanwhile(path, metadata=None):
+    monkeypatch.setattr(entry.readers, "open_sections", lambda *_: sources)
+    with pytest.raises(BadInputError, match="another prepare is writing"):
+      prepare([tmp_path], tmp_path / "corpus", options)
+    return sources
+
+  monkeypatch.setattr(entry.readers, "open_sections", meanwhile)
+  assert len(prepare([tmp_path], tmp_path / "corpus", options)["sections"]) == 3
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing_half_written(
+  tmp_path, sources, options, monkeypatch
+):
+  def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  with monkeypatch.context() as patch:
+    patch.setattr(section_folder.shards, "write", full)
+    with pytest.raises(BadInputError, match="disk: found no space left"):
+      prepare([tmp_path], tmp_path / "corpus", options)
+  assert not (tmp_path / "corpus" / ".prepare" / "partial").exists()
+  assert len(prepare([tmp_path], tmp_path / "corpus", options)["sections"]) == 3
+
+
+def test_the_command_line_reads_every_option(tmp_path, monkeypatch):
+  seen = []
+  monkeypatch.setattr(entry, "prepare", lambda *given: seen.append(given))
+  before = signal.getsignal(signal.SIGTERM)
+  try:
+    entry.main(
+      ["--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
+       "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
+       "--test_donors=A,B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2"]
+    )  # fmt: skip
+    with pytest.raises(SystemExit, match="75"):
+      signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  ((inputs, output, options),) = seen
+  assert [*map(str, inputs), str(output)] == ["a", "b", "c"]
+  assert [p.name for p in options.gene_sets] == ["x.gmt", "y.gmt"]
+  assert (options.test_donors, options.validation_donors) == (("A", "B"), ())
+  assert (options.sections, options.min_counts, options.patch_px) == (("A1", "A2"), 9, 64)
+
+
+def test_a_value_out_of_range_stops_before_anything_is_read():
+  with pytest.raises(BadInputError, match=r"--patch_px: value: found 0, expected 8 to 1024"):
+    PrepareOptions(patch_px=0)
+
+
+def test_progress_tells_rate_and_time_left(capsys):
+  clock = iter([0.0, 10.0, 200.0])
+  progress = Progress("section", 3, clock=lambda: next(clock))
+  progress.section("A", 500)
+  progress.section("B", 500)
+  lines = capsys.readouterr().err.splitlines()
+  assert lines[0] == "prepare: section 1/3 A: 500 spots, 50 spots/s, 20 s left"
+  assert lines[1] == "prepare: section 2/3 B: 500 spots, 5 spots/s, 1 min 40 s left"
