@@ -1,0 +1,201 @@
+"""Which genes say what is special about a spot: scores, gates and the top K.
+
+Every score is at least 0, and a gene of score 0 is no keyword. A score compares a gene's share of
+the spot's counts with a background: its section, the training corpus, or a mixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from data_pipelines.problems import BadInputError
+from hibio.batch import SectionStatistics
+from hibio.configs import KeywordConfig
+from hibio.expression import fraction
+from hibio.outputs import Keywords
+
+_RAREST = 1e-6
+"""A gene rarer than one count in a million is taken to be that rare."""
+
+
+class Background(NamedTuple):
+  """What is expected of each gene before a spot is looked at.
+
+  Attributes:
+    document_share: share of spots that express the gene.
+    mean_fraction: mean share of a spot's counts.
+    frequent: genes that enough spots express to be told from noise.
+  """
+
+  document_share: Float[Array, "window gene"]
+  mean_fraction: Float[Array, "window gene"]
+  frequent: Bool[Array, "window gene"]
+
+
+def slide(
+  statistics: SectionStatistics, section_index: Int[Array, " window"], config: KeywordConfig
+) -> Background:
+  """The spot's own section."""
+  spots = statistics.num_spots[section_index][:, None]
+  documents = statistics.document_frequency[section_index]
+  enough = jnp.maximum(config.min_document_share * spots, float(config.min_documents))
+  return Background(
+    (documents + 1.0) / (spots + 1.0), statistics.mean_fraction[section_index], documents >= enough
+  )
+
+
+def corpus(
+  statistics: SectionStatistics, section_index: Int[Array, " window"], config: KeywordConfig
+) -> Background:
+  """All training sections, each counting once; needs nothing of the spot's own section."""
+  shape = (len(section_index), len(statistics.corpus_document_share))
+  share = jnp.broadcast_to(statistics.corpus_document_share[None], shape)
+  mean = jnp.broadcast_to(statistics.corpus_mean_fraction[None], shape)
+  return Background(share, mean, share >= config.min_document_share)
+
+
+def mixed(
+  statistics: SectionStatistics, section_index: Int[Array, " window"], config: KeywordConfig
+) -> Background:
+  """`config.mix` of the section and the rest of the corpus; noise is judged on the section."""
+  own = slide(statistics, section_index, config)
+  everywhere = corpus(statistics, section_index, config)
+  return Background(
+    config.mix * own.document_share + (1.0 - config.mix) * everywhere.document_share,
+    config.mix * own.mean_fraction + (1.0 - config.mix) * everywhere.mean_fraction,
+    own.frequent,
+  )
+
+
+BACKGROUNDS: dict[str, Callable[..., Background]] = {
+  "slide": slide,
+  "corpus": corpus,
+  "mixed": mixed,
+}
+"""What a gene's frequency is compared with."""
+
+
+def raw(
+  fraction: Float[Array, "window spot gene"], background: Background
+) -> Float[Array, "window spot gene"]:
+  """The share itself: the most expressed genes win. The control without any reweighting."""
+  del background
+  return fraction
+
+
+def tf_idf(
+  fraction: Float[Array, "window spot gene"], background: Background
+) -> Float[Array, "window spot gene"]:
+  """Share times -ln(document share): a gene that every spot expresses scores 0."""
+  return fraction * _idf(background)[:, None]
+
+
+def tf_idf_smooth(
+  fraction: Float[Array, "window spot gene"], background: Background
+) -> Float[Array, "window spot gene"]:
+  """Share times (1 - ln(document share)), as in text retrieval: nothing ever scores 0."""
+  return fraction * (_idf(background)[:, None] + 1.0)
+
+
+def surprisal(
+  fraction: Float[Array, "window spot gene"], background: Background
+) -> Float[Array, "window spot gene"]:
+  """Share times ln(share / expected share), where above 0: how far the spot stands out.
+
+  Its sum over genes bounds the Kullback-Leibler divergence of the spot from the background.
+  """
+  expected = background.mean_fraction[:, None] + _RAREST
+  return fraction * jnp.maximum(jnp.log(jnp.maximum(fraction, _RAREST) / expected), 0.0)
+
+
+def mean_ratio(
+  fraction: Float[Array, "window spot gene"], background: Background
+) -> Float[Array, "window spot gene"]:
+  """Share over the mean share in spots that express the gene, as Geneformer ranks genes.
+
+  References:
+    Theodoris et al. 2023, doi:10.1038/s41586-023-06139-9 (who take a median).
+  """
+  where_found = background.mean_fraction / background.document_share
+  return fraction / (where_found[:, None] + _RAREST)
+
+
+SCORES: dict[str, Callable[..., Float[Array, "window spot gene"]]] = {
+  "raw": raw,
+  "tf_idf_smooth": tf_idf_smooth,
+  "tf_idf": tf_idf,
+  "surprisal": surprisal,
+  "mean_ratio": mean_ratio,
+}
+"""How strongly a gene speaks for a spot."""
+
+UNGATED = ("raw",)
+"""Scores without gates: what one gets by doing nothing."""
+
+
+def keyword_scores(
+  counts: Int[Array, "window spot gene"],
+  statistics: SectionStatistics,
+  section_index: Int[Array, " window"],
+  config: KeywordConfig,
+) -> Float[Array, "window spot gene"]:
+  """Score of every gene of every spot; 0 for genes that cannot be keywords.
+
+  Those are genes that are not expressed, not measured, or too rare: in the spot
+  (`config.min_count`) or in the section (`config.min_documents`, `config.min_document_share`).
+
+  Raises:
+    BadInputError: a score or background of that name does not exist.
+  """
+  score = _named("score", config.score, SCORES)
+  background = _named("background", config.background, BACKGROUNDS)
+  background = background(statistics, section_index, config)
+  scores = score(fraction(counts, statistics.measured[section_index][:, None]), background)
+  if config.score in UNGATED:
+    return scores
+  allowed = background.frequent[:, None] & (counts >= config.min_count)
+  return jnp.where(allowed, scores, 0.0)
+
+
+def top_keywords(
+  scores: Float[Array, "window spot gene"],
+  fraction: Float[Array, "window spot gene"],
+  measured: Bool[Array, "window gene"],
+  num_keywords: int,
+) -> tuple[Keywords, Float[Array, "window spot gene"]]:
+  """The best `num_keywords` genes of each spot, strongest first, and their weights over all genes.
+
+  At most a quarter of the genes a platform measures are kept: all genes of a small panel would be
+  no choice. Of genes with the same score the first of the panel is taken.
+  """
+  num_genes = scores.shape[-1]
+  values, gene = jax.lax.top_k(scores, min(num_keywords, num_genes))
+  at_most = jnp.maximum(measured.sum(-1, dtype=jnp.int32) // 4, 1)
+  rank = jnp.arange(gene.shape[-1], dtype=jnp.int32)
+  mask = (values > 0) & (rank[None, None] < at_most[:, None, None])
+  weight = jnp.where(mask, values, 0.0)
+  weight = weight / jnp.maximum(weight.sum(-1, keepdims=True), 1e-12)
+  share = jnp.where(mask, jnp.take_along_axis(fraction, gene, axis=-1), 0.0)
+
+  def spread(gene, weight):
+    return jnp.zeros(num_genes, weight.dtype).at[gene].set(weight, unique_indices=True)
+
+  dense = jax.vmap(jax.vmap(spread))(gene, weight)
+  return Keywords(gene=gene, fraction=share, weight=weight, mask=mask), dense
+
+
+def _idf(background: Background) -> Float[Array, "window gene"]:
+  return jnp.maximum(-jnp.log(background.document_share), 0.0)
+
+
+def _named(field: str, name: str, known: dict[str, Callable]) -> Callable:
+  if name not in known:
+    raise BadInputError(
+      "config", f"model.keywords.{field}", name, f"one of {', '.join(known)}", "correct the name"
+    )
+  return known[name]

@@ -1,0 +1,159 @@
+"""HiBio: both encoders, their surroundings, the pathway anchors and the readouts, in order."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from data_pipelines.problems import BadInputError
+from hibio.batch import Batch, SectionStatistics
+from hibio.configs import ModelConfig
+from hibio.encoders.context import NeighbourContext
+from hibio.encoders.gene import GeneEncoder
+from hibio.encoders.image import ImageEncoder
+from hibio.expression import fraction
+from hibio.keywords import keyword_scores, top_keywords
+from hibio.outputs import Keywords, Outputs
+from hibio.pathways import member_weights
+
+_LOG_SCALE = math.log(1 / 0.07)  # the spot contrast's, as in CLIP
+_BIAS = -10.0  # as in SigLIP: most pairs are no pairs
+_ANCHOR_LOG_SCALE = math.log(10.0)
+
+
+class HiBio(nn.Module):
+  """Patches and counts of windows of spots, embedded in one space beside the pathway anchors.
+
+  One table holds a vector a gene. Keyword tokens, anchors and the readout of expression all use it:
+  a gene added to the panel is one row more.
+  """
+
+  config: ModelConfig
+  num_genes: int
+
+  @nn.compact
+  def __call__(
+    self,
+    batch: Batch,
+    statistics: SectionStatistics,
+    membership: Bool[Array | np.ndarray, "pathway gene"],
+    *,
+    train: bool = False,
+  ) -> Outputs:
+    """Embeddings and readouts of every spot; those of padding mean nothing and are seen by nobody.
+
+    Args:
+      train: draw from the stream "context", if `config.context.centre_dropout` is above 0.
+
+    Raises:
+      BadInputError: sizes in the config that do not fit together, or do not fit the batch.
+    """
+    config, dtype = self.config, jnp.dtype(self.config.dtype)
+    _check(config, batch, self.num_genes)
+    batch, statistics, membership = jax.tree.map(jnp.asarray, (batch, statistics, membership))
+    gene_table = nn.Embed(
+      self.num_genes,
+      config.gene.width,
+      embedding_init=nn.initializers.normal(config.gene.width**-0.5),
+      name="gene_table",
+    ).embedding
+
+    keywords, keyword_weight = self.keywords(batch, statistics)
+    measured_share = statistics.measured.mean(-1, dtype=jnp.float32)[batch.section_index]
+    towers = {
+      "image": ImageEncoder(config.image, config.token_px, dtype, name="image")(batch.patches),
+      "gene": GeneEncoder(config.gene, dtype, name="gene")(keywords, gene_table, measured_share),
+    }
+    known = {
+      "image": batch.spot_mask & batch.has_patch,
+      "gene": batch.spot_mask & batch.has_counts,
+    }
+    embedding, readout, region_score = {}, {}, {}
+    gene_bias = self.param("gene_bias", nn.initializers.zeros, (self.num_genes,))
+    for name, tower in towers.items():
+      vectors = nn.Dense(config.embedding_width, dtype=dtype, name=f"project_{name}")(tower)
+      if config.context.radius_um > 0:
+        context = NeighbourContext(config.context, dtype, name=f"context_{name}")
+        vectors = context(vectors, batch.positions_um, known[name], train=train)
+      embedding[name] = _unit(vectors.astype(jnp.float32))
+      query = nn.Dense(config.gene.width, dtype=dtype, name=f"readout_{name}")(embedding[name])
+      readout[name] = (query @ gene_table.T.astype(dtype)).astype(jnp.float32)
+      readout[name] += gene_bias[None, None]
+      score = nn.Dense(1, kernel_init=nn.initializers.zeros, name=f"region_score_{name}")
+      region_score[name] = score(embedding[name])[..., 0]
+
+    def scalar(name: str, value: float):
+      return self.param(name, nn.initializers.constant(value), ())
+
+    anchors, anchor_offset = self.anchors(gene_table, statistics, membership)
+    return Outputs(
+      image=embedding["image"],
+      gene=embedding["gene"],
+      anchors=anchors,
+      anchor_offset=anchor_offset,
+      predicted_from_image=readout["image"],
+      predicted_from_gene=readout["gene"],
+      keywords=keywords,
+      keyword_weight=keyword_weight,
+      region_score_image=region_score["image"],
+      region_score_gene=region_score["gene"],
+      log_scale=scalar("log_scale", _LOG_SCALE),
+      bias=scalar("bias", _BIAS),
+      anchor_log_scale=scalar("anchor_log_scale", _ANCHOR_LOG_SCALE),
+      anchor_bias=scalar("anchor_bias", 0.0),
+    )
+
+  def keywords(
+    self, batch: Batch, statistics: SectionStatistics
+  ) -> tuple[Keywords, Float[Array, "window spot gene"]]:
+    """What the gene encoder reads, and the same as a weight of every gene."""
+    measured = statistics.measured[batch.section_index]
+    scores = keyword_scores(batch.counts, statistics, batch.section_index, self.config.keywords)
+    shares = fraction(batch.counts, measured[:, None])
+    return top_keywords(scores, shares, measured, self.config.keywords.num_keywords)
+
+  def anchors(
+    self,
+    gene_table: Float[Array, "gene width"],
+    statistics: SectionStatistics,
+    membership: Bool[Array, "pathway gene"],
+  ) -> tuple[Float[Array, "pathway embedding"], Float[Array, "pathway embedding"]]:
+    """Unit-norm anchors, made of their member genes and a learned offset, and that offset."""
+    weights = member_weights(membership, statistics.corpus_document_share)
+    width = self.config.embedding_width
+    members = nn.Dense(width, use_bias=False, name="anchor")(weights @ gene_table)
+    offset = self.param("anchor_offset", nn.initializers.zeros, members.shape)
+    return _unit(members + offset), offset
+
+
+def _unit(vectors: Float[Array, "*dims width"]) -> Float[Array, "*dims width"]:
+  return vectors * jax.lax.rsqrt(jnp.maximum((vectors**2).sum(-1, keepdims=True), 1e-12))
+
+
+def _check(config: ModelConfig, batch: Batch, num_genes: int) -> None:
+  """Sizes that must divide or equal each other."""
+  side, genes = batch.patches.shape[-2], batch.counts.shape[-1]
+  wrong = [
+    ("patch_px", config.patch_px, f"{side}, the side of the patches", config.patch_px == side),
+    (
+      "token_px",
+      config.token_px,
+      f"a divisor of patch_px = {side}",
+      side % config.token_px == 0,
+    ),
+    ("num_genes", num_genes, f"{genes}, the genes of the counts", num_genes == genes),
+  ]
+  for name, width, heads in (
+    ("image", config.image.width, config.image.num_heads),
+    ("gene", config.gene.width, config.gene.num_heads),
+    ("context", config.embedding_width, config.context.num_heads),
+  ):
+    wrong.append(
+      (f"{name}.num_heads", heads, f"a divisor of the width {width}", width % heads == 0)
+    )
+  for field, found, expected, good in wrong:
+    if not good:
+      raise BadInputError("config", f"model.{field}", str(found), expected, f"change model.{field}")
