@@ -35,7 +35,7 @@ GRID_UM = 20.0
 _FIELDS = {
   **{f"compartment/{name}": (330.0, 0.6) for name in COMPARTMENTS},
   **{f"leaf/{name}": (200.0, 0.6) for name in COMPARTMENTS},
-  "outline": (300.0, 0.5),
+  "outline": (220.0, 0.5),
   "density": (150.0, 0.0),
   "tone": (150.0, 0.0),
   "silent": (150.0, 0.0),
@@ -128,17 +128,17 @@ def anatomy(preset: Preset, lattice: Lattice, seed: int, donor: str, section: st
     of_donor = _smooth_noise(stream(seed, "field", name, donor), shape, length_um)
     of_section = _smooth_noise(stream(seed, "field", name, section), shape, length_um)
     fields[name] = np.sqrt(shared) * of_donor + np.sqrt(1 - shared) * of_section
-  fields["outline"] = 0.22 * fields["outline"] - _distance_from_centre(shape)
+  fields["outline"] = 0.06 * fields["outline"] - _distance_from_centre(shape)
 
+  rng = stream(seed, "regions", section)
   outline = _sample(fields["outline"], lattice.centres_um)
-  threshold = np.quantile(outline, 1 - preset.tissue_share)
+  threshold = np.quantile(outline, 1 - preset.tissue_share * rng.uniform(0.96, 1.04))
   tissue = lattice.centres_um[outline > threshold]
   for name in _FIELDS:
     if name != "outline":
       values = _sample(fields[name], tissue)
       fields[name] = (fields[name] - values.mean()) / values.std()
 
-  rng = stream(seed, "regions", section)
   found = Anatomy(
     (width, height), fields, threshold, np.zeros(len(COMPARTMENTS)), np.zeros(len(COMPARTMENTS))
   )

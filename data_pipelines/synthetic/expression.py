@@ -11,6 +11,7 @@ from data_pipelines.synthetic.streams import stream
 
 _DONOR_SHARE = 0.6
 _UNMEASURED = 0.01
+_HOUSEKEEPING_STEADIER = 5.0
 _AMBIENT_DEPTH = 0.04
 
 
@@ -31,7 +32,8 @@ def draw_counts(
   rate /= rate.sum(1, keepdims=True)
   log_depth = preset.depth_by_density * density + rng.normal(0, preset.depth_sd, len(density))
   mean = preset.depth * np.exp(log_depth)[:, None] * rate
-  noise = rng.gamma(preset.dispersion, 1 / preset.dispersion, mean.shape)
+  shape = preset.dispersion * np.where(genes.housekeeping, _HOUSEKEEPING_STEADIER, 1.0)
+  noise = rng.gamma(shape, 1 / shape, mean.shape)
   return rng.poisson(mean * noise).astype(np.int32)
 
 

@@ -20,10 +20,10 @@ from data_pipelines.synthetic.presets import Preset
 _COVERAGE = 0.2
 """Share of the tissue that nuclei cover where the density field is 0."""
 _NOISE_UM = 3.0
-_EOSIN = 0.30
-_HAEMATOXYLIN = 0.62
+_EOSIN = 0.22
+_HAEMATOXYLIN = 0.5
 _GRAIN_SD = 0.22
-_VACUOLES_PER_MM2 = 160.0
+_VACUOLES_PER_MM2 = 220.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _vacuoles(anatomy: Anatomy, rng: np.random.Generator) -> Nuclei:
   points = rng.random((count, 2)) * np.array([[width, height]])
   field = np.clip(anatomy.field("texture", points), -2.5, 2.5)
   points = points[rng.random(count) * np.exp(1.5) < np.exp(0.6 * field)]
-  axes = np.repeat(9.0 * rng.lognormal(0, 0.2, (len(points), 1)), 2, axis=1)
+  axes = np.repeat(12.0 * rng.lognormal(0, 0.2, (len(points), 1)), 2, axis=1)
   return Nuclei(points, axes, np.zeros(len(points)))
 
 

@@ -36,20 +36,20 @@ class Preset:
 
   donors: int
   sections_per_donor: int
-  lattice: tuple[int, int] = (36, 72)
-  tissue_share: float = 0.73
+  lattice: tuple[int, int] = (38, 74)
+  tissue_share: float = 0.68
   um_per_px: tuple[float, ...] = (2.8, 3.2, 2.5)
   num_background_genes: int = 690
-  effect: float = 4.0
-  field_effect: float = 2.2
-  depth: float = 2200.0
+  effect: float = 3.0
+  field_effect: float = 2.8
+  depth: float = 1600.0
   depth_sd: float = 0.3
   depth_by_density: float = 0.25
-  housekeeping_share: float = 0.55
+  housekeeping_share: float = 0.58
   batch_sd: float = 0.3
   dispersion: float = 4.0
   stain_sd: float = 0.12
-  tint_sd: float = 0.05
+  tint_sd: float = 0.08
   density_sd: float = 0.4
   tone_sd: float = 0.2
   artefacts: bool = True
@@ -68,7 +68,9 @@ PRESETS = {
   "easy": Preset(
     donors=6,
     sections_per_donor=1,
-    effect=6.0,
+    effect=5.0,
+    field_effect=1.8,
+    depth=1900.0,
     batch_sd=0.15,
     stain_sd=0.05,
     tint_sd=0.15,
@@ -76,6 +78,13 @@ PRESETS = {
   ),
   "medium": Preset(donors=8, sections_per_donor=2),
   "hard": Preset(
-    donors=8, sections_per_donor=2, effect=3.0, depth=1400.0, batch_sd=0.6, stain_sd=0.18
+    donors=8,
+    sections_per_donor=2,
+    effect=2.5,
+    field_effect=1.9,
+    depth=1300.0,
+    batch_sd=0.6,
+    dispersion=3.0,
+    stain_sd=0.18,
   ),
 }

@@ -31,11 +31,13 @@ SILENT_PROGRAMS = ("HIDDEN",)
 
 PROGRAMS = (*LEAF_PROGRAMS, *FIELD_PROGRAMS)
 
-_MITOCHONDRIAL = tuple(
-  f"MT-{name}" for name in "ND1 ND2 ND3 ND4 ND4L ND5 ND6 CO1 CO2 CO3 ATP6 ATP8 CYB".split()
-)
+_MITOCHONDRIAL_SUFFIXES = "ND1 ND2 ND3 ND4 ND4L ND5 ND6 CO1 CO2 CO3 ATP6 ATP8 CYB".split()  # noqa: SIM905
+_MITOCHONDRIAL = tuple(f"MT-{name}" for name in _MITOCHONDRIAL_SUFFIXES)
 _RIBOSOMAL = tuple(f"RPL{n}" for n in range(3, 27)) + tuple(f"RPS{n}" for n in range(2, 25))
 _DEPRECATED = 4
+# Spread (log sd) of what genes yield at rest; a program's genes are alike, and low where it is off.
+_HOUSEKEEPING_SPREAD, _PROGRAM_SPREAD, _BACKGROUND_SPREAD = 0.7, 0.9, 1.8
+_PROGRAM_AT_REST = 0.45
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,10 @@ def draw_genes(preset: Preset, seed: int) -> Genes:
   program = np.concatenate([program, np.full(size - len(program), -1)])
   is_housekeeping = np.isin(symbols, housekeeping)
 
-  base = np.where(is_housekeeping, rng.lognormal(0, 0.7, size), rng.lognormal(0, 1.1, size))
+  spread = np.where(program >= 0, _PROGRAM_SPREAD, _BACKGROUND_SPREAD)
+  spread = np.where(is_housekeeping, _HOUSEKEEPING_SPREAD, spread)
+  base = np.exp(spread * rng.standard_normal(size) - spread**2 / 2)  # mean 1, whatever the spread
+  base[program >= 0] *= _PROGRAM_AT_REST
   share = preset.housekeeping_share
   base[is_housekeeping] *= share / base[is_housekeeping].sum()
   base[~is_housekeeping] *= (1 - share) / base[~is_housekeeping].sum()

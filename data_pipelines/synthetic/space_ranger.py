@@ -15,7 +15,14 @@ from PIL import Image
 from data_pipelines.synthetic.anatomy import Lattice
 from data_pipelines.synthetic.streams import stream
 
-_COLUMNS = "barcode,in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres".split(",")
+_COLUMNS = (
+  "barcode",
+  "in_tissue",
+  "array_row",
+  "array_col",
+  "pxl_row_in_fullres",
+  "pxl_col_in_fullres",
+)
 _SPOT_DIAMETER_UM = 65.0  # what Space Ranger writes as spot_diameter_fullres
 _FIDUCIAL_DIAMETER_UM = 105.0
 _LOWRES_PX = 300

@@ -12,12 +12,13 @@ from data_pipelines.synthetic.anatomy import Anatomy
 from data_pipelines.synthetic.presets import Preset
 from data_pipelines.synthetic.streams import stream
 
-# Ruifrok and Johnston 2001: optical density of haematoxylin and of eosin in red, green and blue.
-_VECTORS = np.array([[0.65, 0.70, 0.29], [0.09, 0.95, 0.28]])
+# Optical density of haematoxylin and of eosin in red, green and blue: near Ruifrok and Johnston
+# 2001, with a pinker eosin.
+_VECTORS = np.array([[0.65, 0.70, 0.29], [0.08, 0.88, 0.40]])
 _PEN = np.array([0.9, 0.55, 0.08])
 _DONOR_SHARE = 0.6
-_FOLD_WIDTH_UM = 45.0
-_PEN_WIDTH_UM = 60.0
+_FOLD_WIDTH_UM = 80.0
+_PEN_WIDTH_UM = 130.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def draw_artefacts(preset: Preset, anatomy: Anatomy, rng: np.random.Generator) -
   size = np.array(anatomy.size_um)
   middle = size * rng.uniform(0.3, 0.7, 2)
   fold = (float(middle[0]), float(middle[1]), float(rng.uniform(0, np.pi)))
-  corner = size * np.where(rng.random(2) < 0.5, 0.12, 0.88)
+  corner = size * np.where(rng.random(2) < 0.5, 0.18, 0.82)
   across = np.arctan2(*(corner - size / 2)[::-1]) + np.pi / 2 + rng.normal(0, 0.2)
   pen = (float(corner[0]), float(corner[1]), float(across))
   has_fold, has_pen = rng.random(2) < np.array([0.7, 0.4])
