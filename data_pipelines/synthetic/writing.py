@@ -1,4 +1,4 @@
-"""Writes a whole set: every section, its truth, and the programs as gene sets."""
+"""Writes a whole set: every section with its truth, and the programs as gene sets."""
 
 from __future__ import annotations
 
@@ -11,28 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.synthetic import programs, space_ranger
-from data_pipelines.synthetic.anatomy import (
-  COMPARTMENT_OF_LEAF,
-  COMPARTMENTS,
-  LEAVES,
-  SPOT_DIAMETER_UM,
-  Lattice,
-  anatomy,
-)
-from data_pipelines.synthetic.expression import batch_effect, draw_ambient, draw_counts, measured
-from data_pipelines.synthetic.morphology import draw_nuclei, draw_stains
-from data_pipelines.synthetic.presets import PRESETS, VERSION, Preset
+from data_pipelines.synthetic.anatomy import COMPARTMENTS, LEAVES
+from data_pipelines.synthetic.presets import PRESETS, VERSION
 from data_pipelines.synthetic.programs import Genes
-from data_pipelines.synthetic.stain import colour, draw_artefacts, draw_stain
+from data_pipelines.synthetic.sections import DrawnSection, draw_section
 from data_pipelines.synthetic.streams import stream
-
-PATCH_UM = 112.0
-_AMBIENT_SHARE = 0.15
-_FIELDS = ("density", "tone", "silent", "texture")
 
 
 def write(preset: str, output: str | os.PathLike, seed: int = 0) -> Path:
@@ -49,9 +35,8 @@ def write(preset: str, output: str | os.PathLike, seed: int = 0) -> Path:
     BadInputError: no such preset, or `output` holds something else.
   """
   if preset not in PRESETS:
-    raise BadInputError(
-      "--preset", "name", repr(preset), f"one of {', '.join(PRESETS)}", "name a preset"
-    )
+    known = f"one of {', '.join(PRESETS)}"
+    raise BadInputError("--preset", "name", repr(preset), known, "name one of these presets")
   output = Path(output)
   if _is_complete(output, preset, seed):
     return output
@@ -60,7 +45,7 @@ def write(preset: str, output: str | os.PathLike, seed: int = 0) -> Path:
   unfinished.mkdir(parents=True)
   _write_all(preset, unfinished, seed)
   if output.is_dir():
-    output.rmdir()  # empty: checked above
+    output.rmdir()  # empty, or `_is_complete` would have refused it
   unfinished.rename(output)
   return output
 
@@ -73,12 +58,20 @@ def _is_complete(output: Path, preset: str, seed: int) -> bool:
     truth = json.loads((output / "truth.json").read_text(encoding="utf-8"))
     found = {name: truth[name] for name in expected}
   except (OSError, ValueError, KeyError, TypeError):
-    found = "other files"
+    found = None
   if found != expected:
     raise BadInputError(
-      output, "--output", str(found), f"an empty or new folder, or {expected}", "name a new folder"
+      output,
+      "--output",
+      "other files" if found is None else _in_words(found),
+      f"a new or an empty folder, or one with {_in_words(expected)}",
+      "name a new folder",
     )
   return True
+
+
+def _in_words(identity: dict) -> str:
+  return "synthetic tissue of " + ", ".join(f"{name} {value}" for name, value in identity.items())
 
 
 def _write_all(name: str, folder: Path, seed: int) -> None:
@@ -86,19 +79,18 @@ def _write_all(name: str, folder: Path, seed: int) -> None:
   genes = programs.draw_genes(preset, seed)
   rows, unmeasured = [], {}
   for number in range(preset.donors * preset.sections_per_donor):
-    donor = f"D{number // preset.sections_per_donor + 1}"
-    section = f"{donor}S{number % preset.sections_per_donor + 1}"
-    absent = _write_section(preset, genes, seed, number, donor, section, folder / section)
-    unmeasured[section] = absent
+    section = draw_section(preset, genes, seed, number)
+    _write_section(folder / section.name, section, genes, number)
     rows.append(
       {
-        "section": section,
-        "donor": donor,
-        "image": f"{section}/tissue.jpg",
-        "labels": f"{section}/labels.csv",
+        "section": section.name,
+        "donor": section.donor,
+        "image": f"{section.name}/tissue.jpg",
+        "labels": f"{section.name}/labels.csv",
         "species": "human",
       }
     )
+    unmeasured[section.name] = sorted(genes.symbols[~section.measured].tolist())
   pd.DataFrame(rows).to_csv(folder / "metadata.csv", index=False, lineterminator="\n")
 
   members = {program: genes.members(program) for program in programs.PROGRAMS}
@@ -110,99 +102,52 @@ def _write_all(name: str, folder: Path, seed: int) -> None:
     "version": VERSION,
     "programs": members,
     "leaf_programs": {
-      leaf: [p for p, leaves in programs.LEAF_PROGRAMS.items() if leaf in leaves] for leaf in LEAVES
+      leaf: [program for program, leaves in programs.LEAF_PROGRAMS.items() if leaf in leaves]
+      for leaf in LEAVES
+    },
+    "leaves_of_compartment": {
+      compartment: [leaf for leaf in LEAVES if leaf.startswith(compartment)]
+      for compartment in COMPARTMENTS
     },
     "field_programs": programs.FIELD_PROGRAMS,
     "silent_programs": list(programs.SILENT_PROGRAMS),
     "silent_fields": ["texture"],
     "housekeeping": sorted(genes.symbols[genes.housekeeping].tolist()),
     "unmeasured": unmeasured,
-    "leaf_of_compartment": {
-      compartment: [leaf for leaf in LEAVES if leaf.startswith(compartment)]
-      for compartment in COMPARTMENTS
-    },
   }
   text = json.dumps(truth, indent=1, sort_keys=True)
   (folder / "truth.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _write_section(
-  preset: Preset, genes: Genes, seed: int, number: int, donor: str, section: str, folder: Path
-) -> list[str]:
-  """Writes one section; returns the symbols of genes that it does not measure."""
+def _write_section(folder: Path, section: DrawnSection, genes: Genes, number: int) -> None:
+  """One section; files differ in kind from section to section, as those of real cohorts do."""
   spatial = folder / "outs" / "spatial"
   spatial.mkdir(parents=True)
-  lattice = Lattice.of(*preset.lattice)
-  tissue = anatomy(preset, lattice, seed, donor, section)
-  um_per_px = preset.um_per_px[number % len(preset.um_per_px)]
-  in_tissue = tissue.in_tissue(lattice.centres_um)
-  centres = lattice.centres_um[in_tissue]
-
-  shares = tissue.leaf_shares(centres)
-  fields = {name: tissue.field(name, centres) for name in _FIELDS}
-  activity = programs.activity(shares, fields)
-  batch = batch_effect(preset, len(genes.ids), seed, donor, section)
-  rng = stream(seed, "counts", section)
-  counts = draw_counts(preset, genes, activity, fields["density"], batch, rng)
-  outside = np.flatnonzero(~in_tissue)
-  ambient = np.sort(rng.choice(outside, int(len(outside) * _AMBIENT_SHARE), replace=False))
-  every_spot = np.concatenate([np.flatnonzero(in_tissue), ambient])
-  every_count = np.concatenate([counts, draw_ambient(preset, counts, len(ambient), rng)])
-  keep = measured(genes, seed, section)
-  versioned = np.array([f"{i}.{1 + number % 7}" for i in genes.ids])
-  barcodes = space_ranger.barcodes(len(lattice.row))
+  barcodes = space_ranger.barcodes(len(section.in_tissue))
+  ids = genes.ids
+  if number % 3 == 2:
+    ids = np.array([f"{id_}.{1 + number % 7}" for id_ in ids])  # with Ensembl version
   space_ranger.write_matrix(
     folder / "outs" / "filtered_feature_bc_matrix.h5",
-    every_count[:, keep],
-    barcodes[every_spot],
-    (versioned if number % 3 == 2 else genes.ids)[keep],
-    genes.symbols[keep],
+    section.counts,
+    barcodes[section.counted],
+    ids[section.measured],
+    genes.symbols[section.measured],
   )
   header = number % 2 == 0
   space_ranger.write_positions(
     spatial / ("tissue_positions.csv" if header else "tissue_positions_list.csv"),
-    lattice,
+    section.lattice,
     barcodes,
-    in_tissue,
-    lattice.centres_um / um_per_px,
+    section.in_tissue,
+    section.lattice.centres_um / section.um_per_px,
     header,
   )
-
-  rng = stream(seed, "image", section)
-  nuclei = draw_nuclei(preset, tissue, rng)
-  stains = draw_stains(preset, tissue, nuclei, um_per_px, rng)
-  artefacts = draw_artefacts(preset, tissue, rng)
-  stain = draw_stain(preset, seed, donor, section)
-  pixels = colour(*stains, stain, artefacts, um_per_px, rng)
-  Image.fromarray(pixels).save(folder / "tissue.jpg", quality=95, subsampling=0)
-  space_ranger.write_images(spatial, pixels, um_per_px)
-
-  leaf = tissue.leaf(centres)
-  labels = pd.DataFrame(
-    {
-      "barcode": barcodes[in_tissue],
-      "leaf": np.array(LEAVES)[leaf],
-      "compartment": np.array(COMPARTMENTS)[COMPARTMENT_OF_LEAF[leaf]],
-    }
-  )
+  space_ranger.write_images(spatial, section.pixels, section.um_per_px)
+  Image.fromarray(section.pixels).save(folder / "tissue.jpg", quality=95, subsampling=0)
+  labels = section.truth[["barcode", "leaf", "compartment"]]
   labels.to_csv(folder / "labels.csv", index=False, lineterminator="\n")
-  tree = cKDTree(nuclei.centres_um)
-  in_spot = tree.query_ball_point(centres, SPOT_DIAMETER_UM / 2, return_length=True)
-  in_patch = tree.query_ball_point(centres, PATCH_UM / 2, p=np.inf, return_length=True)
-  truth = labels.assign(
-    x_um=centres[:, 0],
-    y_um=centres[:, 1],
-    um_per_px=um_per_px,
-    nuclei_in_spot=in_spot.astype(np.int32),
-    nuclei_in_patch=in_patch.astype(np.int32),
-    fold=artefacts.in_fold(centres),
-    pen=artefacts.in_pen(centres),
-    **{f"share/{name}": shares[:, n] for n, name in enumerate(LEAVES)},
-    **{f"field/{name}": values for name, values in fields.items()},
-    **{f"activity/{name}": activity[:, n] for n, name in enumerate(programs.PROGRAMS)},
-  )
-  truth.to_parquet(folder / "truth.parquet", index=False)
-  return sorted(genes.symbols[~keep].tolist())
+  section.truth.to_parquet(folder / "truth.parquet", index=False)
 
 
 def _random_sets(genes: Genes, seed: int) -> dict[str, list[str]]:
