@@ -46,12 +46,15 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
       path, "file", f"damaged: {reason}", "a complete HDF5 file", again
     ) from error
   with file:
-    _check_tree(file, path)
     try:
+      _check_tree(file, path)
       yield file
-    except (OSError, RuntimeError) as error:
+    except BadInputError:
+      raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+      reason = " ".join(str(error).split())
       raise BadInputError(
-        path, "content", f"not readable ({error})", "a complete HDF5 file", again
+        path, "content", f"damaged ({reason})", "a complete HDF5 file", again
       ) from error
 
 

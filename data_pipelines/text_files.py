@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data_pipelines.problems import BadInputError
@@ -156,7 +157,7 @@ def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.Data
       path, f"column {absent[0]}", f"only {', '.join(map(str, table.columns))}",
       ", ".join(columns), "add the column, or rename the one that holds it",
     )  # fmt: skip
-  numbers = table[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+  numbers = pd.DataFrame({name: as_numbers(table[name].tolist()) for name in columns})
   bad = ~numbers.abs().lt(float("inf")).all(axis=1)
   if bad.any():
     row = int(bad.to_numpy().argmax())
@@ -166,6 +167,22 @@ def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.Data
       "correct or remove that row",
     )  # fmt: skip
   return numbers
+
+
+def as_numbers(texts: list[str]) -> np.ndarray:
+  """Each text as a float; NaN where it is no number."""
+  # pandas.to_numeric crashes the process on a long exponent such as 1E7018922192 (pandas 2.3.3).
+  try:
+    return np.array(texts, dtype=str).astype(float)
+  except ValueError:
+    return np.array([_number(text) for text in texts])
+
+
+def _number(text: str) -> float:
+  try:
+    return float(text)
+  except ValueError:
+    return float("nan")
 
 
 def read_json(path: Path) -> dict:

@@ -22,7 +22,7 @@ from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import SectionSource, file_name
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
-from data_pipelines.text_files import open_bytes, read_numbers, read_table
+from data_pipelines.text_files import as_numbers, open_bytes, read_numbers, read_table
 
 PITCH_UM = 200.0
 _COUNTS, _SPOTS = ("counts", "ST-cnts"), ("spots", "ST-spotfiles")
@@ -197,7 +197,7 @@ def _numbers(cells: bytes, genes: list[str], path: Path, line: int) -> np.ndarra
       path, f"line {line}", f"{len(texts)} values", f"{len(genes)}, as genes in the header",
       "copy the file again, separated by tabs",
     )  # fmt: skip
-  numbers = pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float)
+  numbers = as_numbers(texts)
   if not np.isfinite(numbers).all():
     wrong = int((~np.isfinite(numbers)).argmax())
     raise BadInputError(

@@ -97,6 +97,16 @@ def test_a_file_cut_short_is_called_damaged(tmp_path):
     read(path)
 
 
+def test_a_damaged_tree_inside_a_file_of_the_right_length_is_one_error(tmp_path):
+  path = tmp_path / "m.h5"
+  with h5py.File(path, "w") as file:
+    file["matrix/data"] = np.arange(1000)
+  content = path.read_bytes()
+  path.write_bytes(content.replace(b"TREE", b"EERT"))
+  with pytest.raises(BadInputError, match="damaged"):
+    read(path)
+
+
 GOOD = {"data": [1, 2, 3], "indices": [0, 2, 1], "indptr": [0, 2, 3], "shape": (3, 2)}
 
 

@@ -263,6 +263,7 @@ def positions(edit):
     (positions(lambda line, n: line.replace("-1,1,", "-1,7,")), "column in_tissue"),
     (positions(lambda line, n: line.replace("-1,1,", "-1,0,")), "spots"),
     (positions(lambda line, n: line.rpartition(",")[0] + ",NA"), "column pxl_col_in_fullres"),
+    (positions(lambda line, n: line + "E7018922192"), "column pxl_col_in_fullres"),
     (lambda s: s.write_scalefactors(tissue_hires_scalef="0.2"), "tissue_hires_scalef"),
     (lambda s: s.write_scalefactors(tissue_hires_scalef=0), "tissue_hires_scalef"),
     (lambda s: s.write_scalefactors(tissue_hires_scalef=None), "tissue_hires_scalef"),
@@ -278,6 +279,35 @@ def positions(edit):
 )  # fmt: skip
 def test_each_mistake_is_named_by_its_field(sample, change, field):
   change(sample)
+  assert problem_of(sample).field == field
+
+
+def cut(path):
+  path.write_bytes(path.read_bytes()[:-30])
+
+
+def replace_line(path, number, line):
+  lines = path.read_text().split("\n")
+  lines[number] = line
+  path.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+  ("change", "field"),
+  [
+    (lambda folder: (folder / "barcodes.tsv").unlink(), "barcodes.tsv"),
+    (lambda folder: replace_line(folder / "features.tsv", 0, ""), "header"),
+    (lambda folder: cut(folder / "matrix.mtx"), "entries"),
+    (lambda folder: replace_line(folder / "matrix.mtx", 0, "hello"), "header"),
+    (lambda folder: replace_line(folder / "matrix.mtx", 2, "30 56 99999999999"), "entries"),
+    (lambda folder: replace_line(folder / "matrix.mtx", 3, "31 1 5"), "entries"),
+    (lambda folder: replace_line(folder / "matrix.mtx", 3, "1 1 -5"), "counts"),
+  ],
+)
+def test_each_mistake_in_matrix_market_files_is_named(sample, change, field):
+  (sample.folder / "filtered_feature_bc_matrix.h5").unlink()
+  sample.write_matrix_market(packed=False)
+  change(sample.folder / "filtered_feature_bc_matrix")
   assert problem_of(sample).field == field
 
 
