@@ -59,17 +59,16 @@ def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEF
     BadInputError: something in the inputs or options cannot be used. Finished sections are kept.
   """
   output = Path(output)
+  sources = _sources(inputs, options)
+  splits = split_donors(
+    (s.donor_id for s in sources.values()), options.test_donors, options.validation_donors
+  )
+  fingerprints = {name: source.fingerprint() for name, source in sources.items()}
+  key = _corpus_key(fingerprints, splits, options)
   with claimed(output), disk_full_explained(output):
-    sources = _sources(inputs, options)
-    splits = split_donors(
-      (s.donor_id for s in sources.values()), options.test_donors, options.validation_donors
-    )
-    fingerprints = {name: source.fingerprint() for name, source in sources.items()}
-    key = _corpus_key(fingerprints, splits, options)
     if (done := _finished(output, key)) is not None:
       say(f"{output} is finished; nothing to do")
       return done
-    (output / manifests.FILE).unlink(missing_ok=True)
     return _prepare(_Reader(sources, fingerprints, output), output, splits, key, options)
 
 
@@ -79,6 +78,8 @@ def _prepare(
   training = [n for n, s in reader.sources.items() if split_of(splits, s.donor_id) == "train"]
   panel = GenePanel.load(options.panel) if options.panel else _panel(reader, training, options)
   names, membership, sets = _gene_sets(panel, options)
+  # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
+  (output / manifests.FILE).unlink(missing_ok=True)
   entries = _write_sections(reader, output, panel, options)
   offset = 0
   for entry in entries:
@@ -322,12 +323,14 @@ def main(argv: Sequence[str] | None = None) -> None:
   given = vars(_parser().parse_args(argv))
   inputs, output = given.pop("input"), given.pop("output")
   given["gene_sets"] = tuple(given["gene_sets"])
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
-  try:
-    prepare(inputs, output, PrepareOptions(**given))
-  except KeyboardInterrupt:
-    say("stopped; the same command goes on from here")
-    sys.exit(EXIT_INTERRUPTED)
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, _stop)
+  prepare(inputs, output, PrepareOptions(**given))
+
+
+def _stop(*_) -> None:
+  say("stopped; the same command goes on from here")
+  sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from data_pipelines import prepare as entry
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions, section_folder
+from data_pipelines.preparation.output_folder import claimed
 from data_pipelines.preparation.progress import Progress
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
@@ -223,15 +224,27 @@ def test_a_corpus_of_another_version_is_refused_and_left_alone(tmp_path, sources
   assert json.loads(path.read_text())["version"] == 7
 
 
-def test_two_runs_at_once_are_refused(tmp_path, sources, options, monkeypatch):
-  def meanwhile(path, metadata=None):
-    monkeypatch.setattr(entry.readers, "open_sections", lambda *_: sources)
-    with pytest.raises(BadInputError, match="another prepare is writing"):
-      prepare([tmp_path], tmp_path / "corpus", options)
-    return sources
-
-  monkeypatch.setattr(entry.readers, "open_sections", meanwhile)
+def test_two_runs_at_once_are_refused(tmp_path, sources, options):
+  with claimed(tmp_path / "corpus"), pytest.raises(BadInputError, match="another prepare is"):
+    prepare([tmp_path], tmp_path / "corpus", options)
   assert len(prepare([tmp_path], tmp_path / "corpus", options)["sections"]) == 3
+
+
+def test_a_mistake_in_the_options_costs_no_finished_corpus(tmp_path, sources, options):
+  done = prepare([tmp_path], tmp_path / "corpus", options)
+  (tmp_path / "none.gmt").write_text("\n")
+  for wrong in (
+    {"gene_sets": (tmp_path / "none.gmt",)},
+    {"gene_sets": (tmp_path / "nowhere.gmt",)},
+    {"test_donors": ("Z",)},
+    {"min_document_share": 1.0},
+  ):
+    with pytest.raises(BadInputError):
+      prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, **wrong))
+  assert json.loads((tmp_path / "corpus" / "manifest.json").read_text()) == done
+  with pytest.raises(BadInputError):
+    prepare([tmp_path], tmp_path / "new", dataclasses.replace(options, test_donors=("Z",)))
+  assert not (tmp_path / "new").exists()
 
 
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing_half_written(
@@ -251,17 +264,15 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_half_written(
 def test_the_command_line_reads_every_option(tmp_path, monkeypatch):
   seen = []
   monkeypatch.setattr(entry, "prepare", lambda *given: seen.append(given))
-  before = signal.getsignal(signal.SIGTERM)
-  try:
-    entry.main(
-      ["--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
-       "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
-       "--test_donors=A,B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2"]
-    )  # fmt: skip
-    with pytest.raises(SystemExit, match="75"):
-      signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
-  finally:
-    signal.signal(signal.SIGTERM, before)
+  handlers = {}
+  monkeypatch.setattr(entry.signal, "signal", handlers.__setitem__)
+  entry.main(
+    ["--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
+     "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
+     "--test_donors=A,B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2"]
+  )  # fmt: skip
+  with pytest.raises(SystemExit, match="75"):
+    handlers[signal.SIGTERM](signal.SIGTERM, None)
   ((inputs, output, options),) = seen
   assert [*map(str, inputs), str(output)] == ["a", "b", "c"]
   assert [p.name for p in options.gene_sets] == ["x.gmt", "y.gmt"]
