@@ -1,0 +1,68 @@
+"""A request to stop is kept until the loop can save: SIGTERM from a scheduler, or Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interruption:
+  """While entered, the first signal asks for a stop, the second is noted, the third ends at once.
+
+  What was committed before stays whole whichever comes. Outside the main thread, where handlers
+  cannot be set, it never asks.
+  """
+
+  def __init__(self) -> None:
+    self._count = 0
+    self._name = ""
+    self._before: dict = {}
+
+  def __enter__(self) -> Interruption:
+    if threading.current_thread() is threading.main_thread():
+      self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+    return self
+
+  def __exit__(self, *_) -> None:
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  @property
+  def name(self) -> str:
+    """The first signal's name; empty as long as there was none."""
+    return self._name
+
+  def asked(self, *, agree: bool) -> bool:
+    """Whether to stop now. Several processes stop at the same step.
+
+    Args:
+      agree: whether this step is one at which processes ask each other, the same for all of them;
+        alone, a process need not ask.
+    """
+    if jax.process_count() == 1:
+      return self._count > 0
+    return agree and bool(multihost_utils.process_allgather(np.array([self._count > 0])).any())
+
+  def _handle(self, number: int, _: FrameType | None) -> None:
+    self._count += 1
+    if self._count == 1:
+      self._name = signal.Signals(number).name
+      _say(f"hibio: {self._name}: stopping after this step, then saving")
+    elif self._count == 2:
+      _say("hibio: still saving; once more ends at once and keeps the checkpoint before")
+    else:
+      os._exit(128 + number)
+
+
+def _say(line: str) -> None:
+  # Not print: a handler may run in the middle of one.
+  os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{line}\n".encode())

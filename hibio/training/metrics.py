@@ -1,0 +1,76 @@
+"""One line of JSON a measurement, appended to `metrics.jsonl`; a step is never there twice."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NAME = "metrics.jsonl"
+
+
+class MetricsWriter:
+  """Appends lines; losing one never stops a run."""
+
+  def __init__(self, workdir: Path, resumed_at: int):
+    """Keeps the lines up to step `resumed_at`; those after it are about to be made again."""
+    self._path = workdir / NAME
+    kept = [line for line in read(workdir) if line["step"] <= resumed_at]
+    temporary = self._path.with_suffix(".tmp")
+    temporary.write_text("".join(f"{to_json(line)}\n" for line in kept))
+    os.replace(temporary, self._path)
+
+  def write(self, step: int, values: Mapping[str, Any]) -> None:
+    """Appends one line.
+
+    Args:
+      step: optimizer steps taken so far.
+      values: numbers and names; what is not finite is written as null.
+    """
+    try:
+      with self._path.open("a") as file:
+        file.write(to_json({"step": step} | dict(values)) + "\n")
+    except OSError as error:
+      print(f"hibio: {self._path}: a line was lost ({error}); training goes on", file=sys.stderr)
+
+
+def read(workdir: Path) -> list[dict[str, Any]]:
+  """The lines of a work directory; a torn one at the end is left out."""
+  path = workdir / NAME
+  lines = []
+  for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
+    try:
+      line = json.loads(text)
+    except json.JSONDecodeError:
+      continue
+    if isinstance(line, dict) and isinstance(line.get("step"), int):
+      lines.append(line)
+  return lines
+
+
+def mean_of(steps: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+  """Mean of each metric over some steps; values that are not finite are left out of it."""
+  means = {}
+  for name in steps[0]:
+    values = np.array([float(one[name]) for one in steps])
+    finite = values[np.isfinite(values)]
+    means[name] = float(finite.mean()) if finite.size else math.nan
+  return means
+
+
+def to_json(value: Any) -> str:
+  """JSON on one line; numbers that are not finite become null."""
+  return json.dumps(_plain(value), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, Mapping):
+    return {name: _plain(inner) for name, inner in value.items()}
+  value = value.item() if hasattr(value, "item") else value
+  return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,92 @@
+"""One optimizer step: forward, loss, gradient, update; compiled once for all stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding
+
+from hibio.batch import Batch, Tables
+from hibio.configs import TrainingConfig
+from hibio.training import sharding, stages
+from hibio.training.optimizer import learning_rate
+from hibio.training.state import TrainState
+
+Forward = Callable[[Any, Batch, Tables, jax.Array], Any]
+"""(params, batch, tables, key) -> outputs."""
+
+Total = Callable[[Any, Batch, Tables, dict, jax.Array], tuple[jax.Array, dict]]
+"""(outputs, batch, tables, weights, key) -> (loss, metrics)."""
+
+Step = Callable[[TrainState, Batch, Tables], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def make_train_step(
+  *,
+  forward: Forward,
+  total: Total,
+  optimizer: optax.GradientTransformation,
+  base_weights: Mapping[str, float],
+  config: TrainingConfig,
+  mesh: Mesh,
+  state: TrainState,
+) -> Step:
+  """(state, batch, tables) -> (state, metrics), jitted over the mesh; the old state is consumed.
+
+  Everything drawn comes from (`config.seed`, step). Where the loss or the gradient is not finite,
+  parameters and moments stay bit for bit what they were and `skipped` counts one more.
+
+  Args:
+    state: for its layout only; shapes are enough.
+  """
+
+  def train_step(state: TrainState, batch: Batch, tables: Tables):
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    forward_key, total_key = jax.random.split(key)
+    weights = stages.objective_weights(state.step, config, base_weights)
+
+    def loss(params):
+      outputs = forward(params, batch, tables, forward_key)
+      return total(outputs, batch, tables, weights, total_key)
+
+    (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    rate = learning_rate(state.step, config)
+    norm = optax.tree.norm(gradient)
+    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    with jax.numpy_dtype_promotion("standard"):  # inside optax, counts meet floats
+      direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params = jax.tree.map(lambda old, by: old - rate * by, state.params, direction)
+    params, opt_state = jax.tree.map(
+      lambda new, old: jnp.where(finite, new, old),
+      (params, opt_state),
+      (state.params, state.opt_state),
+    )
+    bad = (~finite).astype(jnp.int32)
+    state = TrainState(
+      step=state.step + 1,
+      params=params,
+      opt_state=opt_state,
+      skipped=state.skipped + bad,
+      skipped_in_a_row=(state.skipped_in_a_row + 1) * bad,
+    )
+    metrics = metrics | {
+      "loss": value,
+      "learning_rate": rate,
+      "gradient_norm": norm,
+      "skipped": state.skipped,
+      "skipped_in_a_row": state.skipped_in_a_row,
+    }
+    return state, metrics
+
+  layout = sharding.shardings(state, mesh)
+  replicated = NamedSharding(mesh, sharding.REPLICATED)
+  return jax.jit(
+    train_step,
+    in_shardings=(layout, NamedSharding(mesh, sharding.BATCH), replicated),
+    out_shardings=(layout, replicated),
+    donate_argnums=0,
+  )

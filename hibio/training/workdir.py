@@ -1,0 +1,203 @@
+"""What a work directory says of its run: config, panel, corpus, versions, every start of it.
+
+  config.json   model, objectives, training
+  panel.tsv     the gene panel
+  run.json      corpus, package versions, devices, and one entry for each start
+
+A run goes on only with what it began with.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from data_pipelines.problems import BadInputError
+
+CONFIG, PANEL, RUN = "config.json", "panel.tsv", "run.json"
+
+MAY_CHANGE = tuple(
+  f"config.training.{name}"
+  for name in ("mesh", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints")
+)
+"""Keys that a run may be continued with another value of: they do not change what is learned."""
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "hibio-st")
+
+
+def prepare(workdir: Path) -> None:
+  """Makes the folder and tries to write in it, before anything slow begins.
+
+  Raises:
+    BadInputError: it cannot be written in.
+  """
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    probe = workdir / f".probe-{os.getpid()}"
+    probe.write_text("hibio")
+    probe.unlink()
+  except OSError as error:
+    raise BadInputError(
+      workdir,
+      "work directory",
+      f"no way to write there ({error.strerror or error})",
+      "a folder that can be written in",
+      "give another --config.workdir, or free space there",
+    ) from error
+
+
+def corpus_fingerprint(corpus: Mapping[str, Any]) -> str:
+  """16 hexadecimal digits that change if a shard, the panel, a gene set or a split does.
+
+  The same number as `data_pipelines.loading.corpus.Corpus.fingerprint`.
+  """
+  content = {
+    "sections": [[s["section_id"], s["donor_id"], s["shards"]] for s in corpus["sections"]],
+    "panel": corpus["panel"]["hash"],
+    "gene_sets": corpus["gene_sets"],
+    "splits": corpus["splits"],
+  }
+  return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def describe(config: Mapping[str, Any], panel: Any, corpus: Mapping[str, Any]) -> dict[str, Any]:
+  """What belongs to every checkpoint: enough to build the model again and to read a corpus for it.
+
+  Args:
+    config: plain values of the dataclasses, under "model", "objectives" and "training".
+  """
+  return {
+    "format": "hibio-checkpoint",
+    "version": 1,
+    "config": json.loads(json.dumps(config)),
+    "panel": {"hash": panel.hash, "ids": list(panel.ids), "symbols": list(panel.symbols)},
+    "corpus": {"fingerprint": corpus_fingerprint(corpus), "splits": corpus["splits"]},
+  }
+
+
+def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
+  """Writes what the run is made of; where that is written already, compares.
+
+  Raises:
+    BadInputError: the work directory belongs to another config, panel or corpus; names the first
+      difference.
+  """
+  path, run = workdir / CONFIG, workdir / RUN
+  if path.exists():
+    check_same(path, {"config": _read(path)}, description)
+  if run.exists():
+    record = _read(run)
+    check_same(run, {name: record[name] for name in ("panel", "corpus")}, description)
+  _write(path, description["config"])
+  panel.save(workdir / PANEL)
+
+
+def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+  """Compares two descriptions of a run, as far as the old one says something.
+
+  Raises:
+    BadInputError: names the first key that differs, with both values.
+  """
+  ours = {"config": new["config"], "panel": {"hash": new["panel"]["hash"]}, "corpus": new["corpus"]}
+  theirs = {name: old[name] for name in ours if name in old}
+  if "panel" in theirs:
+    theirs["panel"] = {"hash": old["panel"]["hash"]}
+  before, now = dict(_flat(theirs)), dict(_flat({name: ours[name] for name in theirs}))
+  for key in [*before, *(key for key in now if key not in before)]:
+    if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE):
+      raise BadInputError(
+        where,
+        key.removeprefix("config."),
+        f"{_shown(now, key)} asked for",
+        f"{_shown(before, key)}, which the run in this work directory began with",
+        "set it back to go on, or give another --config.workdir for a new run",
+      )
+
+
+def record_start(workdir: Path, description: Mapping[str, Any], mesh: Any, step: int) -> list[str]:
+  """Adds this start to `run.json`; what has changed since the last one, in words."""
+  path = workdir / RUN
+  record = _read(path) if path.exists() else {"history": []}
+  entry = {
+    "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    "host": socket.gethostname(),
+    "pid": os.getpid(),
+    "step": step,
+    "versions": _versions(),
+    "devices": {
+      "kind": jax.devices()[0].device_kind,
+      "count": jax.device_count(),
+      "processes": jax.process_count(),
+      "mesh": dict(mesh.shape),
+    },
+  }
+  changes = []
+  if record["history"]:
+    last = dict(_flat({k: record["history"][-1][k] for k in ("versions", "devices")}))
+    now = dict(_flat({k: entry[k] for k in ("versions", "devices")}))
+    changes = [f"{k}: {last.get(k)} -> {now[k]}" for k in now if now[k] != last.get(k)]
+  record |= {
+    "corpus": description["corpus"],
+    "panel": {"hash": description["panel"]["hash"]},
+    "history": [*record["history"], entry],
+  }
+  _write(path, record)
+  return changes
+
+
+def record_end(workdir: Path, **values: Any) -> None:
+  """Adds to the last entry of `run.json` how that start went."""
+  record = _read(workdir / RUN)
+  record["history"][-1] |= values
+  _write(workdir / RUN, record)
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+  return repr(values[key]) if key in values else "nothing"
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+  """Leaves of nested dictionaries and lists, with dotted names."""
+  if isinstance(value, Mapping):
+    items = value.items()
+  elif isinstance(value, (list, tuple)) and value:
+    items = enumerate(value)
+  else:
+    yield key, value
+    return
+  for name, inner in items:
+    yield from _flat(inner, f"{key}.{name}" if key else str(name))
+
+
+def _versions() -> dict[str, str]:
+  versions = {}
+  for name in _PACKAGES:
+    try:
+      versions[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      continue
+  return versions
+
+
+def _read(path: Path) -> dict:
+  try:
+    return json.loads(path.read_text())
+  except ValueError as error:
+    raise BadInputError(
+      path, "JSON", str(error), "what an earlier run wrote", "give another --config.workdir"
+    ) from error
+
+
+def _write(path: Path, content: Mapping) -> None:
+  temporary = path.with_name(f".{path.name}.tmp")
+  temporary.write_text(json.dumps(content, indent=1, allow_nan=False))
+  os.replace(temporary, path)
