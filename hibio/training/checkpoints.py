@@ -8,6 +8,7 @@ checkpoints/<step>/sha256.json   of all of these, written last
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 from jaxtyping import Int
@@ -57,8 +59,8 @@ class Checkpoints:
   ) -> Restored | None:
     """The newest checkpoint that is whole, laid out like `like`; None if there is none yet.
 
-    Steps that are not whole are noted and set aside: those that were never finished are deleted,
-    damaged ones stay in the folder under another name.
+    Steps that are not whole are noted: those that were never finished are deleted, damaged ones
+    stay in the folder under another name. What this class has not written is left alone.
 
     Raises:
       BadInputError: there are checkpoints, and all of them are damaged.
@@ -76,9 +78,12 @@ class Checkpoints:
     """Starts to write a checkpoint of `state.step`; returns once the arrays are copied."""
     self.wait()
     step = int(state.step)
-    if (self._folder / str(step)).exists():
+    folder = self._folder / str(step)
+    if intact.is_sealed(folder):
       return
     try:
+      if folder.exists():
+        folder.rename(_unused(folder.with_name(f"foreign-{step}")))
       self._open().save(
         step,
         args=ocp.args.Composite(
@@ -115,24 +120,27 @@ class Checkpoints:
 
   def _newest_whole(self) -> int:
     """-1 if there is none."""
-    damaged = []
+    damaged = {}
     for step in reversed(_steps(self._folder)):
       folder = self._folder / str(step)
       if not intact.is_sealed(folder):
-        self._say(f"hibio: {folder}: was never finished; deleted")
-        shutil.rmtree(folder)
-        continue
-      if not (problem := intact.damage(folder)):
+        if _is_ours(folder):
+          self._say(f"hibio: {folder}: was never finished; deleted")
+          shutil.rmtree(folder)
+      elif problem := intact.damage(folder):
+        damaged[folder] = problem
+      else:
+        for bad, problem in damaged.items():
+          aside = bad.rename(_unused(bad.with_name(f"damaged-{bad.name}")))
+          self._say(
+            f"hibio: {bad}: {problem}; set aside as {aside.name}, going on from step {step}"
+          )
         return step
-      aside = _unused(folder.with_name(f"damaged-{step}"))
-      folder.rename(aside)
-      damaged.append(f"step {step}: {problem}")
-      self._say(f"hibio: {folder}: {problem}; set aside as {aside.name}, taking the one before")
-    if damaged:
+    if damaged:  # left where they are: the next start must not take the folder for an empty one
       raise BadInputError(
         self._folder,
         "checkpoints",
-        "; ".join(damaged),
+        "; ".join(f"step {bad.name}: {problem}" for bad, problem in damaged.items()),
         "at least one whole checkpoint",
         "put back a copy of one, or start again in another --config.workdir",
       )
@@ -144,12 +152,18 @@ class Checkpoints:
       self._manager.wait_until_finished()
       if jax.process_index() == 0:
         intact.seal(self._folder / str(step))
-      whole = [one for one in _steps(self._folder) if intact.is_sealed(self._folder / str(one))]
-      for old in whole[: -self._keep]:
-        self._manager.delete(old)
+        self._let_go(step)
       self.failed_in_a_row = 0
     except Exception as error:  # whatever the storage below raises
       self._failed(step, error)
+
+  def _let_go(self, newest: int) -> None:
+    """Deletes all but the newest whole ones, by step: clocks may jump."""
+    older = [step for step in _steps(self._folder) if step < newest]
+    whole = [step for step in older if intact.is_sealed(self._folder / str(step))]
+    for step in set(older) - set(whole[len(whole) - self._keep + 1 :]):
+      if _is_ours(self._folder / str(step)):
+        shutil.rmtree(self._folder / str(step))
 
   def _failed(self, step: int, error: Exception) -> None:
     """Training goes on; the next save tries again with the space this one held."""
@@ -159,6 +173,9 @@ class Checkpoints:
       f"hibio: {self._folder}: checkpoint of step {step} FAILED ({reason}); those before it are"
       " whole. Is the disk full?"
     )
+    manager, self._manager = self._manager, None  # its threads remember the failure
+    with contextlib.suppress(Exception):
+      manager.close()
     if jax.process_index() == 0:
       for path in self._folder.glob(f"{step}*"):
         if path.name.split(".")[0] == str(step) and not intact.is_sealed(path):
@@ -176,11 +193,7 @@ def read_params(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
   for step in reversed(_steps(folder)):
     problem = intact.damage(folder / str(step))
     if not problem:
-      manager = _manager(folder, read_only=True)
-      try:
-        return _params(manager, step)
-      finally:
-        manager.close()
+      return _params(folder / str(step) / "state"), _meta(folder / str(step) / "meta")
     problems.append(f"step {step}: {problem}")
   raise BadInputError(
     workdir,
@@ -191,15 +204,26 @@ def read_params(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
   )
 
 
-def _params(manager: ocp.CheckpointManager, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
-  here = SingleDeviceSharding(jax.devices()[0])
-  saved = manager.item_metadata(step)["state"].tree
-  abstract = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), saved
+def _params(folder: Path) -> dict[str, Any]:
+  """Only the parameters: the optimizer's moments, twice their size, are not read."""
+  here = SingleDeviceSharding(jax.local_devices()[0])
+  reader, folder = ocp.PyTreeCheckpointHandler(), epath.Path(folder)
+  like = {
+    "params": jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+      reader.metadata(folder).tree["params"],
+    )
+  }
+  args = ocp.args.PyTreeRestore(
+    item=like,
+    restore_args=ocp.checkpoint_utils.construct_restore_args(like),
+    partial_restore=True,
   )
-  args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore())
-  restored = manager.restore(step, args=args)
-  return restored["state"]["params"], restored["meta"]
+  return reader.restore(folder, args=args)["params"]
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+  return ocp.JsonCheckpointHandler().restore(epath.Path(folder), args=ocp.args.JsonRestore())
 
 
 def _read(
@@ -219,13 +243,12 @@ def _read(
   return Restored(restored["state"], restored["regions"]["regions"], restored["meta"])
 
 
-def _manager(folder: Path, read_only: bool = False) -> ocp.CheckpointManager:
+def _manager(folder: Path) -> ocp.CheckpointManager:
   return ocp.CheckpointManager(
     folder,
     item_names=_ITEMS,
     options=ocp.CheckpointManagerOptions(
-      cleanup_tmp_directories=not read_only,
-      read_only=read_only,
+      cleanup_tmp_directories=True,
       atomicity_options=AtomicityOptions(mode=AtomicityMode.COMMIT_FILE),
     ),
   )
@@ -237,6 +260,12 @@ def _steps(folder: Path) -> list[int]:
     return []
   names = (path.name for path in folder.iterdir() if path.is_dir())
   return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def _is_ours(folder: Path) -> bool:
+  """Whether a folder with a step's name is a checkpoint, or what is left of one."""
+  names = {path.name for path in folder.iterdir()}
+  return not names or bool(names & {*_ITEMS, "_CHECKPOINT_METADATA", "commit_success.txt"})
 
 
 def _unused(path: Path) -> Path:
