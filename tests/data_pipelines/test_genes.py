@@ -79,9 +79,11 @@ def test_alignment_puts_each_gene_in_its_column_by_id_or_by_symbol():
 
 
 def test_an_ensembl_id_outside_the_panel_is_not_smuggled_in_by_a_shared_symbol():
-  panel = genes.GenePanel((A,), ("twin",))
-  aligned = genes.align(section([[1, 10]], [A, B], ["twin", "twin"]), panel)
-  np.testing.assert_array_equal(aligned.counts.toarray(), [[1]])
+  panel = genes.GenePanel((A, C), ("twin", "c"))
+  both = genes.align(section([[1, 10, 5]], [A, B, C], ["twin", "twin", "c"]), panel)
+  np.testing.assert_array_equal(both.counts.toarray(), [[1, 5]])
+  other = genes.align(section([[10, 5]], [B, C], ["twin", "c"]), panel)
+  np.testing.assert_array_equal(other.measured, [False, True])
 
 
 def test_a_panel_gene_that_the_section_does_not_measure_is_not_measured_rather_than_zero():

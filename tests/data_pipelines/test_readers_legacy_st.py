@@ -111,12 +111,14 @@ def test_a_header_without_a_name_over_the_row_names_reads_the_same(array):
 
 
 def test_versions_are_stripped_and_genes_of_one_id_summed(array):
-  genes = ["ENSG00000000001.2", "ENSG00000000001.3_PAR_Y", *array.genes[2:]]
+  genes = ["ENSG00000000001.2", "ENSG00000000001.3_PAR_Y", *array.genes[2:][::-1]]
   array.write_counts("A1", genes=genes)
   section = read(array)["A1"]
   assert section.gene_ids[0] == "ENSG00000000001"
   first = np.asarray(section.counts[:, [0]].todense()).ravel()
   np.testing.assert_array_equal(first, array.counts["A1"][:, :2].sum(1))
+  np.testing.assert_array_equal(section.counts[:, 1:].toarray(), array.counts["A1"][:, 2:])
+  assert section.gene_ids[1:].tolist() == genes[2:]
   assert section.dropped["genes listed twice (summed)"] == 1
 
 

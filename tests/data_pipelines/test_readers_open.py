@@ -132,6 +132,17 @@ def test_a_missing_image_names_every_place_it_was_looked_for(study):
   assert str(study / "one" / "outs") in problem.value.found
 
 
+@pytest.mark.parametrize("place", ["tables", "study", "study/one/outs", "study/one"])
+def test_a_relative_image_is_found_beside_the_table_the_input_or_the_section(study, place):
+  (study.parent / "tables").mkdir()
+  hires = study / "one" / "outs" / "spatial" / "tissue_hires_image.png"
+  shutil.copy(hires, study.parent / place / "he.png")
+  path = study.parent / "tables" / "t.csv"
+  path.write_text(f"section,image,image_scale\none,he.png,{raw_folders.HIRES}\n")
+  source = next(s for s in readers.open_sections(study, path) if s.section_id == "one")
+  assert source.read().image.path == study.parent / place / "he.png"
+
+
 def test_a_fingerprint_changes_with_a_file_or_the_table_and_with_nothing_else(study):
   def fingerprint():
     return next(s for s in readers.open_sections(study) if s.section_id == "one").fingerprint()

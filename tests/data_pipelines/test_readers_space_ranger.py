@@ -339,6 +339,18 @@ def test_whole_numbers_stored_as_floats_are_counts(sample):
   np.testing.assert_array_equal(read(sample).counts.toarray(), want.counts.toarray())
 
 
+def test_a_zero_that_is_stored_is_no_detection(sample):
+  want = read(sample)
+  on = on_tissue(sample)
+  dense = sample.counts[on]
+  sample.write_h5(
+    data=dense.ravel().astype(np.int32),
+    indices=np.tile(np.arange(dense.shape[1]), dense.shape[0]),
+    indptr=np.arange(dense.shape[0] + 1) * dense.shape[1],
+  )
+  assert read(sample).counts.nnz == want.counts.nnz
+
+
 def test_without_scalefactors_the_lattice_gives_the_scale_and_there_is_no_image(sample):
   (sample.folder / "spatial" / "scalefactors_json.json").unlink()
   section = read(sample)
@@ -361,10 +373,11 @@ def test_a_packed_spatial_folder_asks_to_be_unpacked(sample):
 
 
 def test_a_table_of_barcodes_beside_the_counts_becomes_a_label(sample):
-  lines = [f"{b}\t{'WM' if n % 2 else 'NA'}" for n, b in enumerate(sample.barcodes[:10])]
+  lines = [f"{b}\t{'NA' if n % 2 else 'WM'}" for n, b in enumerate(sample.barcodes[:10])]
   (sample.folder / "layers.tsv").write_text("barcode\tlayer\n" + "\n".join(lines) + "\n")
   section = read(sample)
-  assert section.labels["layer"][:4].tolist() == ["", "WM", "", "WM"]
+  assert section.labels["layer"][:4].tolist() == ["WM", "", "WM", ""]
+  assert not section.labels["layer"][10:].any()
   assert section.dropped["spots without layer label"] == 56 - 5
 
 
