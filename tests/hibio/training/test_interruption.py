@@ -1,0 +1,45 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+from hibio.training.interruption import Interruption
+
+
+def test_a_signal_is_kept_until_asked_for(capfd):
+  with Interruption() as interruption:
+    assert not interruption.asked(agree=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert interruption.asked(agree=False)
+    assert interruption.name == "SIGINT"
+  said = capfd.readouterr().err
+  assert "SIGINT: stopping after this step" in said
+  assert "still saving" in said
+
+
+def test_the_third_signal_ends_at_once():
+  code = (
+    "import os, signal\n"
+    "from hibio.training.interruption import Interruption\n"
+    "with Interruption():\n"
+    "  for _ in range(3): os.kill(os.getpid(), signal.SIGTERM)\n"
+    "  print('still here')"
+  )
+  ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+  assert ended.returncode == 128 + signal.SIGTERM
+  assert b"still here" not in ended.stdout
+
+
+def test_outside_the_main_thread_handlers_stay_as_they_are():
+  before, inside = signal.getsignal(signal.SIGTERM), []
+
+  def run():
+    with Interruption() as interruption:
+      inside.append((signal.getsignal(signal.SIGTERM), interruption.asked(agree=True)))
+
+  thread = threading.Thread(target=run)
+  thread.start()
+  thread.join()
+  assert inside == [(before, False)]

@@ -1,0 +1,59 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from hibio.training import lock
+from hibio.training.exits import RunStopped
+
+
+def test_a_second_run_is_refused_and_told_of_the_first(tmp_path):
+  with (
+    lock.held(tmp_path),
+    pytest.raises(
+      RunStopped, match=f"process {os.getpid()} on {socket.gethostname()}, started 2"
+    ) as stopped,
+    lock.held(tmp_path),
+  ):
+    pass
+  assert stopped.value.code == 73
+  with lock.held(tmp_path):
+    assert json.loads((tmp_path / lock.NAME).read_text())["pid"] == os.getpid()
+
+
+def test_the_lock_of_a_killed_run_is_taken_over_with_a_note(tmp_path, capsys):
+  code = (
+    "import os, signal, pathlib\n"
+    "from hibio.training import lock\n"
+    f"with lock.held(pathlib.Path({str(tmp_path)!r})):\n"
+    "  os.kill(os.getpid(), signal.SIGKILL)"
+  )
+  killed = subprocess.run([sys.executable, "-c", code], check=False)
+  assert killed.returncode == -9
+  with lock.held(tmp_path):
+    assert "took over from process" in capsys.readouterr().err
+
+
+def _left_by_another_host(folder, seconds_ago):
+  path = folder / lock.NAME
+  path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "2020"}))
+  then = path.stat().st_mtime - seconds_ago
+  os.utime(path, (then, then))
+
+
+def test_a_run_on_another_host_is_believed_while_it_shows_signs_of_life(tmp_path):
+  _left_by_another_host(tmp_path, seconds_ago=60)
+  with pytest.raises(RunStopped, match="process 1 on elsewhere"), lock.held(tmp_path):
+    pass
+
+
+def test_a_run_on_another_host_that_fell_silent_is_taken_over(tmp_path, capsys):
+  _left_by_another_host(tmp_path, seconds_ago=2 * lock.SILENCE_SECONDS)
+  with lock.held(tmp_path) as alive:
+    assert "elsewhere" in capsys.readouterr().err
+    os.utime(tmp_path / lock.NAME, (0, 0))
+    alive()
+  assert (tmp_path / lock.NAME).stat().st_mtime > 1e9

@@ -1,0 +1,183 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.problems import BadInputError
+from hibio.training import metrics, workdir
+from hibio.training.checkpoints import Checkpoints
+from hibio.training.exits import RunStopped
+from tests.hibio.training import toy
+
+CLOCK = ("pairs_per_second", "seconds", "data_wait_share")
+
+
+def _held_out(params, tables):
+  return {"loss/spot": float(params["up"]["bias"].sum()), "regions": int(tables.regions.sum())}
+
+
+def _lines(folder):
+  """What `metrics.jsonl` says, without what depends on the clock."""
+  return [{k: v for k, v in line.items() if k not in CLOCK} for line in metrics.read(folder)]
+
+
+def _same(left, right):
+  for one, other in zip(toy.leaves(left.params), toy.leaves(right.params), strict=True):
+    np.testing.assert_array_equal(one, other)
+  np.testing.assert_array_equal(left.regions, right.regions)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """A run of six steps over a stage boundary and two refreshes, never stopped."""
+  folder = tmp_path_factory.mktemp("whole")
+  return folder, toy.train(folder, evaluate=_held_out, config=toy.config(evaluate_every=3))
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+  shutil.copytree(whole[0], tmp_path / "run")
+  return tmp_path / "run"
+
+
+def test_a_line_says_all_there_is_to_know_of_a_step(whole):
+  lines = metrics.read(whole[0])
+  assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+  assert [line["stage"] for line in lines] == ["spot"] * 3 + ["region"] * 3
+  assert [line["weight/region"] for line in lines] == [0.0] * 3 + [0.5] * 3
+  wanted = {"loss", "loss/spot", "learning_rate", "skipped", "gradient_norm", *CLOCK}
+  assert all(wanted <= line.keys() for line in lines)
+  assert [line["step"] for line in lines if "held_out/loss/spot" in line] == [3, 6]
+  assert [line["step"] for line in lines if "regions/agreement_level_1" in line] == [5, 6]
+
+
+def test_stopped_by_a_signal_it_saves_and_goes_on_bit_for_bit(whole, tmp_path):
+  def drawn_and_stopped(step):
+    for number, batch in enumerate(toy.batches(step), step):
+      if number == 2:  # while step 3 is under way, the last one before the stage boundary
+        os.kill(os.getpid(), signal.SIGTERM)
+      yield batch
+
+  before = signal.getsignal(signal.SIGTERM)
+  config = toy.config(evaluate_every=3, checkpoint_every=100)
+  with pytest.raises(RunStopped, match="SIGTERM stopped it at step 3, which is saved") as stopped:
+    toy.train(tmp_path, batches=drawn_and_stopped, config=config)
+  assert stopped.value.code == 75
+  assert signal.getsignal(signal.SIGTERM) is before
+  result = toy.train(tmp_path, config=config, evaluate=_held_out)
+  _same(result, whole[1])
+  wanted = _lines(whole[0])
+  del wanted[2]["held_out/loss/spot"], wanted[2]["held_out/regions"]  # it stopped before looking
+  assert _lines(tmp_path) == wanted
+  history = json.loads((tmp_path / "run.json").read_text())["history"]
+  assert [(entry["step"], entry["ended"]) for entry in history] == [
+    (0, "interrupted"),
+    (3, "finished"),
+  ]
+
+
+def test_killed_between_commit_and_seal_it_goes_on_from_the_checkpoint_before(whole, tmp_path):
+  code = (
+    "import os, pathlib, signal\n"
+    "from tests import conftest\n"
+    "from hibio.training import intact\n"
+    "from tests.hibio.training import toy\n"
+    "seal = intact.seal\n"
+    "def kill(folder):\n"
+    "  os.kill(os.getpid(), signal.SIGKILL) if folder.name == '4' else seal(folder)\n"
+    "intact.seal = kill\n"
+    f"toy.train(pathlib.Path({str(tmp_path)!r}))"
+  )
+  killed = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+  assert killed.returncode == -9, killed.stderr.decode()
+  assert sorted(os.listdir(tmp_path / "checkpoints")) == ["2", "4"]
+  said = []
+  _same(toy.train(tmp_path, batches=lambda step: said.append(step) or toy.batches(step)), whole[1])
+  assert said == [2]
+  assert [line["step"] for line in metrics.read(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_started_again_takes_no_step(copied, whole):
+  def never(step):
+    raise AssertionError("no data is needed")
+
+  _same(toy.train(copied, batches=never), whole[1])
+
+
+def test_another_mesh_may_go_on(copied, whole):
+  shutil.rmtree(copied / "checkpoints" / "6")
+  result = toy.train(copied, config=toy.config(mesh=(2, 1, 2), evaluate_every=0))
+  for one, other in zip(toy.leaves(result.params), toy.leaves(whole[1].params), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)  # sums in another order
+  np.testing.assert_array_equal(result.regions, whole[1].regions)
+
+
+def test_another_config_is_refused_by_key_with_both_values(copied):
+  with pytest.raises(BadInputError, match=r"training\.learning_rate: found 0\.1 asked for") as bad:
+    toy.train(copied, config=toy.config(learning_rate=0.1))
+  assert "0.05, which the run in this work directory began with" in str(bad.value)
+  (copied / "config.json").unlink()  # then the checkpoint itself says so
+  with pytest.raises(BadInputError, match=r"training\.learning_rate"):
+    toy.train(copied, config=toy.config(learning_rate=0.1))
+
+
+def test_another_corpus_is_refused(copied):
+  other = toy.CORPUS | {"sections": [{"section_id": "a", "donor_id": "A", "shards": {"one": "01"}}]}
+  with pytest.raises(BadInputError, match=r"corpus\.fingerprint"):
+    toy.train(copied, corpus=other)
+
+
+def test_the_fingerprint_is_the_one_that_the_corpus_gives_itself():
+  corpus = Corpus(None, toy.CORPUS, *[None] * (len(Corpus.__dataclass_fields__) - 2))
+  assert workdir.corpus_fingerprint(toy.CORPUS) == corpus.fingerprint
+
+
+def test_one_bad_batch_is_skipped_and_many_in_a_row_end_the_run(tmp_path):
+  def divided(outputs, batch, tables, weights, key):
+    loss, values = toy.total(outputs, batch, tables, weights, key)
+    return loss / batch.counts[0, 0, 0].astype(jnp.float32), values
+
+  def batches(step):
+    for number, batch in enumerate(toy.batches(step), step):
+      counts = batch.counts.copy()
+      counts[0, 0, 0] = 0 if number == 1 or number >= 4 else 1
+      yield batch.replace(counts=counts)
+
+  config = toy.config(num_steps=30, log_every=30, checkpoint_every=3)
+  with pytest.raises(RunStopped, match="10 steps in a row, up to step 14") as stopped:
+    toy.train(tmp_path, total=divided, batches=batches, config=config)
+  assert stopped.value.code == 76
+  dump = json.loads((tmp_path / "nan_dump" / "step-14.json").read_text())
+  assert dump["metrics"]["loss"] is None
+  assert len(dump["spot_index"]) == int(next(toy.batches(0)).spot_mask.sum())
+
+
+def test_a_run_that_cannot_save_trains_on_and_then_says_so(tmp_path, monkeypatch):
+  trained = []
+
+  def fail(self, state, regions, meta):
+    trained.append(int(state.step))
+    self.failed_in_a_row += 1
+
+  monkeypatch.setattr(Checkpoints, "save", fail)
+  with pytest.raises(RunStopped, match="3 checkpoint") as stopped:
+    toy.train(tmp_path, config=toy.config(num_steps=20, log_every=20))
+  assert stopped.value.code == 74
+  assert trained == [2, 4, 6]
+
+
+def test_a_work_directory_that_cannot_be_written_is_refused_before_anything_is_made(tmp_path):
+  (tmp_path / "file").write_text("")
+
+  def never():
+    raise AssertionError("too late")
+
+  with pytest.raises(BadInputError, match="no way to write there"):
+    toy.train(tmp_path / "file" / "run", init=never)
