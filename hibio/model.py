@@ -16,6 +16,7 @@ from hibio.encoders.gene import GeneEncoder
 from hibio.encoders.image import ImageEncoder
 from hibio.expression import fraction
 from hibio.keywords import keyword_scores, top_keywords
+from hibio.nn.dense import Dense
 from hibio.outputs import Keywords, Outputs
 from hibio.pathways import member_weights
 
@@ -74,15 +75,15 @@ class HiBio(nn.Module):
     embedding, readout, region_score = {}, {}, {}
     gene_bias = self.param("gene_bias", nn.initializers.zeros, (self.num_genes,))
     for name, tower in towers.items():
-      vectors = nn.Dense(config.embedding_width, dtype=dtype, name=f"project_{name}")(tower)
+      vectors = Dense(config.embedding_width, dtype=dtype, name=f"project_{name}")(tower)
       if config.context.radius_um > 0:
         context = NeighbourContext(config.context, dtype, name=f"context_{name}")
         vectors = context(vectors, batch.positions_um, known[name], train=train)
       embedding[name] = _unit(vectors.astype(jnp.float32))
-      query = nn.Dense(config.gene.width, dtype=dtype, name=f"readout_{name}")(embedding[name])
+      query = Dense(config.gene.width, dtype=dtype, name=f"readout_{name}")(embedding[name])
       readout[name] = (query @ gene_table.T.astype(dtype)).astype(jnp.float32)
       readout[name] += gene_bias[None, None]
-      score = nn.Dense(1, kernel_init=nn.initializers.zeros, name=f"region_score_{name}")
+      score = Dense(1, kernel_init=nn.initializers.zeros, name=f"region_score_{name}")
       region_score[name] = score(embedding[name])[..., 0]
 
     def scalar(name: str, value: float):
@@ -124,7 +125,7 @@ class HiBio(nn.Module):
     """Unit-norm anchors, made of their member genes and a learned offset, and that offset."""
     weights = member_weights(membership, statistics.corpus_document_share)
     width = self.config.embedding_width
-    members = nn.Dense(width, use_bias=False, name="anchor")(weights @ gene_table)
+    members = Dense(width, use_bias=False, name="anchor")(weights @ gene_table)
     offset = self.param("anchor_offset", nn.initializers.zeros, members.shape)
     return _unit(members + offset), offset
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from hibio.configs import ContextConfig
 from hibio.nn.attention import attend
+from hibio.nn.dense import Dense
 
 
 class NeighbourContext(nn.Module):
@@ -50,7 +51,7 @@ class NeighbourContext(nn.Module):
     own = jnp.where(hidden[..., None], nobody[None, None], vectors)
 
     def split(name, values):
-      projected = nn.Dense(width, dtype=self.dtype, name=name)(values)
+      projected = Dense(width, dtype=self.dtype, name=name)(values)
       return projected.reshape(*shape[:2], heads, width // heads).swapaxes(1, 2)
 
     norm = nn.LayerNorm(dtype=jnp.float32, name="norm")
@@ -63,7 +64,7 @@ class NeighbourContext(nn.Module):
       bias=-slope[None, :, None, None] * distance[:, None],
       mask=near[:, None],
     )
-    seen = nn.Dense(width, dtype=self.dtype, name="out")(seen.swapaxes(1, 2).reshape(shape))
+    seen = Dense(width, dtype=self.dtype, name="out")(seen.swapaxes(1, 2).reshape(shape))
     gate = self.param("gate", nn.initializers.constant(0.1), (width,)).astype(self.dtype)
     return own + jnp.where(surrounded[..., None], gate[None, None] * seen, 0.0).astype(own.dtype)
 

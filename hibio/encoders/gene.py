@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from hibio.configs import TransformerConfig
 from hibio.expression import log_expression
+from hibio.nn.dense import Dense
 from hibio.nn.pooling import SeedPooling
 from hibio.nn.transformer import Transformer
 from hibio.outputs import Keywords
@@ -37,8 +38,8 @@ class GeneEncoder(nn.Module):
     # Rows of length about 1 become as large as the value part of a token.
     identity = jnp.take(gene_table, keywords.gene, axis=0, mode="clip") * width**0.5
     values = _values(keywords, measured_share).astype(self.dtype)
-    values = nn.gelu(nn.Dense(width, dtype=self.dtype, name="value_in")(values))
-    values = nn.Dense(width, dtype=self.dtype, name="value_out")(values)
+    values = nn.gelu(Dense(width, dtype=self.dtype, name="value_in")(values))
+    values = Dense(width, dtype=self.dtype, name="value_out")(values)
     tokens = identity.astype(self.dtype) + values
 
     windows, spots, num_keywords, _ = tokens.shape

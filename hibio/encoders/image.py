@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from hibio.configs import TransformerConfig
+from hibio.nn.dense import Dense
 from hibio.nn.transformer import Transformer
 
 
@@ -37,7 +38,7 @@ class ImageEncoder(nn.Module):
     windows, spots = patches.shape[:2]
     pixels = cut(patches.reshape(windows * spots, *patches.shape[2:]), self.token_px)
     tokens = pixels.astype(self.dtype) / 127.5 - 1.0
-    tokens = nn.Dense(self.config.width, dtype=self.dtype, name="token")(tokens)
+    tokens = Dense(self.config.width, dtype=self.dtype, name="token")(tokens)
     positions = self.param("positions", nn.initializers.normal(0.02), tokens.shape[1:])
     tokens = tokens + positions[None].astype(self.dtype)
     tokens = Transformer(self.config, self.dtype, name="transformer")(tokens)

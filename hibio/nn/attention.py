@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hibio.nn.dense import Dense
+
 MASKED = -1e30  # finite: a row in which everything is masked keeps a finite gradient
 
 
@@ -46,10 +48,10 @@ class SelfAttention(nn.Module):
     self, tokens: Float[Array, "set token width"], mask: Bool[Array, "set token"] | None = None
   ) -> Float[Array, "set token width"]:
     sets, num_tokens, width = tokens.shape
-    qkv = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(tokens)
+    qkv = Dense(3 * width, dtype=self.dtype, name="qkv")(tokens)
     # Heads come first among the output channels, so that cutting those apart keeps heads whole.
     qkv = qkv.reshape(sets, num_tokens, self.num_heads, 3, width // self.num_heads)
     query, key, value = qkv.transpose(3, 0, 2, 1, 4)
     seen = None if mask is None else mask[:, None, None]
     mixed = attend(query, key, value, mask=seen).swapaxes(1, 2)
-    return nn.Dense(width, dtype=self.dtype, name="out")(mixed.reshape(tokens.shape))
+    return Dense(width, dtype=self.dtype, name="out")(mixed.reshape(tokens.shape))

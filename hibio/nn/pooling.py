@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hibio.nn.attention import MASKED
+from hibio.nn.dense import Dense
 
 
 class SeedPooling(nn.Module):
@@ -26,9 +27,9 @@ class SeedPooling(nn.Module):
     mask: Bool[Array, "set token"],
   ) -> Float[Array, "set width"]:
     sets, _, width = tokens.shape
-    logits = nn.Dense(self.num_heads, use_bias=False, dtype=self.dtype, name="seed")(tokens)
+    logits = Dense(self.num_heads, use_bias=False, dtype=self.dtype, name="seed")(tokens)
     logits = logits.swapaxes(1, 2).astype(jnp.float32) + bias[:, None]
     attention = jax.nn.softmax(jnp.where(mask[:, None], logits, MASKED), axis=-1)
     attention = jnp.where(mask[:, None], attention, 0.0).astype(self.dtype)
     pooled = (attention @ tokens).reshape(sets, self.num_heads * width)
-    return nn.Dense(width, dtype=self.dtype, name="out")(pooled)
+    return Dense(width, dtype=self.dtype, name="out")(pooled)

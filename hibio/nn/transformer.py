@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from hibio.configs import TransformerConfig
 from hibio.nn.attention import SelfAttention
+from hibio.nn.dense import Dense
 
 
 class FeedForward(nn.Module):
@@ -17,10 +18,10 @@ class FeedForward(nn.Module):
 
   @nn.compact
   def __call__(self, tokens: Float[Array, "*dims width"]) -> Float[Array, "*dims width"]:
-    up = nn.Dense(self.hidden, dtype=self.dtype, name="up")(tokens)
+    up = Dense(self.hidden, dtype=self.dtype, name="up")(tokens)
     # The tanh form: several times faster than erf on a processor, the same to three digits.
     up = nn.gelu(up, approximate=True)
-    return nn.Dense(tokens.shape[-1], dtype=self.dtype, name="down")(up)
+    return Dense(tokens.shape[-1], dtype=self.dtype, name="down")(up)
 
 
 class Block(nn.Module):
