@@ -23,7 +23,7 @@ _NOISE_UM = 3.0
 _EOSIN = 0.22
 _HAEMATOXYLIN = 0.5
 _GRAIN_SD = 0.22
-_VACUOLES_PER_MM2 = 220.0
+_VACUOLES_PER_MM2 = 200.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,10 +190,10 @@ def draw_stains(
 def _vacuoles(anatomy: Anatomy, rng: np.random.Generator) -> Nuclei:
   """Pale holes whose number follows the texture field and nothing that is expressed."""
   width, height = anatomy.size_um
-  count = rng.poisson(width * height * _VACUOLES_PER_MM2 * 1e-6 * np.exp(1.5))
+  count = rng.poisson(width * height * _VACUOLES_PER_MM2 * 1e-6 * np.exp(2.0))
   points = rng.random((count, 2)) * np.array([[width, height]])
   field = np.clip(anatomy.field("texture", points), -2.5, 2.5)
-  points = points[rng.random(count) * np.exp(1.5) < np.exp(0.6 * field)]
+  points = points[rng.random(count) * np.exp(2.0) < np.exp(0.8 * field)]
   axes = np.repeat(12.0 * rng.lognormal(0, 0.2, (len(points), 1)), 2, axis=1)
   return Nuclei(points, axes, np.zeros(len(points)))
 

@@ -40,14 +40,14 @@ class Preset:
   tissue_share: float = 0.68
   um_per_px: tuple[float, ...] = (2.8, 3.2, 2.5)
   num_background_genes: int = 690
-  effect: float = 3.0
-  field_effect: float = 2.8
-  depth: float = 1600.0
+  effect: float = 2.75
+  field_effect: float = 1.9
+  depth: float = 1500.0
   depth_sd: float = 0.3
   depth_by_density: float = 0.25
   housekeeping_share: float = 0.58
   batch_sd: float = 0.3
-  dispersion: float = 4.0
+  dispersion: float = 3.0
   stain_sd: float = 0.12
   tint_sd: float = 0.08
   density_sd: float = 0.4
@@ -81,10 +81,8 @@ PRESETS = {
     donors=8,
     sections_per_donor=2,
     effect=2.5,
-    field_effect=1.9,
     depth=1300.0,
     batch_sd=0.6,
-    dispersion=3.0,
     stain_sd=0.18,
   ),
 }
