@@ -246,7 +246,7 @@ class _Run:
       **{name: self._since_line[-1][name] for name in ("skipped", "skipped_in_a_row")},
       "pairs_per_second": self._pairs / working,
       "seconds": self._clock.seconds,
-      "data_wait_share": lap.parts["data"] / working,
+      "data_wait_share": lap.parts.get("data", 0.0) / working,
       **self._beside,
     }
     self._since_line, self._pairs, self._beside = [], 0, {}

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +16,7 @@ class Lap:
   """Seconds between two looks at a watch, and those of them that went into named parts."""
 
   seconds: float
-  parts: Counter[str]
+  parts: dict[str, float]
 
   def outside(self, *names: str) -> float:
     """Seconds of all parts but these."""
@@ -28,7 +28,7 @@ class Stopwatch:
 
   def __init__(self) -> None:
     self._start = time.monotonic()
-    self.parts: Counter[str] = Counter()
+    self.parts: defaultdict[str, float] = defaultdict(float)
 
   @property
   def seconds(self) -> float:
@@ -45,8 +45,8 @@ class Stopwatch:
   def lap(self, since: Lap | None = None) -> Lap:
     """What has passed since `since`, or since the watch was made."""
     if since is None:
-      return Lap(self.seconds, Counter(self.parts))
-    parts = Counter({name: self.parts[name] - since.parts[name] for name in self.parts})
+      return Lap(self.seconds, dict(self.parts))
+    parts = {name: value - since.parts.get(name, 0.0) for name, value in self.parts.items()}
     return Lap(self.seconds - since.seconds, parts)
 
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax.sharding import Mesh
-from jaxtyping import Array, Int
 
 from hibio.training import sharding
 
@@ -17,6 +16,9 @@ from hibio.training import sharding
 @struct.dataclass
 class TrainState:
   """All that training carries from step to step, beside the regions.
+
+  The same tree also carries shapes or shardings instead of arrays, hence no types. Counters are
+  int32 scalars.
 
   Attributes:
     step: steps taken, skipped ones too.
@@ -26,11 +28,11 @@ class TrainState:
     skipped_in_a_row: those since the last step that did not.
   """
 
-  step: Int[Array, ""] | jax.ShapeDtypeStruct
+  step: Any
   params: Any
   opt_state: Any
-  skipped: Int[Array, ""] | jax.ShapeDtypeStruct
-  skipped_in_a_row: Int[Array, ""] | jax.ShapeDtypeStruct
+  skipped: Any
+  skipped_in_a_row: Any
 
 
 def create(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
