@@ -154,6 +154,7 @@ def keyword_scores(
   """
   score = _named("score", config.score, SCORES)
   background = _named("background", config.background, BACKGROUNDS)
+  statistics = jax.tree.map(jnp.asarray, statistics)
   background = background(statistics, section_index, config)
   scores = score(fraction(counts, statistics.measured[section_index][:, None]), background)
   if config.score in UNGATED:

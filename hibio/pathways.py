@@ -6,6 +6,7 @@ mean over members of expression standardised in the section, minus the same mean
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -24,7 +25,8 @@ def measured_pathways(
   section_index: Int[Array, " window"],
 ) -> Bool[Array, "window pathway"]:
   """Pathways of which the section's platform measures at least `MIN_MEMBERS` genes."""
-  return _measured_members(statistics.measured[section_index], membership) >= MIN_MEMBERS
+  measured = jnp.asarray(statistics.measured)[section_index]
+  return _measured_members(measured, membership) >= MIN_MEMBERS
 
 
 def activity(
@@ -54,6 +56,7 @@ def standardised_activity(
   section_index: Int[Array, " window"],
 ) -> Float[Array, "window spot pathway"]:
   """Activity over its section: mean 0, standard deviation 1; 0 for pathways not measured."""
+  statistics = jax.tree.map(jnp.asarray, statistics)
   measured = statistics.measured[section_index]
   expression = standardised(
     counts,
