@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from data_pipelines.problems import EXIT_USAGE, BadInputError, exits_on_bad_input
 
@@ -18,6 +18,7 @@ def run(main: Callable[[], None]) -> None:
 
   Exit status 3 for bad input (a misspelt config key too), 2 for flags that cannot be read.
   """
+  logging.set_verbosity(logging.WARNING)  # checkpoint libraries report every file otherwise
   app.run(exits_on_bad_input(lambda _: main()), flags_parser=exits_on_bad_input(_parse))
 
 

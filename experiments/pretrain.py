@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.regions import refreshed
@@ -74,6 +73,10 @@ def pretrain(
   frozen = forward.frozen(model)
   total = forward.loss(objectives, training.shuffle_pairs)
 
+  @jax.jit
+  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+    return total(outputs, batch, tables, {}, jax.random.key(0))[1]
+
   def batches(step: int) -> Iterator[Batch]:
     arrays = loader.batches(
       corpus,
@@ -96,7 +99,7 @@ def pretrain(
     tables=tables,
     workdir=workdir,
     refresh_regions=functools.partial(_refresh_regions, corpus, frozen, training),
-    evaluate=functools.partial(_held_out, corpus, frozen, total, training),
+    evaluate=functools.partial(_held_out, corpus, frozen, measure, training),
     config=training,
     model_config=model_config,
     objective_config=objectives,
@@ -140,7 +143,7 @@ def _refresh_regions(
 
 
 def _held_out(
-  corpus: Corpus, frozen: Forward, total, training: configs.TrainingConfig, params, tables: Tables
+  corpus: Corpus, frozen: Forward, measure, training: configs.TrainingConfig, params, tables: Tables
 ) -> dict[str, float]:
   """Mean metrics over a few windows of donors that are not trained on."""
   split = "validation" if corpus.manifest["splits"]["validation"] else "test"
@@ -151,11 +154,10 @@ def _held_out(
     sections_per_batch=training.sections_per_batch,
     seed=0,
   )
-  weights = {name: jnp.float32(1) for stage in training.stages for name in stage.objectives}
   measured = []
   for one in itertools.islice(arrays, HELD_OUT_BATCHES):
     batch = Batch(**one)
-    _, metrics = total(frozen(params, batch, tables), batch, tables, weights, jax.random.key(0))
+    metrics = measure(frozen(params, batch, tables), batch, tables)
     measured.append({name: float(value) for name, value in metrics.items()})
   return {
     name: float(np.mean([one[name] for one in measured]))

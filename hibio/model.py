@@ -16,11 +16,14 @@ from hibio.encoders.gene import GeneEncoder
 from hibio.encoders.image import ImageEncoder
 from hibio.expression import fraction
 from hibio.keywords import keyword_scores, top_keywords
+from hibio.nn.centring import Centring
 from hibio.nn.dense import Dense
 from hibio.outputs import Keywords, Outputs
 from hibio.pathways import member_weights
 
-_LOG_SCALE = math.log(1 / 0.07)  # the spot contrast's, as in CLIP
+# The spot contrast's. CLIP begins at 1/0.07; logits of untrained towers are then so loud that the
+# quickest way to chance is to make all embeddings alike, and training stalls there for a while.
+_LOG_SCALE = math.log(5.0)
 _BIAS = -10.0  # as in SigLIP: most pairs are no pairs
 _ANCHOR_LOG_SCALE = math.log(10.0)
 
@@ -76,6 +79,7 @@ class HiBio(nn.Module):
     gene_bias = self.param("gene_bias", nn.initializers.zeros, (self.num_genes,))
     for name, tower in towers.items():
       vectors = Dense(config.embedding_width, dtype=dtype, name=f"project_{name}")(tower)
+      vectors = Centring(name=f"centre_{name}")(vectors, known[name], train=train)
       if config.context.radius_um > 0:
         context = NeighbourContext(config.context, dtype, name=f"context_{name}")
         vectors = context(vectors, batch.positions_um, known[name], train=train)

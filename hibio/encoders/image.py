@@ -9,6 +9,9 @@ from hibio.configs import TransformerConfig
 from hibio.nn.dense import Dense
 from hibio.nn.transformer import Transformer
 
+_MEAN, _SPREAD = 0.65, 0.2
+"""Rough mean and standard deviation of H&E pixels over all colours and stains."""
+
 
 def cut(
   patches: UInt8[Array, "patch height width 3"], token_px: int
@@ -37,7 +40,7 @@ class ImageEncoder(nn.Module):
   ) -> Float[Array, "window spot channel"]:
     windows, spots = patches.shape[:2]
     pixels = cut(patches.reshape(windows * spots, *patches.shape[2:]), self.token_px)
-    tokens = pixels.astype(self.dtype) / 127.5 - 1.0
+    tokens = (pixels.astype(self.dtype) / 255.0 - _MEAN) / _SPREAD
     tokens = Dense(self.config.width, dtype=self.dtype, name="token")(tokens)
     positions = self.param("positions", nn.initializers.normal(0.02), tokens.shape[1:])
     tokens = tokens + positions[None].astype(self.dtype)

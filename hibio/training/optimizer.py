@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from hibio.configs import TrainingConfig
+from hibio.nn.centring import TRACKED
 from hibio.training import stages
 
 
@@ -36,15 +37,27 @@ def learning_rate(step: Int[Array, ""] | int, config: TrainingConfig) -> Float[A
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
   """Clipping, Adam and decoupled decay of matrices; the step multiplies by -`learning_rate`.
 
+  Tracked means have no loss: their gradient is their distance from the mean they follow, and at the
+  peak of the schedule they go a tenth of the way in each step.
+
   References:
     Loshchilov and Hutter 2019, arXiv:1711.05101.
   """
-  return optax.chain(
+  learned = optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     # b2 as CLIP's vision transformers have it (Radford et al. 2021, table 18).
     optax.scale_by_adam(b2=0.98),
     optax.add_decayed_weights(config.weight_decay, mask=decayed),
   )
+  follow = optax.scale(0.1 / config.learning_rate)
+  return optax.partition({"learned": learned, "tracked": follow}, _kinds)
+
+
+def _kinds(params: Any) -> Any:
+  def kind(path, _):
+    return "tracked" if jax.tree_util.keystr(path[-1:], simple=True) == TRACKED else "learned"
+
+  return jax.tree_util.tree_map_with_path(kind, params)
 
 
 def decayed(params: Any) -> Any:
