@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_pipelines.prepare import PrepareOptions, prepare
-
 from data_pipelines import synthetic
+from data_pipelines.prepare import PrepareOptions, prepare
 
 
 def corpus(preset: str, seed: int, root: Path) -> Path:

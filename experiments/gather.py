@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import scipy.sparse
-from data_pipelines.loading.corpus import Corpus
 
 from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
+from experiments.inputs import SPLITS
 from hibio.batch import Tables
 from hibio.embedding import Embedded, Forward, embed
 from hibio.tasks.baselines import colour_statistics
@@ -53,9 +54,7 @@ def cohort(corpus: Corpus, models: Mapping[str, tuple[Forward, dict]], tables: T
 
 
 def _windows(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
-  return loader.windows_once(
-    corpus, ("train", "validation", "test"), windows_per_batch=WINDOWS_PER_BATCH
-  )
+  return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)
 
 
 def _counts_and_colours(corpus: Corpus):

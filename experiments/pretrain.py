@@ -13,17 +13,17 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.regions import refreshed
-from hibio.model import HiBio
 from ml_collections import config_flags
 
 from data_pipelines.loading import loader
-from experiments import embedded, entry
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation.regions import refreshed
+from experiments import embedded, entry, inputs
 from experiments.figures import curves, maps
 from hibio import configs, forward
-from hibio.batch import Batch, SectionStatistics, Tables
+from hibio.batch import Batch, Tables
 from hibio.embedding import Forward, embed
+from hibio.model import HiBio
 from hibio.training import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -69,7 +69,7 @@ def pretrain(
 ) -> loop.TrainResult:
   """Trains on the corpus' training donors, or goes on where the work directory stands."""
   model = HiBio(model_config, num_genes=len(corpus.panel))
-  tables = corpus_tables(corpus)
+  tables = inputs.tables_of(corpus)
   frozen = forward.frozen(model)
   total = forward.loss(objectives, training.shuffle_pairs)
 
@@ -92,7 +92,7 @@ def pretrain(
     return (Batch(**one) for one in arrays)
 
   result = loop.train(
-    init=lambda: forward.initial_params(model, first_batch(corpus), tables, training.seed),
+    init=lambda: forward.initial_params(model, inputs.first_window(corpus), tables, training.seed),
     forward=forward.for_training(model, training.augmentation),
     total=total,
     batches=batches,
@@ -113,21 +113,6 @@ def pretrain(
   train_sections = [s["section_id"] for s in corpus.manifest["sections"] if s["split"] == "train"]
   maps.draw_groups(corpus, regions, train_sections[:3], workdir / "figures" / "regions.png")
   return result
-
-
-def corpus_tables(corpus: Corpus) -> Tables:
-  """The corpus' statistics, gene sets and first regions, ready for the device."""
-  return Tables(
-    statistics=SectionStatistics(**corpus.statistics),
-    membership=corpus.membership,
-    regions=corpus.regions,
-  )
-
-
-def first_batch(corpus: Corpus) -> Batch:
-  """One window of the corpus: enough for the model to learn its shapes."""
-  splits = ("train", "validation", "test")
-  return Batch(**next(iter(loader.windows_once(corpus, splits, windows_per_batch=1))))
 
 
 def _refresh_regions(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from data_pipelines.loading.corpus import Corpus
 from jaxtyping import Float
 from PIL import Image
+
+from data_pipelines.loading.corpus import Corpus
 
 
 def draw_groups(

@@ -1,0 +1,32 @@
+"""One tiny run from nothing to a checkpoint, shared by every test that needs one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+  """`python -m ...` as a user runs it, in a process of its own."""
+  return subprocess.run(
+    [sys.executable, "-m", *arguments],
+    cwd=cwd,
+    capture_output=True,
+    text=True,
+    timeout=400,
+    check=False,
+  )
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory) -> Path:
+  """A finished run of the "test" variant; its corpus lies beside it."""
+  path = tmp_path_factory.mktemp("pulse") / "run"
+  done = run(
+    "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={path}"
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  return path

@@ -1,0 +1,116 @@
+"""From nothing to results, with the commands of the README."""
+
+import json
+import math
+import shutil
+
+import pytest
+from PIL import Image
+
+from experiments.figures.curves import read_metrics
+from tests.experiments.conftest import ROOT, run
+
+LOGGED = (
+  "step", "stage", "loss", "loss/spot", "loss/pathway", "loss/region", "chance/spot",
+  "pairs_per_second", "monitor/effective_rank_image", "monitor/effective_rank_gene",
+)  # fmt: skip
+
+
+def test_every_log_line_says_where_the_run_stands(workdir):
+  lines = read_metrics(workdir)
+  assert [line["step"] for line in lines] == list(range(1, 13))
+  assert list(dict.fromkeys(line["stage"] for line in lines)) == ["spot", "pathway", "region"]
+  for line in lines:
+    assert all(name in line for name in LOGGED)
+    assert all(math.isfinite(v) for v in line.values() if isinstance(v, float))
+
+
+def test_held_out_donors_are_looked_at(workdir):
+  held_out = [line for line in read_metrics(workdir) if "held_out/loss/spot" in line]
+  assert [line["step"] for line in held_out] == [6, 12]
+
+
+def test_figures_are_drawn(workdir):
+  for name in ("training.png", "regions.png"):
+    with Image.open(workdir / "figures" / name) as image:
+      assert image.width > 300
+
+
+def test_running_a_finished_run_again_changes_nothing(workdir):
+  before = (workdir / "metrics.jsonl").read_bytes()
+  again = run(
+    "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={workdir}"
+  )
+  assert again.returncode == 0, again.stderr[-2000:]
+  assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_config_is_refused_by_the_first_key_that_differs(workdir):
+  other = run(
+    "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={workdir}",
+    "--config.training.learning_rate=0.5",
+  )  # fmt: skip
+  assert other.returncode == 3
+  assert "training.learning_rate" in other.stderr
+  assert "Traceback" not in other.stderr
+
+
+def test_evaluation_writes_rows_beside_chance_and_baselines(workdir, tmp_path):
+  corpus = workdir.parent / "embedded-tiny" / "corpus"
+  done = run(
+    "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}", f"--output={tmp_path}"
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+  assert {row["task"] for row in rows} == {
+    "retrieval", "annotation", "domains", "expression", "contrast", "keywords"
+  }  # fmt: skip
+  fields = {"task", "dataset", "protocol", "split", "metric", "method", "value", "n", "chance"}
+  assert all(fields <= set(row) for row in rows)
+  by_task = {task: {row["method"] for row in rows if row["task"] == task}
+             for task in ("retrieval", "annotation", "domains", "expression")}  # fmt: skip
+  for methods in by_task.values():
+    assert any(name.startswith("hibio") for name in methods)
+    assert any(name.startswith("untrained") for name in methods)
+    assert any(name.startswith(("colour", "pca")) for name in methods)
+  assert (tmp_path / "figures" / "domains.png").is_file()
+
+
+def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
+  corpus = tmp_path / "corpus"
+  shutil.copytree(workdir.parent / "embedded-tiny" / "corpus", corpus)
+  manifest = json.loads((corpus / "manifest.json").read_text())
+  splits = manifest["splits"]
+  splits["train"], splits["test"] = splits["test"], splits["train"]
+  for section in manifest["sections"]:
+    section["split"] = next(
+      name for name, donors in splits.items() if section["donor_id"] in donors
+    )
+  (corpus / "manifest.json").write_text(json.dumps(manifest))
+  done = run(
+    "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
+    f"--output={tmp_path / 'out'}",
+  )  # fmt: skip
+  assert done.returncode == 3
+  assert "training donors" in done.stderr
+  assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+  ("arguments", "status", "says"),
+  [
+    ((), 2, "--config is missing"),
+    (("--config=experiments/hibio.py", "--config.model.widht=3"), 3, "widht"),
+    (("--config=experiments/hibio.py:bse",), 3, "variant"),
+    (("--config=nowhere.py",), 3, "no such file"),
+    (("--config=experiments/hibio.py", "--config.corpus=nowhere"), 3, "nowhere"),
+    (("--config=experiments/hibio.py", "--confg=3"), 2, "--config"),
+  ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(arguments, status, says, tmp_path):
+  workdir = f"--config.workdir={tmp_path / 'run'}"
+  done = run("experiments.pretrain", *arguments, *([workdir] if arguments else []), cwd=ROOT)
+  assert done.returncode == status
+  assert says in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
+  assert not (tmp_path / "run").exists()
