@@ -31,17 +31,14 @@ def test_a_batch_draws_from_the_sections_asked_for():
     assert all(np.bincount(batch).max() == 2 for batch in batches[:14])
 
 
-def test_uneven_sections_run_out_together():
-  last_large = [
-    np.flatnonzero(UNEVEN[order_of(UNEVEN, epoch)] == 1)[-1] / len(UNEVEN) for epoch in range(10)
-  ]
-  numbers = [
-    len(set(UNEVEN[order_of(UNEVEN, epoch)][start : start + 8]))
-    for epoch in range(10)
-    for start in range(0, 64, 8)
-  ]
-  assert np.mean(last_large) > 0.85
-  assert np.mean(np.array(numbers) == 4) > 0.9
+def test_sections_of_all_sizes_are_spread_over_the_epoch():
+  section = np.repeat(np.arange(6), [10, 20, 30, 40, 50, 60])
+  orders = [section[order_of(section, epoch, sections=2)] for epoch in range(20)]
+  middle = [np.mean([np.flatnonzero(o == s).mean() / 210 for o in orders]) for s in range(6)]
+  # Sections drawn evenly would have the smallest one used up early: its middle would be at 0.18.
+  np.testing.assert_allclose(middle, 0.5, atol=0.1)
+  numbers = [len(set(order[start : start + 8])) for order in orders for start in range(0, 160, 8)]
+  assert np.mean(np.array(numbers) == 2) > 0.9
 
 
 def test_another_epoch_or_seed_is_another_order_and_the_same_is_the_same():

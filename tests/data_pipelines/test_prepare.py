@@ -140,6 +140,12 @@ def test_after_an_interruption_finished_sections_are_kept(tmp_path, sources, opt
   assert Corpus.open(output).spots["section_id"].nunique() == 3
   assert list((output / section_folder.WORK / "partial").iterdir()) == []
   assert real is sources[2].section
+  with monkeypatch.context() as patch:
+    patch.setattr(section_folder, "write_section", stop)
+    with pytest.raises(KeyboardInterrupt):
+      prepare([tmp_path], output, dataclasses.replace(options, patch_px=24))
+  with pytest.raises(BadInputError, match="unfinished"):
+    Corpus.open(output)
 
 
 def test_two_runs_give_the_same_shards(tmp_path, sources, options):
@@ -187,8 +193,14 @@ def test_genes_come_from_training_donors_or_from_a_given_panel(tmp_path, sources
 
 def test_one_slide_under_two_names_is_refused(tmp_path, sources, options):
   sources[2].section = dataclasses.replace(sources[1].section, section_id="B2")
-  with pytest.raises(BadInputError, match=r"B2: counts: found the same .* as in section B1"):
+  same = r"B2: counts: found the same .* as in section B1"
+  with pytest.raises(BadInputError, match=same):
     prepare([tmp_path], tmp_path / "corpus", options)
+  one = sources[0].section
+  GenePanel(tuple(one.gene_ids), tuple(one.gene_symbols)).save(tmp_path / "panel.tsv")
+  given = dataclasses.replace(options, panel=tmp_path / "panel.tsv")
+  with pytest.raises(BadInputError, match=same):
+    prepare([tmp_path], tmp_path / "corpus", given)
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "x" * 81, ""])
