@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
 
 from data_pipelines.preparation import statistics
+from hibio import pathways
 from hibio.batch import SectionStatistics
 
 
@@ -100,3 +103,17 @@ def test_the_tables_have_exactly_the_fields_that_the_model_reads(case):
   assert got.measured.shape == (2, 30)
   assert got.activity_std.shape == (2, 4)
   assert {np.asarray(v).dtype for v in vars(got).values()} == {np.dtype(bool), np.dtype("float32")}
+
+
+def test_the_device_computes_the_same_activity_as_the_tables(case):
+  dense, measured, membership = case
+  counts = scipy.sparse.csr_matrix(dense)
+  table = statistics.section_table(counts, measured, membership)
+  stacked = SectionStatistics(**statistics.corpus_statistics([table], np.array([True])))
+  stacked = jax.tree.map(jnp.asarray, stacked)
+  got = pathways.standardised_activity(
+    jnp.asarray(dense[None, :50], jnp.int32), stacked, jnp.asarray(membership), jnp.zeros(1, int)
+  )
+  scores = statistics.activity(counts, measured, table.log_mean, table.log_std, membership)
+  want = (scores - table.activity_mean) / table.activity_std
+  np.testing.assert_allclose(got[0], want[:50], atol=2e-3)  # float32 against float64
