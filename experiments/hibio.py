@@ -6,9 +6,9 @@ variant:
 
   --config=experiments/hibio.py:base --config.corpus=CORPUS --config.workdir=WORKDIR
 
-Variants: "" (tiny model, embedded tissue), "test" (seconds; for tests), "small", "base", "large",
-and the control "shuffled_pairs", in which images and profiles are paired at random: the spot
-objective must stay at chance.
+Variants: "" (tiny model, embedded tissue), "test" (seconds; for tests), "legacy_st" (tiny model,
+spots 200 um apart), "small", "base", "large", and the control "shuffled_pairs", in which images and
+profiles are paired at random: the spot objective must stay at chance.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from hibio import configs
 
 _SIZE_OF = {"small": "S", "base": "B", "large": "L"}
-VARIANTS = ("", "test", "shuffled_pairs", *_SIZE_OF)
+VARIANTS = ("", "test", "legacy_st", "shuffled_pairs", *_SIZE_OF)
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -35,8 +35,15 @@ def get_config(variant: str = "") -> ConfigDict:
   config.model = _tree(configs.ModelConfig(**configs.SIZES[_SIZE_OF.get(variant, "tiny")]))
   config.objectives = _tree(configs.ObjectiveConfig())
   config.training = _tree(
-    configs.TrainingConfig(num_steps=600, windows_per_batch=4, sections_per_batch=2)
+    configs.TrainingConfig(
+      num_steps=400,
+      windows_per_batch=4,
+      sections_per_batch=2,
+      learning_rate=2e-3,
+      evaluate_every=50,
+    )
   )
+  config.model.keywords.num_keywords = 48
   if variant in _SIZE_OF:
     config.model.dtype = "bfloat16"
     config.model.keywords.num_keywords = 256
@@ -65,6 +72,10 @@ def get_config(variant: str = "") -> ConfigDict:
       evaluate_every=6,
       checkpoint_every=4,
     )
+  if variant == "legacy_st":
+    config.workdir = "runs/legacy_st"
+    config.objectives.neighbour_radius_um = 300.0
+    config.model.context.radius_um = 500.0
   if variant == "shuffled_pairs":
     config.workdir = "runs/shuffled_pairs"
     config.training.shuffle_pairs = True

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 TRACKED = "tracked_mean"
-"""Name of the parameter that follows the mean; the optimizer treats it apart."""
+"""Name of the parameter that follows the mean; it has a pace of its own, whatever is learned."""
 
 
 class Centring(nn.Module):

@@ -13,6 +13,9 @@ from hibio.configs import TrainingConfig
 from hibio.nn.centring import TRACKED
 from hibio.training import stages
 
+TRACKING = 0.1
+"""Part of the way to the batch's mean that a tracked mean goes in a step."""
+
 
 def learning_rate(step: Int[Array, ""] | int, config: TrainingConfig) -> Float[Array, ""]:
   """Linear warm-up, then a cosine to about 0; it warms up again, shortly, where a stage begins.
@@ -35,10 +38,10 @@ def learning_rate(step: Int[Array, ""] | int, config: TrainingConfig) -> Float[A
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-  """Clipping, Adam and decoupled decay of matrices; the step multiplies by -`learning_rate`.
+  """Clipping, Adam and decoupled decay of matrices; the step multiplies by -`step_sizes`.
 
-  Tracked means have no loss: their gradient is their distance from the mean they follow, and at the
-  peak of the schedule they go a tenth of the way in each step.
+  Tracked means have no loss: their gradient is their distance from the mean they follow, and comes
+  out as it went in; see `step_sizes`.
 
   References:
     Loshchilov and Hutter 2019, arXiv:1711.05101.
@@ -49,8 +52,13 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     optax.scale_by_adam(b2=0.98),
     optax.add_decayed_weights(config.weight_decay, mask=decayed),
   )
-  follow = optax.scale(0.1 / config.learning_rate)
-  return optax.partition({"learned": learned, "tracked": follow}, _kinds)
+  return optax.partition({"learned": learned, "tracked": optax.identity()}, _kinds)
+
+
+def step_sizes(params: Any, rate: Float[Array, ""]) -> Any:
+  """How far each leaf goes along its direction: `rate`, or a tracked mean's own pace."""
+  pace = {"learned": rate, "tracked": jnp.float32(TRACKING)}
+  return jax.tree.map(pace.get, _kinds(params))
 
 
 def _kinds(params: Any) -> Any:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from hibio.batch import Batch, Tables
 from hibio.configs import TrainingConfig
 from hibio.training import sharding, stages
-from hibio.training.optimizer import learning_rate
+from hibio.training.optimizer import learning_rate, step_sizes
 from hibio.training.state import TrainState
 
 Forward = Callable[[Any, Batch, Tables, jax.Array], Any]
@@ -59,7 +59,12 @@ def make_train_step(
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     with jax.numpy_dtype_promotion("standard"):  # inside optax, counts meet floats
       direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    params = jax.tree.map(lambda old, by: old - rate * by, state.params, direction)
+    params = jax.tree.map(
+      lambda old, by, size: old - size * by,
+      state.params,
+      direction,
+      step_sizes(state.params, rate),
+    )
     params, opt_state = jax.tree.map(
       lambda new, old: jnp.where(finite, new, old),
       (params, opt_state),
