@@ -8,7 +8,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
+from matplotlib.collections import EllipseCollection
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from data_pipelines.loading.corpus import Corpus
 
@@ -30,7 +32,7 @@ def draw_groups(
   for row, section_id in zip(axes, section_ids, strict=True):
     spots = corpus.spots[corpus.spots["section_id"] == section_id]
     for axis, (title, groups) in zip(row, {"H&E": None, **columns}.items(), strict=True):
-      _tissue(axis, corpus, section_id)
+      _tissue(axis, corpus, section_id, faded=groups is not None)
       if groups is not None:
         _spots(axis, spots[["x_um", "y_um"]].to_numpy(), groups[spots.index.to_numpy()])
       axis.set_title(f"{section_id}: {title}", fontsize=8)
@@ -40,7 +42,7 @@ def draw_groups(
   return path
 
 
-def _tissue(axis, corpus: Corpus, section_id: str) -> None:
+def _tissue(axis, corpus: Corpus, section_id: str, faded: bool) -> None:
   section = next(s for s in corpus.manifest["sections"] if s["section_id"] == section_id)
   axis.set_aspect("equal")
   axis.set_xticks([])
@@ -52,7 +54,7 @@ def _tissue(axis, corpus: Corpus, section_id: str) -> None:
       pixels = np.asarray(image.convert("RGB"))
     scale = section["thumbnail_um_per_px"]
     extent = (0, pixels.shape[1] * scale, pixels.shape[0] * scale, 0)
-    axis.imshow(pixels, extent=extent)
+    axis.imshow(pixels, extent=extent, alpha=0.4 if faded else 1.0)
   axis.set_xlim(spots["x_um"].min() - margin, spots["x_um"].max() + margin)
   axis.set_ylim(spots["y_um"].max() + margin, spots["y_um"].min() - margin)
 
@@ -62,11 +64,35 @@ def _spots(axis, positions_um: Float[np.ndarray, "spot 2"], groups: np.ndarray) 
   names, codes = np.unique(groups[~missing], return_inverse=True)
   # Neighbouring regions get far-apart colours: ids are shuffled over a 20-colour wheel.
   wheel = np.random.default_rng(0).permutation(max(len(names), 1)) % 20
-  colours = plt.get_cmap("tab20")(wheel[codes]) if len(names) else np.zeros((0, 4))
-  size = 2500.0 / max(len(groups), 60)
-  axis.scatter(*positions_um[missing].T, s=size / 6, color="0.7", linewidths=0)
-  axis.scatter(*positions_um[~missing].T, s=size * 1.6, c=colours, alpha=0.75, linewidths=0)
+  colours = plt.get_cmap("tab20")(wheel)
+  pitch_um = _pitch(positions_um)
+  _discs(axis, positions_um[missing], 0.3 * pitch_um, "0.6")
+  _discs(axis, positions_um[~missing], 0.9 * pitch_um, colours[codes])
   if 0 < len(names) <= 8:
-    for name, code in zip(names, range(len(names)), strict=True):
-      axis.scatter([], [], color=plt.get_cmap("tab20")(wheel[code]), label=str(name)[:18], s=12)
+    for name, colour in zip(names, colours, strict=False):
+      axis.scatter([], [], color=colour, label=str(name)[:18], s=12)
     axis.legend(fontsize=5, frameon=False, loc="upper left", bbox_to_anchor=(0, 0), ncol=3)
+
+
+def _discs(axis, centres_um: np.ndarray, diameter_um: float, colours) -> None:
+  """Discs in the units of the tissue, so that they stay true to scale at any figure size."""
+  size = np.full(len(centres_um), diameter_um)
+  axis.add_collection(
+    EllipseCollection(
+      size,
+      size,
+      np.zeros(len(size)),
+      units="xy",
+      offsets=centres_um,
+      offset_transform=axis.transData,
+      facecolors=colours,
+      linewidths=0,
+    )
+  )
+
+
+def _pitch(positions_um: Float[np.ndarray, "spot 2"]) -> float:
+  """Median distance between nearest spots."""
+  if len(positions_um) < 2:
+    return 100.0
+  return float(np.median(cKDTree(positions_um).query(positions_um, k=2)[0][:, 1]))
