@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
+import numpy as np
+
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from hibio.batch import Batch, SectionStatistics, Tables
+from hibio.objectives.pathway import jaccard
 
 SPLITS = ("train", "validation", "test")
 
@@ -15,6 +19,7 @@ def tables_of(corpus: Corpus) -> Tables:
     statistics=SectionStatistics(**corpus.statistics),
     membership=corpus.membership,
     regions=corpus.regions,
+    overlap=np.asarray(jaccard(jnp.asarray(corpus.membership))),
   )
 
 

@@ -73,11 +73,14 @@ class Tables:
     membership: genes of each pathway, over the gene panel.
     regions: region of each spot of the corpus at each level, finest first; ids are unique within a
       level over the whole corpus; -1 where a spot has none.
+    overlap: shared genes over all genes of every two pathways; None to compute it in each step,
+      which costs more than the model where there are a thousand pathways.
   """
 
   statistics: SectionStatistics
   membership: Bool[Array | np.ndarray, "pathway gene"]
   regions: Int[Array | np.ndarray, "level corpus_spot"]
+  overlap: Float[Array | np.ndarray, "pathway pathway"] | None = None
 
 
 def fake(

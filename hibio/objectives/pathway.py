@@ -123,14 +123,14 @@ def jaccard(membership: Bool[Array, "pathway gene"]) -> Float[Array, "pathway pa
 
 def anchor_separation(
   anchors: Float[Array, "pathway width"],
-  membership: Bool[Array, "pathway gene"],
+  overlap: Float[Array, "pathway pathway"],
   *,
   slack: float = 0.3,
 ) -> Float[Array, " pathway"]:
-  """How far an anchor is closer to others than shared genes allow.
+  """How far an anchor is closer to others than shared genes (`jaccard`) allow.
 
   Half the sum over the other anchors q of max(0, <c_p, c_q> - Jaccard_pq - slack)^2, so that the
   sum over anchors counts each two of them once.
   """
-  excess = jnp.maximum(anchors @ anchors.T - jaccard(membership) - slack, 0.0) ** 2
+  excess = jnp.maximum(anchors @ anchors.T - overlap - slack, 0.0) ** 2
   return 0.5 * jnp.where(jnp.eye(len(anchors), dtype=bool), 0.0, excess).sum(-1)

@@ -112,10 +112,13 @@ def total(
     inverse_temperature(_float32(outputs.anchor_log_scale)),
     _float32(outputs.anchor_bias),
   )
+  overlap = tables.overlap
+  if overlap is None:
+    overlap = pathway.jaccard(tables.membership)
   values = (
     _spot_values(outputs, pairs, config)
     | {"reconstruction": (_reconstruction_error(image, gene, truth), None)}
-    | _pathway_values(image, gene, truth, anchors, tables.membership, config)
+    | _pathway_values(image, gene, truth, anchors, overlap, config)
     | _region_values(image, gene, pairs, batch, tables.regions, config)
   )
   weight = {name: jnp.asarray(weights.get(name, 0.0), jnp.float32) for name in OBJECTIVES}
@@ -164,7 +167,7 @@ def _pathway_values(
   gene: _Side,
   truth: _Truth,
   anchors: _Anchors,
-  membership: Bool[Array, "pathway gene"],
+  overlap: Float[Array, "pathway pathway"],
   config: ObjectiveConfig,
 ) -> Values:
   form = pathway.FORMS[config.pathway_form]
@@ -187,7 +190,7 @@ def _pathway_values(
   per_pathway, chance, present = pathway.prototype_contrast(
     image.embedding, gene.embedding, active & (image.real & gene.real)[:, None], anchors.scale
   )
-  per_anchor = pathway.anchor_separation(anchors.vectors, membership)
+  per_anchor = pathway.anchor_separation(anchors.vectors, overlap)
   per_anchor += (anchors.offset**2).sum(-1)
   return {
     "pathway": (both, None),

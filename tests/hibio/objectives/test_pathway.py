@@ -13,7 +13,7 @@ from hibio.objectives import pathway
 from tests.hibio.objectives.conftest import unit
 
 prototypes = jax.jit(pathway.prototype_contrast)
-separation = jax.jit(pathway.anchor_separation)
+separation = jax.jit(lambda a, m: pathway.anchor_separation(a, pathway.jaccard(m)))
 SCALE, BIAS = jnp.float32(4.0), jnp.float32(-1.0)
 
 
