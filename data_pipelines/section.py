@@ -62,10 +62,14 @@ class Section:
     spots, genes = self.counts.shape
     for name in ("spot_ids", "positions_um", "positions_px", "array_positions"):
       if len(getattr(self, name)) != spots:
-        raise ValueError(f"{self.section_id}: {name} has {len(getattr(self, name))} rows, not {spots}")
+        raise ValueError(
+          f"{self.section_id}: {name} has {len(getattr(self, name))} rows, not {spots}"
+        )
     for name in ("gene_ids", "gene_symbols"):
       if len(getattr(self, name)) != genes:
-        raise ValueError(f"{self.section_id}: {name} has {len(getattr(self, name))} rows, not {genes}")
+        raise ValueError(
+          f"{self.section_id}: {name} has {len(getattr(self, name))} rows, not {genes}"
+        )
     for name, values in self.labels.items():
       if len(values) != spots:
         raise ValueError(f"{self.section_id}: label {name} has {len(values)} rows, not {spots}")
