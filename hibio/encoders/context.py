@@ -54,8 +54,8 @@ class NeighbourContext(nn.Module):
       projected = Dense(width, dtype=self.dtype, name=name)(values)
       return projected.reshape(*shape[:2], heads, width // heads).swapaxes(1, 2)
 
-    norm = nn.LayerNorm(dtype=jnp.float32, name="norm")
-    query, others = norm(own).astype(self.dtype), norm(vectors).astype(self.dtype)
+    norm = nn.LayerNorm(name="norm")  # in float32
+    query, others = (norm(one.astype(jnp.float32)).astype(self.dtype) for one in (own, vectors))
     slope = jnp.exp(self.param("log_slope", _log_slopes, (heads,)))
     seen = attend(
       split("query", query),

@@ -35,9 +35,9 @@ class Block(nn.Module):
     self, tokens: Float[Array, "set token width"], mask: Bool[Array, "set token"] | None = None
   ) -> Float[Array, "set token width"]:
     config = self.config
-    normed = nn.LayerNorm(dtype=jnp.float32, name="norm_attention")(tokens).astype(self.dtype)
+    normed = _normed("norm_attention", tokens)
     tokens = tokens + SelfAttention(config.num_heads, self.dtype, name="attention")(normed, mask)
-    normed = nn.LayerNorm(dtype=jnp.float32, name="norm_mlp")(tokens).astype(self.dtype)
+    normed = _normed("norm_mlp", tokens)
     hidden = int(config.mlp_ratio * config.width)
     return tokens + FeedForward(hidden, self.dtype, name="mlp")(normed)
 
@@ -66,8 +66,13 @@ class Transformer(nn.Module):
     else:
       for depth in range(self.config.depth):
         tokens = Block(self.config, self.dtype, name=f"block_{depth}")(tokens, mask)
-    return nn.LayerNorm(dtype=jnp.float32, name="norm")(tokens).astype(self.dtype)
+    return _normed("norm", tokens)
 
 
 def _carry(block, tokens, mask):
   return block(tokens, mask), None
+
+
+def _normed(name: str, tokens: Float[Array, "set token width"]) -> Float[Array, "set token width"]:
+  """Layer norm in float32, with parameters of that name in the module that calls."""
+  return nn.LayerNorm(name=name)(tokens.astype(jnp.float32)).astype(tokens.dtype)
