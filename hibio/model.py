@@ -80,6 +80,7 @@ class HiBio(nn.Module):
     for name, tower in towers.items():
       vectors = Dense(config.embedding_width, dtype=dtype, name=f"project_{name}")(tower)
       vectors = Centring(name=f"centre_{name}")(vectors, known[name], train=train)
+      vectors = vectors.astype(dtype)
       if config.context.radius_um > 0:
         context = NeighbourContext(config.context, dtype, name=f"context_{name}")
         vectors = context(vectors, batch.positions_um, known[name], train=train)

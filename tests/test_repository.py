@@ -39,7 +39,8 @@ def test_imports_flow_one_way(path):
 
 def test_no_data_step_imports_jax():
   wrong = [
-    path for path in (ROOT / "data_pipelines").rglob("*.py")
+    path
+    for path in (ROOT / "data_pipelines").rglob("*.py")
     if re.search(r"^\s*(import|from) (jax|flax)\b", path.read_text(), re.MULTILINE)
   ]
   assert not wrong
@@ -50,8 +51,12 @@ def test_every_entry_point_explains_itself():
   assert len(entries) >= 4
   for path in entries:
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-    assert f"python -m {'.'.join(path.relative_to(ROOT).with_suffix('').parts)}".removesuffix(
-      ".__main__") in docstring, path
+    assert (
+      f"python -m {'.'.join(path.relative_to(ROOT).with_suffix('').parts)}".removesuffix(
+        ".__main__"
+      )
+      in docstring
+    ), path
 
 
 def test_links_in_the_documents_exist():
@@ -69,7 +74,8 @@ def test_no_tracked_file_names_a_machine_path():
     pytest.skip("not a git checkout")
   pattern = re.compile("/(" + "work|farm|root" + ")/")
   wrong = [
-    name for name in tracked
+    name
+    for name in tracked
     if (ROOT / name).suffix in {".py", ".md", ".toml", ".txt", ".lock", ".ipynb", ".json", ""}
     and (ROOT / name).is_file()
     and pattern.search((ROOT / name).read_text(errors="ignore"))

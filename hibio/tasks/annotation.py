@@ -35,7 +35,7 @@ def evaluate(
     yield Row(*common, "balanced_accuracy", method, None, len(held_out.spots), None, reason)
     return
   probe = make_pipeline(
-    StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500)
+    StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", tol=1e-3, max_iter=500)
   )
   probe.fit(fit.features[feature], fit.spots[label])
   predicted = probe.predict(held_out.features[feature])

@@ -18,7 +18,7 @@ from hibio.tasks.rows import Row
 def cluster(features: Float[np.ndarray, "spot width"], num_domains: int, seed: int) -> np.ndarray:
   """k-means label of each spot of one section, on standardised features."""
   scaled = StandardScaler().fit_transform(features)
-  return KMeans(num_domains, n_init=5, random_state=seed).fit_predict(scaled)
+  return KMeans(num_domains, n_init=2, random_state=seed).fit_predict(scaled)
 
 
 def evaluate(
