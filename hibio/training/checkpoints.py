@@ -120,6 +120,8 @@ class Checkpoints:
 
   def _newest_whole(self) -> int:
     """-1 if there is none."""
+    for begun in self._folder.glob("*.orbax-checkpoint-tmp*"):
+      shutil.rmtree(begun)
     damaged = {}
     for step in reversed(_steps(self._folder)):
       folder = self._folder / str(step)
@@ -248,7 +250,8 @@ def _manager(folder: Path) -> ocp.CheckpointManager:
     folder,
     item_names=_ITEMS,
     options=ocp.CheckpointManagerOptions(
-      cleanup_tmp_directories=True,
+      # Off, as it also deletes folders that only have a number for a name.
+      cleanup_tmp_directories=False,
       atomicity_options=AtomicityOptions(mode=AtomicityMode.COMMIT_FILE),
     ),
   )

@@ -109,7 +109,7 @@ def test_a_damaged_checkpoint_is_noted_set_aside_and_written_again(saved):
   restored = checkpoints.restore(_like(), np.zeros_like(REGIONS))
   assert int(restored.state.step) == 4
   assert len(said) == 1
-  assert "has changed; now damaged-6; going on from step 4" in said[0]
+  assert "has changed; set aside as damaged-6, going on from step 4" in said[0]
   checkpoints.save(_state(6), REGIONS, {})
   checkpoints.close()
   assert (folder / "damaged-6").is_dir()

@@ -6,13 +6,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio.training import metrics, workdir
+from hibio.training import loop, metrics, workdir
 from hibio.training.checkpoints import Checkpoints
 from hibio.training.exits import RunStopped
 from tests.hibio.training import toy
@@ -140,22 +139,29 @@ def test_the_fingerprint_is_the_one_that_the_corpus_gives_itself():
   assert workdir.corpus_fingerprint(toy.CORPUS) == Corpus.fingerprint.fget(corpus)
 
 
-def test_one_bad_batch_is_skipped_and_many_in_a_row_end_the_run(tmp_path):
-  def divided(outputs, batch, tables, weights, key):
-    loss, values = toy.total(outputs, batch, tables, weights, key)
-    return loss / batch.counts[0, 0, 0].astype(jnp.float32), values
-
+def _some_spoilt(steps):
   def batches(step):
     for number, batch in enumerate(toy.batches(step), step):
-      counts = batch.counts.copy()
-      counts[0, 0, 0] = 0 if number == 1 or number >= 4 else 1
-      yield batch.replace(counts=counts)
+      yield toy.spoilt(batch) if number in steps else batch
 
-  config = toy.config(num_steps=30, log_every=30, checkpoint_every=3)
-  with pytest.raises(RunStopped, match="10 steps in a row, up to step 14") as stopped:
-    toy.train(tmp_path, total=divided, batches=batches, config=config)
+  return batches
+
+
+def test_bad_batches_are_skipped_and_counted(tmp_path):
+  result = toy.train(tmp_path, batches=_some_spoilt({1, 4}), config=toy.config(log_every=2))
+  assert (result.step, result.skipped) == (6, 2)
+  assert all(np.isfinite(leaf).all() for leaf in toy.leaves(result.params))
+  lines = metrics.read(tmp_path)
+  assert [line["skipped"] for line in lines] == [0, 1, 1, 2]
+  assert [line["loss"] is None for line in lines] == [False, True, False, False]
+
+
+def test_many_bad_batches_in_a_row_end_the_run_and_say_which_spots(tmp_path, monkeypatch):
+  monkeypatch.setattr(loop, "MAX_SKIPPED_IN_A_ROW", 3)
+  with pytest.raises(RunStopped, match="3 steps in a row, up to step 4") as stopped:
+    toy.train(tmp_path, batches=_some_spoilt({1, 2, 3}))
   assert stopped.value.code == 76
-  dump = json.loads((tmp_path / "nan_dump" / "step-14.json").read_text())
+  dump = json.loads((tmp_path / "nan_dump" / "step-4.json").read_text())
   assert dump["metrics"]["loss"] is None
   assert len(dump["spot_index"]) == int(next(toy.batches(0)).spot_mask.sum())
 
@@ -169,9 +175,9 @@ def test_a_run_that_cannot_save_trains_on_and_then_says_so(tmp_path, monkeypatch
 
   monkeypatch.setattr(Checkpoints, "save", fail)
   with pytest.raises(RunStopped, match="3 checkpoint") as stopped:
-    toy.train(tmp_path, config=toy.config(num_steps=20, log_every=20))
+    toy.train(tmp_path, config=toy.config(checkpoint_every=1))
   assert stopped.value.code == 74
-  assert trained == [2, 4, 6]
+  assert trained == [1, 2, 3]
 
 
 def test_a_work_directory_that_cannot_be_written_is_refused_before_anything_is_made(tmp_path):

@@ -1,0 +1,127 @@
+"""The real model over several meshes: the same loss, and its matrices really in pieces."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hibio import forward
+from hibio.batch import fake
+from hibio.configs import (
+  ContextConfig,
+  KeywordConfig,
+  ModelConfig,
+  ObjectiveConfig,
+  TransformerConfig,
+)
+from hibio.model import HiBio
+from hibio.training import sharding
+
+GOLDEN = Path(__file__).parent / "golden" / "sharding.json"
+MODEL = ModelConfig(
+  embedding_width=16,
+  patch_px=8,
+  token_px=4,
+  image=TransformerConfig(width=16, depth=1, num_heads=4, mlp_ratio=2.0),
+  gene=TransformerConfig(width=16, depth=1, num_heads=4, mlp_ratio=2.0),
+  keywords=KeywordConfig(num_keywords=8),
+  context=ContextConfig(num_heads=4),
+)
+OBJECTIVES = ObjectiveConfig(max_regions=16)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+  """Model, batch, tables and parameters; 21 genes, which no mesh divides."""
+  model = HiBio(MODEL, num_genes=21)
+  batch, tables = fake(windows=4, spots=8, genes=21, pathways=4, patch_px=8)
+  shapes = jax.eval_shape(lambda: forward.initial_params(model, batch, tables, seed=0))
+  rng = np.random.default_rng(0)  # drawn here: compiling an initialiser takes seconds
+  params = jax.tree.map(
+    lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32), shapes
+  )
+  return model, batch, tables, params
+
+
+def _specs(params, mesh) -> dict[str, str]:
+  flat = jax.tree_util.tree_flatten_with_path(sharding.shardings(params, mesh))[0]
+  return {
+    jax.tree_util.keystr(path, simple=True, separator="/"): str(leaf.spec) for path, leaf in flat
+  }
+
+
+def test_every_parameter_lies_where_the_golden_table_says(tiny):
+  """After a change that is meant: python -m tests.hibio.training.test_mesh"""
+  specs = _specs(tiny[-1], sharding.make_mesh((1, 2, 2)))
+  assert specs == json.loads(GOLDEN.read_text())
+  cut_twice = [name for name, spec in specs.items() if "fsdp" in spec and "tensor" in spec]
+  blocks = ("attention/qkv", "attention/out", "mlp/up", "mlp/down")
+  for tower in ("image", "gene"):
+    for block in blocks:
+      assert f"{tower}/transformer/block_0/{block}/kernel" in cut_twice
+  whole = sum(
+    np.size(leaf)
+    for leaf, spec in zip(jax.tree.leaves(tiny[-1]), specs.values(), strict=True)
+    if "'" not in spec
+  )
+  assert whole < 0.1 * sum(map(np.size, jax.tree.leaves(tiny[-1])))
+
+
+def _loss_and_norm(tiny, shape, with_gradient: bool) -> tuple[float, float | None]:
+  """Loss of the real model on a mesh, all objectives on, and the norm of its gradient."""
+  model, batch, tables, params = tiny
+  total = forward.loss(OBJECTIVES, shuffle_pairs=False)
+  weights = {name: jnp.float32(value) for name, value in OBJECTIVES.weights}
+
+  def loss(params, batch, tables):
+    outputs = model.apply(
+      {"params": params}, batch, tables.statistics, tables.membership, train=True
+    )
+    return total(outputs, batch, tables, weights, jax.random.key(0))[0]
+
+  def with_norm(params, batch, tables):
+    value, gradient = jax.value_and_grad(loss)(params, batch, tables)
+    return value, optax.tree.norm(gradient)
+
+  mesh = sharding.make_mesh(shape)
+  arguments = (
+    jax.device_put(params, sharding.shardings(params, mesh)),
+    sharding.put_batch(batch, mesh),
+    sharding.replicate(tables, mesh),
+  )
+  # Unoptimised code: five meshes cost seconds to compile instead of a minute.
+  quick = {"xla_backend_optimization_level": 0}
+  found = jax.jit(with_norm if with_gradient else loss, compiler_options=quick)(*arguments)
+  return tuple(map(float, found)) if with_gradient else (float(found), None)
+
+
+@pytest.fixture(scope="module")
+def on_one_device(tiny):
+  loss, norm = _loss_and_norm(tiny, (1, 1, 1), with_gradient=True)
+  assert norm > 0.1
+  return loss, norm
+
+
+@pytest.mark.parametrize(
+  ("shape", "with_gradient"),
+  [((4, 1, 1), False), ((1, 4, 1), False), ((1, 1, 4), False), ((2, 1, 2), True)],
+)
+def test_hibio_has_the_same_loss_on_every_mesh(tiny, on_one_device, shape, with_gradient):
+  loss, norm = _loss_and_norm(tiny, shape, with_gradient)
+  # The order of sums differs over devices.
+  np.testing.assert_allclose(loss, on_one_device[0], rtol=1e-5)
+  if with_gradient:
+    np.testing.assert_allclose(norm, on_one_device[1], rtol=1e-4)
+
+
+if __name__ == "__main__":
+  jax.config.update("jax_num_cpu_devices", 4)
+  batch, tables = fake(windows=4, spots=8, genes=21, pathways=4, patch_px=8)
+  model = HiBio(MODEL, num_genes=21)
+  params = jax.eval_shape(lambda: forward.initial_params(model, batch, tables, seed=0))
+  GOLDEN.parent.mkdir(exist_ok=True)
+  GOLDEN.write_text(json.dumps(_specs(params, sharding.make_mesh((1, 2, 2))), indent=1) + "\n")
