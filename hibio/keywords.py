@@ -107,7 +107,7 @@ def surprisal(
 ) -> Float[Array, "window spot gene"]:
   """Share times ln(share / expected share), where above 0: how far the spot stands out.
 
-  Its sum over genes bounds the Kullback-Leibler divergence of the spot from the background.
+  Summed over genes it is at least the Kullback-Leibler divergence of the spot from the background.
   """
   expected = background.mean_fraction[:, None] + _RAREST
   return fraction * jnp.maximum(jnp.log(jnp.maximum(fraction, _RAREST) / expected), 0.0)
