@@ -4,7 +4,7 @@ import numpy as np
 import optax
 
 from hibio.configs import TrainingConfig
-from hibio.training.optimizer import decayed, learning_rate, make_optimizer
+from hibio.training.optimizer import decayed, learning_rate, make_optimizer, step_sizes
 
 CONFIG = TrainingConfig(
   num_steps=200, windows_per_batch=4, sections_per_batch=2, learning_rate=0.01, clip_norm=1e9
@@ -33,24 +33,28 @@ def test_the_rate_warms_up_again_where_a_later_stage_begins_and_nowhere_else():
 
 def test_updates_are_those_of_optax_adamw():
   rng = np.random.default_rng(0)
-  params = {
-    "up": {"kernel": jnp.asarray(rng.normal(size=(3, 4)), jnp.float32), "bias": jnp.ones(4)}
-  }
-  ours, theirs = make_optimizer(CONFIG), optax.adamw(
+  params = {"up": {"kernel": rng.normal(size=(3, 4)), "bias": rng.normal(size=4)}}
+  params = jax.tree.map(jnp.float32, params)
+  gradients = jax.tree.map(lambda p: jnp.float32(rng.normal(size=(4, *p.shape))), params)
+  ours = make_optimizer(CONFIG)
+  theirs = optax.adamw(
     lambda count: learning_rate(count, CONFIG), b2=0.98, weight_decay=0.05, mask=decayed
-  )  # fmt: skip
-  one, other = params, params
-  ours_state, theirs_state = ours.init(one), theirs.init(other)
-  with jax.numpy_dtype_promotion("standard"):
-    for step in range(4):
-      gradient = jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape), jnp.float32), params)
+  )
+
+  def both(carry, step_and_gradient):
+    (one, ours_state, other, theirs_state), (step, gradient) = carry, step_and_gradient
+    with jax.numpy_dtype_promotion("standard"):
       direction, ours_state = ours.update(gradient, ours_state, one)
-      rate = learning_rate(step, CONFIG)
-      one = jax.tree.map(lambda p, d, rate=rate: p - rate * d, one, direction)
       updates, theirs_state = theirs.update(gradient, theirs_state, other)
+      sizes = step_sizes(one, learning_rate(step, CONFIG))
+      one = jax.tree.map(lambda p, by, size: p - size * by, one, direction, sizes)
       other = optax.apply_updates(other, updates)
-  np.testing.assert_allclose(one["up"]["kernel"], other["up"]["kernel"], rtol=1e-5)
-  np.testing.assert_allclose(one["up"]["bias"], other["up"]["bias"], rtol=1e-5)
+    return (one, ours_state, other, theirs_state), None
+
+  start = (params, ours.init(params), params, theirs.init(params))
+  (one, _, other, _), _ = jax.lax.scan(both, start, (jnp.arange(4), gradients))
+  for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    np.testing.assert_allclose(left, right, rtol=1e-5)
 
 
 def test_only_matrices_decay():
