@@ -1,5 +1,6 @@
 """One tiny run from nothing to a checkpoint, shared by every test that needs one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-  """`python -m ...` as a user runs it, in a process of its own."""
+  """`python -m ...` as a user runs it, in a process of its own, on one device."""
+  environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
   return subprocess.run(
     [sys.executable, "-m", *arguments],
     cwd=cwd,
+    env=environment,
     capture_output=True,
     text=True,
     timeout=400,
