@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt8
@@ -101,7 +99,6 @@ def fake(
   counts = rng.poisson(rng.gamma(2.0, 0.5, (windows, spots, genes)) * gene_rate * depth)
   counts = counts.astype(np.int32)
   counts[..., 0] += 1  # no spot is empty
-  lattice = np.stack(np.meshgrid(np.arange(spots), [0]), -1).reshape(-1, 2)[:spots]
   side = int(np.ceil(np.sqrt(spots)))
   lattice = np.stack(np.divmod(np.arange(spots), side), -1)
   offsets = (np.arange(windows) * side)[:, None, None] * np.array([1, 0])
@@ -144,10 +141,3 @@ def fake(
     spot_index=np.where(real, spot_index, 0).astype(np.int32),
   )
   return batch, Tables(statistics=statistics, membership=membership, regions=regions)
-
-
-def spec(tree):
-  """The shapes and types of a tree of arrays, for `jax.eval_shape`."""
-  return jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), tree
-  )
