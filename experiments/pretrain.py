@@ -99,7 +99,9 @@ def pretrain(
     tables=tables,
     workdir=workdir,
     refresh_regions=functools.partial(_refresh_regions, corpus, frozen, training),
-    evaluate=functools.partial(_held_out, corpus, frozen, measure, training),
+    evaluate=functools.partial(_held_out, corpus, frozen, measure, training)
+    if _held_out_split(corpus)
+    else None,
     config=training,
     model_config=model_config,
     objective_config=objectives,
@@ -127,11 +129,16 @@ def _refresh_regions(
   )
 
 
+def _held_out_split(corpus: Corpus) -> str:
+  """The donors to look at while training: validation, else test, else none ("")."""
+  return next((name for name in ("validation", "test") if corpus.manifest["splits"][name]), "")
+
+
 def _held_out(
   corpus: Corpus, frozen: Forward, measure, training: configs.TrainingConfig, params, tables: Tables
 ) -> dict[str, float]:
   """Mean metrics over a few windows of donors that are not trained on."""
-  split = "validation" if corpus.manifest["splits"]["validation"] else "test"
+  split = _held_out_split(corpus)
   arrays = loader.batches(
     corpus,
     split,

@@ -165,6 +165,15 @@ def _check(model: pretrained.Pretrained, corpus: Corpus, allow_leak: bool) -> No
       f"{model.panel_hash}, the checkpoint's",
       f"prepare the corpus with --panel={model.workdir}/panel.tsv",
     )
+  for name in ("train", "test"):
+    if not corpus.manifest["splits"][name]:
+      raise BadInputError(
+        corpus.path,
+        f"{name} donors",
+        "none",
+        "at least one to fit on and one to score",
+        "prepare more donors, or name them with --test_donors",
+      )
   leaked = sorted(set(corpus.manifest["splits"]["test"]) & set(model.train_donors))
   if leaked and not allow_leak:
     raise BadInputError(

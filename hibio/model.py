@@ -131,7 +131,9 @@ class HiBio(nn.Module):
     weights = member_weights(membership, statistics.corpus_document_share)
     width = self.config.embedding_width
     members = Dense(width, use_bias=False, name="anchor")(weights @ gene_table)
-    offset = self.param("anchor_offset", nn.initializers.zeros, members.shape)
+    # At least one row: a checkpoint cannot hold an empty array.
+    rows = max(len(members), 1)
+    offset = self.param("anchor_offset", nn.initializers.zeros, (rows, width))[: len(members)]
     return _unit(members + offset), offset
 
 

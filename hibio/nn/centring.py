@@ -35,7 +35,9 @@ class Centring(nn.Module):
     if train:
       total = jnp.where(known[..., None], vectors, 0.0).sum((0, 1), dtype=jnp.float32)
       count = known.sum(dtype=jnp.float32)
-      mean = _followed(total / jnp.maximum(count, 1.0), tracked)
+      # Where nothing is known, as in a batch without images, there is nothing to follow.
+      still = jax.lax.stop_gradient(tracked)
+      mean = _followed(jnp.where(count > 0, total / jnp.maximum(count, 1.0), still), tracked)
     return vectors - mean[None, None].astype(vectors.dtype)
 
 

@@ -56,5 +56,5 @@ class Cohort:
     self, genes: np.ndarray | slice = slice(None)
   ) -> Float[np.ndarray, "spot gene"]:
     """log1p of counts per 10,000 of the spot, for the given panel rows."""
-    totals = np.asarray(self.counts.sum(axis=1), np.float32)
+    totals = np.maximum(np.asarray(self.counts.sum(axis=1), np.float32), 1.0)
     return np.log1p(np.asarray(self.counts[:, genes].todense(), np.float32) * (1e4 / totals))

@@ -42,6 +42,13 @@ def test_a_gradient_step_of_length_1_moves_the_tracked_mean_onto_that_of_the_bat
   np.testing.assert_allclose(jnp.arange(4.0) - gradient, mean, rtol=1e-5)
 
 
-def test_a_batch_of_which_nothing_is_known_stays_finite(vectors, known):
-  got = Centring().apply(PARAMS, vectors, jnp.zeros_like(known), train=True)
-  np.testing.assert_array_equal(got, vectors)
+def test_a_batch_of_which_nothing_is_known_leaves_the_tracked_mean_where_it_is(vectors, known):
+  nothing = jnp.zeros_like(known)
+  got = Centring().apply(PARAMS, vectors, nothing, train=True)
+  np.testing.assert_array_equal(got, Centring().apply(PARAMS, vectors, nothing))
+
+  def loss(params):
+    return Centring().apply(params, vectors, nothing, train=True).sum()
+
+  pull = jax.grad(loss)(PARAMS)["params"]["tracked_mean"]
+  np.testing.assert_array_equal(pull, np.zeros_like(pull))
