@@ -16,6 +16,7 @@ from data_pipelines.problems import BadInputError
 from experiments import gather, inputs, planted
 from hibio import configs, forward, keywords, pretrained
 from hibio.batch import Batch, Tables
+from hibio.embedding import Forward
 from hibio.tasks import annotation, baselines, domains, expression, keyword_purity, retrieval
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.rows import Row
@@ -56,7 +57,7 @@ def evaluate(
   split = "donors " + ", ".join(dict.fromkeys(test.spots["donor_id"]))
   params = {"hibio": model.params, "untrained": untrained}
   rows = [
-    *_contrast(model, corpus, tables, params, split),
+    *_contrast(model, frozen, corpus, tables, params, split),
     *_retrieval(test, split),
     *_annotation(fit, test, labels, split),
     *_domains(test, labels, split),
@@ -69,12 +70,17 @@ def evaluate(
 
 
 def _contrast(
-  model: pretrained.Pretrained, corpus: Corpus, tables: Tables, params: dict, split: str
+  model: pretrained.Pretrained,
+  frozen: Forward,
+  corpus: Corpus,
+  tables: Tables,
+  params: dict,
+  split: str,
 ) -> Iterator[Row]:
   """The spot objective itself, on batches drawn as in training but from held-out donors."""
   config = configs.from_dict(configs.ObjectiveConfig, model.meta["config"]["objectives"])
   training = model.meta["config"]["training"]
-  frozen, total = forward.frozen(model.model), forward.loss(config, shuffle_pairs=False)
+  total = forward.loss(config, shuffle_pairs=False)
   measure = jax.jit(lambda outputs, batch: total(outputs, batch, tables, {}, jax.random.key(0))[1])
   drawn = loader.batches(
     corpus,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+
+from hibio.training import metrics
 
 PANELS = (
   ("spot contrast", ("loss/spot", "held_out/loss/spot", "chance/spot")),
@@ -20,20 +21,9 @@ PANELS = (
 )
 
 
-def read_metrics(workdir: Path) -> list[dict]:
-  """The lines of `metrics.jsonl`; a torn last line is left out."""
-  lines = []
-  for line in (workdir / "metrics.jsonl").read_text().splitlines():
-    try:
-      lines.append(json.loads(line))
-    except json.JSONDecodeError:
-      break
-  return lines
-
-
 def draw(workdir: Path) -> Path:
   """Draws `figures/training.png` of a work directory from its `metrics.jsonl`."""
-  lines = read_metrics(workdir)
+  lines = metrics.read(workdir)
   figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), constrained_layout=True, sharex=True)
   for axis, (title, names) in zip(axes.flat, PANELS, strict=True):
     for name in names:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from experiments.figures.curves import read_metrics
+from hibio.training.metrics import read as read_metrics
 from tests.experiments.conftest import ROOT, run
 
 LOGGED = (
