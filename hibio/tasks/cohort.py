@@ -17,12 +17,17 @@ class Cohort:
 
   Attributes:
     dataset: name of the corpus.
-    spots: one row a spot: section_id, donor_id, split, x_um, y_um and the label columns.
+    spots: one row a spot: section_id, donor_id, split, x_um, y_um, has_patch, has_counts and the
+      label columns.
     counts: raw counts over the panel.
     measured: which panel genes each spot's section measures, one row a section id.
-    features: name -> feature vectors; "image" ones are seen in the H&E alone, "gene" ones in the
-      expression alone.
-    readout: name -> expression standardised in its section, predicted from the image.
+    features: "<method>/<what it sees>" -> feature vectors, e.g. "hibio/image" or "pca/gene"; after
+      an "@" stands the level where it is not the spot: "hibio/image@region1". "image" is seen in
+      the H&E alone, "gene" in the expression alone, "fused" in both.
+    readout: name -> expression standardised in its section, predicted from the image, of
+      `readout_genes`.
+    gene_symbols: of the panel.
+    readout_genes: panel rows that `readout` holds.
   """
 
   dataset: str
@@ -31,6 +36,8 @@ class Cohort:
   measured: Mapping[str, np.ndarray]
   features: Mapping[str, Float[np.ndarray, "spot width"]]
   readout: Mapping[str, Float[np.ndarray, "spot gene"]] = dataclasses.field(default_factory=dict)
+  gene_symbols: tuple[str, ...] = ()
+  readout_genes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
 
   def subset(self, keep: np.ndarray) -> Cohort:
     """The cohort with only the spots where `keep` is True."""
@@ -41,6 +48,11 @@ class Cohort:
       features={name: values[keep] for name, values in self.features.items()},
       readout={name: values[keep] for name, values in self.readout.items()},
     )
+
+  def seen_by(self, feature: str) -> Cohort:
+    """Only the spots that a feature says something of: those with a patch, with counts, or both."""
+    needs = {"image": ["has_patch"], "gene": ["has_counts"], "fused": ["has_patch", "has_counts"]}
+    return self.subset(self.spots[needs[modality(feature)]].all(axis=1).to_numpy())
 
   def split(self, *names: str) -> Cohort:
     """Only the spots of donors in the given splits."""
@@ -58,3 +70,8 @@ class Cohort:
     """log1p of counts per 10,000 of the spot, for the given panel rows."""
     totals = np.maximum(np.asarray(self.counts.sum(axis=1), np.float32), 1.0)
     return np.log1p(np.asarray(self.counts[:, genes].todense(), np.float32) * (1e4 / totals))
+
+
+def modality(feature: str) -> str:
+  """What a feature has seen: "image", "gene" or "fused"."""
+  return feature.partition("/")[2].partition("@")[0]

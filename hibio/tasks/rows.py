@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,9 @@ class Row:
     value: the number; None where it is not defined, with the reason in `note`.
     n: how many spots (or sections, or genes: see the protocol) it rests on.
     chance: what guessing gives.
-    note: the reason for a missing value; the figure's spread.
+    note: the reason for a missing value; what a reader should know of the figure.
+    spread: standard deviation over what `parts` or the protocol names (folds, seeds, sections).
+    parts: the same figure for each fold, section, class or seed it is made of.
   """
 
   task: str
@@ -33,11 +36,16 @@ class Row:
   n: int
   chance: float | None
   note: str = ""
+  spread: float | None = None
+  parts: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
   def to_json(self) -> dict:
     """A dictionary that strict JSON can hold: not-a-number becomes null."""
     values = dataclasses.asdict(self)
-    for name in ("value", "chance"):
+    values["parts"] = {
+      name: part if math.isfinite(part) else None for name, part in self.parts.items()
+    }
+    for name in ("value", "chance", "spread"):
       if values[name] is not None and not math.isfinite(values[name]):
         values[name] = None
         values["note"] = values["note"] or "not a finite number"

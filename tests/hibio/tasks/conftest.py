@@ -23,6 +23,8 @@ def cohort() -> Cohort:
       "split": np.where(section < 4, "train", "test"),
       "x_um": rng.random(n) * 1000,
       "y_um": rng.random(n) * 1000,
+      "has_patch": True,
+      "has_counts": True,
       "leaf": [f"leaf{value}" for value in leaf],
     }
   )
