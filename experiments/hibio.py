@@ -7,8 +7,10 @@ variant:
   --config=experiments/hibio.py:base --config.corpus=CORPUS --config.workdir=WORKDIR
 
 Variants: "" (tiny model, embedded tissue), "test" (seconds; for tests), "legacy_st" (tiny model,
-spots 200 um apart), "small", "base", "large", and the control "shuffled_pairs", in which images and
-profiles are paired at random: the spot objective must stay at chance.
+spots 200 um apart), "small", "base", "large"; the control "shuffled_pairs", in which images and
+profiles are paired at random: the spot objective must stay at chance; and two baselines with the
+spot contrast alone: "spot_only" (plain InfoNCE) and "bleep" (all of the target is spread over pairs
+that resemble each other, as in Xie et al. 2023, arXiv:2306.01859).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from ml_collections import ConfigDict
 from hibio import configs
 
 _SIZE_OF = {"small": "S", "base": "B", "large": "L"}
-VARIANTS = ("", "test", "legacy_st", "shuffled_pairs", *_SIZE_OF)
+_CONTRAST_ALONE = {"spot_only": 0.0, "bleep": 1.0}  # share of the target that is spread
+VARIANTS = ("", "test", "legacy_st", "shuffled_pairs", *_CONTRAST_ALONE, *_SIZE_OF)
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -79,6 +82,10 @@ def get_config(variant: str = "") -> ConfigDict:
   if variant == "shuffled_pairs":
     config.workdir = "runs/shuffled_pairs"
     config.training.shuffle_pairs = True
+  if variant in _CONTRAST_ALONE:
+    config.workdir = f"runs/{variant}"
+    config.training.stages = ({"name": "spot", "share": 1.0, "objectives": ("spot",)},)
+    config.objectives.soft_target_share = _CONTRAST_ALONE[variant]
   return config
 
 
