@@ -1,75 +1,111 @@
-"""Frozen embeddings on held-out donors, beside chance and simple baselines.
+"""The four tasks on frozen embeddings of held-out donors, beside chance and simple baselines.
 
   python -m experiments.evaluate --checkpoint=WORKDIR --corpus=CORPUS --output=DIR
 
-Writes `results.json` (rows of `hibio.tasks.rows.Row`), `results.md` (the same as tables) and
-`figures/`. The untrained model of the same shape goes through the same code.
+Any corpus will do that was prepared with the checkpoint's genes (`--panel=WORKDIR/panel.tsv`).
+Writes `report.html` (tables and pictures on one page), `results.md` (the tables) and `results.json`
+(rows of `hibio.tasks.rows.Row`). The untrained model of the same shape, every checkpoint named by
+`--compare` and every baseline go through the same code on the same spots.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from data_pipelines.loading.corpus import Corpus
-from experiments import entry, report_tables, suite
-from experiments.figures import maps
+from data_pipelines.preparation.manifest import write_text
+from data_pipelines.problems import BadInputError
+from experiments import entry, report, report_tables, suite
 from hibio import pretrained
-from hibio.tasks import domains
-from hibio.tasks.cohort import Cohort
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a pretraining run")
-_CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus with labels, counts and images")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for results.json and figures")
-_LABEL = flags.DEFINE_string("label", "", "Label column to use; default: every one")
-_ALLOW_LEAK = flags.DEFINE_bool("allow_leak", False, "Score a donor the checkpoint was trained on")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a training run")
+_CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus: counts, and images or labels")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for report.html, results.md, results.json")
+_TASKS = flags.DEFINE_list("tasks", list(suite.TASKS), f"Some of {', '.join(suite.TASKS)}")
+_DONORS = flags.DEFINE_list(
+  "donors", [], "Donors to score; default: the corpus' test donors, or all where it has none"
+)
+_LABEL = flags.DEFINE_string("label", "", "Label column to score; default: every one")
+_IGNORE = flags.DEFINE_list("ignore_labels", [], "Names that say that a spot has no label")
+_COMPARE = flags.DEFINE_multi_string(
+  "compare", [], "NAME=WORKDIR of another checkpoint to score beside it; can be given several times"
+)
+_FEATURES = flags.DEFINE_multi_string(
+  "features", [], "NAME=FILE of image features extracted elsewhere; can be given several times"
+)
+_MARKERS = flags.DEFINE_string(
+  "markers", "", "GMT file, a set named after each class: annotation without labels"
+)
+_EXCLUDE = flags.DEFINE_string(
+  "exclude", "", "Table (study, donor, version) of donors that must not be scored"
+)
+_ALLOW_LEAK = flags.DEFINE_bool(
+  "allow_leak", False, "Score donors that a checkpoint was trained on; every result will say so"
+)
 
 
 def main() -> None:
   output = Path(entry.required(_OUTPUT))
   model = pretrained.load(entry.required(_CHECKPOINT))
   corpus = Corpus.open(entry.required(_CORPUS))
-  rows, cohort = suite.evaluate(model, corpus, label=_LABEL.value, allow_leak=_ALLOW_LEAK.value)
-  output.mkdir(parents=True, exist_ok=True)
-  (output / "results.json").write_text(
-    json.dumps(
-      {
-        "command": f"python -m experiments.evaluate --checkpoint={_CHECKPOINT.value}"
-        f" --corpus={_CORPUS.value} --output={output}",
-        "checkpoint": model.describe(),
-        "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
-        "rows": [row.to_json() for row in rows],
-      },
-      indent=1,
-      allow_nan=False,
-    )
+  found = suite.evaluate(model, corpus, _options())
+  about = {
+    "command": "python -m experiments.evaluate " + shlex.join(sys.argv[1:]),
+    "banner": found.banner,
+    "notes": list(found.notes),
+    "checkpoint": model.describe(),
+    "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
+  }
+  tables = report_tables.markdown(found.rows, found.banner)
+  rows = [row.to_json() for row in found.rows]
+  write_text(
+    output / "results.json", json.dumps({**about, "rows": rows}, indent=1, allow_nan=False)
   )
-  tables = report_tables.markdown(rows)
-  (output / "results.md").write_text(tables)
+  write_text(output / "results.md", tables)
+  report.write(output / "report.html", found, about)
   print(tables)
-  labels = suite.labels_of(corpus, _LABEL.value)
-  draw(corpus, cohort, labels[-1] if labels else "", output / "figures")
-  print(f"results.json, results.md and figures: {output}")
+  print(f"report.html, results.md and results.json: {output}")
 
 
-def draw(corpus: Corpus, cohort: Cohort, label: str, folder: Path) -> None:
-  """Labels and domains over the tissue of up to three held-out sections."""
-  test = cohort.split("test")
-  ids = list(dict.fromkeys(test.spots["section_id"]))[:3]
-  columns = {}
-  if label:
-    columns[label] = corpus.spots[label].to_numpy(str)
-  for feature in ("hibio/fused", "hibio/image"):
-    groups = np.full(len(corpus.spots), "-1", dtype="<U8")
-    for section, rows in test.sections():
-      k = len(set(columns[label][corpus.spots["section_id"] == section]) - {""}) if label else 7
-      found = domains.cluster(test.features[feature][rows], max(k, 2), seed=0)
-      groups[test.spots["spot_index"].to_numpy()[rows]] = found.astype(str)
-    columns[f"domains, {feature}"] = groups
-  maps.draw_groups(corpus, columns, ids, folder / "domains.png")
+def _options() -> suite.Options:
+  for name in _TASKS.value:
+    if name not in suite.TASKS:
+      raise BadInputError(
+        "--tasks", "task", repr(name), f"some of {', '.join(suite.TASKS)}", "correct the name"
+      )
+  return suite.Options(
+    tasks=tuple(_TASKS.value),
+    donors=tuple(_DONORS.value),
+    label=_LABEL.value,
+    ignore_labels=tuple(_IGNORE.value),
+    compare={name: Path(path) for name, path in _named(_COMPARE).items()},
+    features=_named(_FEATURES),
+    markers=Path(_MARKERS.value) if _MARKERS.value else None,
+    exclude=Path(_EXCLUDE.value) if _EXCLUDE.value else None,
+    allow_leak=_ALLOW_LEAK.value,
+  )
+
+
+def _named(flag: flags.FlagHolder) -> dict[str, str]:
+  """NAME=VALUE of every time a flag is given."""
+  found: dict[str, str] = {}
+  for text in flag.value:
+    name, _, value = text.partition("=")
+    if not name or not value or name in found or name in ("hibio", "untrained") or "/" in name:
+      raise BadInputError(
+        f"--{flag.name}",
+        "value",
+        repr(text),
+        "NAME=PATH with a new name without '/', other than hibio and untrained",
+        "write e.g. --compare=bleep=runs/bleep",
+      )
+    found[name] = value
+  return found
 
 
 if __name__ == "__main__":

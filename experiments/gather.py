@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -9,65 +10,101 @@ import scipy.sparse
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation.regions import refreshed
 from experiments.inputs import SPLITS
 from hibio.batch import Tables
 from hibio.embedding import Embedded, Forward, embed
-from hibio.tasks.baselines import colour_statistics
+from hibio.tasks.baselines import image_statistics
 from hibio.tasks.cohort import Cohort
+from hibio.tasks.region_tree import region_mean
 
 WINDOWS_PER_BATCH = 4
+MODALITIES = ("image", "gene", "fused")
 
 
-def cohort(corpus: Corpus, models: Mapping[str, tuple[Forward, dict]], tables: Tables) -> Cohort:
-  """Every spot of the corpus that has an image and counts, with each model's embeddings.
+def measured(corpus: Corpus) -> Cohort:
+  """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 
-  Args:
-    models: name -> (frozen forward, params).
-
-  Returns:
-    Features "<name>/image", "<name>/gene", "<name>/fused" for each model and "colour/image".
+  Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images.
   """
-  features, readout, seen = {}, {}, None
-  every_gene = np.arange(len(corpus.panel))
-  for name, (frozen, params) in models.items():
-    found: Embedded = embed(frozen, params, tables, _windows(corpus), every_gene)
-    seen = found.spot_index
-    features[f"{name}/image"], features[f"{name}/gene"] = found.image, found.gene
-    features[f"{name}/fused"] = np.concatenate([found.image, found.gene], axis=1)
-    readout[name] = found.readout
-  counts, colours, complete = _counts_and_colours(corpus)
-  ids = corpus.spots["section_id"].to_numpy()
-  split = {s["section_id"]: s["split"] for s in corpus.manifest["sections"]}
-  donor = {s["section_id"]: s["donor_id"] for s in corpus.manifest["sections"]}
+  n = len(corpus.spots)
+  has_patch, has_counts = np.zeros(n, bool), np.zeros(n, bool)
+  statistics: dict[str, np.ndarray] = {}
+  counts, order = [], []
+  um_per_px = corpus.manifest["patch"]["um"] / corpus.manifest["patch"]["px"]
+  for batch in _windows(corpus):
+    real = batch["spot_mask"]
+    index = batch["spot_index"][real]
+    has_patch[index], has_counts[index] = batch["has_patch"][real], batch["has_counts"][real]
+    counts.append(scipy.sparse.csr_matrix(batch["counts"][real]))
+    order.append(index)
+    if (seen := batch["has_patch"] & real).any():
+      found = image_statistics(batch["patches"][seen], um_per_px)
+      for name, values in found.items():
+        table = statistics.setdefault(name, np.zeros((n, values.shape[1]), np.float32))
+        table[batch["spot_index"][seen]] = values
+  sections = {s["section_id"]: s for s in corpus.manifest["sections"]}
+  ids = corpus.spots["section_id"]
   spots = corpus.spots.assign(
-    split=[split[section] for section in ids], donor_id=[donor[section] for section in ids]
+    spot_index=np.arange(n),
+    split=[sections[name]["split"] for name in ids],
+    donor_id=[sections[name]["donor_id"] for name in ids],
+    has_patch=has_patch,
+    has_counts=has_counts,
   )
-  measured = {
-    s["section_id"]: np.asarray(corpus.statistics["measured"][row])
-    for row, s in enumerate(corpus.manifest["sections"])
+  return Cohort(
+    dataset=corpus.name,
+    spots=spots,
+    counts=scipy.sparse.vstack(counts).tocsr()[np.argsort(np.concatenate(order))],
+    measured={
+      name: np.asarray(corpus.statistics["measured"][row]) for row, name in enumerate(sections)
+    },
+    features={f"{name}/image": values for name, values in statistics.items()},
+    gene_symbols=corpus.panel.symbols,
+  )
+
+
+def with_model(
+  cohort: Cohort,
+  corpus: Corpus,
+  name: str,
+  frozen: Forward,
+  params: Mapping,
+  tables: Tables,
+  readout_genes: np.ndarray,
+) -> Cohort:
+  """The cohort with a frozen model's embeddings "<name>/image", "/gene", "/fused" and readout."""
+  found: Embedded = embed(frozen, params, tables, _windows(corpus), readout_genes)
+  fused = np.concatenate([found.image, found.gene], axis=1)
+  embeddings = dict(zip(MODALITIES, (found.image, found.gene, fused), strict=True))
+  return dataclasses.replace(
+    cohort,
+    features={**cohort.features, **{f"{name}/{seen}": v for seen, v in embeddings.items()}},
+    readout={**cohort.readout, name: found.readout},
+    readout_genes=readout_genes,
+  )
+
+
+def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
+  """Nested regions of every section as the model sees it; [level, spot], finest first."""
+  return refreshed(
+    corpus.regions,
+    corpus.spots,
+    np.arange(len(corpus.spots)),
+    cohort.features[feature],
+    tuple(corpus.manifest["region_spots"]),
+  )
+
+
+def with_regions(cohort: Cohort, regions: np.ndarray, name: str) -> Cohort:
+  """The cohort with "<name>/<modality>@region<level>": each spot's region in place of the spot."""
+  levels = {
+    f"{name}/{seen}@region{level}": region_mean(cohort.features[f"{name}/{seen}"], ids)
+    for seen in MODALITIES
+    for level, ids in enumerate(regions, 1)
   }
-  assert seen is None or np.array_equal(seen, np.arange(len(spots)))  # one row a spot
-  whole = Cohort(
-    corpus.name, spots, counts, measured, {**features, "colour/image": colours}, readout
-  )
-  return whole.subset(complete)
+  return dataclasses.replace(cohort, features={**cohort.features, **levels})
 
 
 def _windows(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
   return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)
-
-
-def _counts_and_colours(corpus: Corpus):
-  n = len(corpus.spots)
-  colours, complete, rows, order = None, np.zeros(n, bool), [], []
-  for batch in _windows(corpus):
-    real = batch["spot_mask"]
-    index = batch["spot_index"][real]
-    statistics = colour_statistics(batch["patches"][real])
-    colours = np.zeros((n, statistics.shape[1]), np.float32) if colours is None else colours
-    colours[index] = statistics
-    complete[index] = (batch["has_patch"] & batch["has_counts"])[real]
-    rows.append(scipy.sparse.csr_matrix(batch["counts"][real]))
-    order.append(index)
-  inverse = np.argsort(np.concatenate(order))
-  return scipy.sparse.vstack(rows).tocsr()[inverse], colours, complete

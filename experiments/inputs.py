@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,6 +11,7 @@ from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.objectives.pathway import jaccard
+from hibio.pretrained import Pretrained
 
 SPLITS = ("train", "validation", "test")
 
@@ -26,3 +29,16 @@ def tables_of(corpus: Corpus) -> Tables:
 def first_window(corpus: Corpus) -> Batch:
   """A batch of one window: enough for a model to learn its shapes."""
   return Batch(**next(iter(loader.windows_once(corpus, SPLITS, windows_per_batch=1))))
+
+
+def params_over(model: Pretrained, corpus: Corpus) -> Any:
+  """The model's parameters for the corpus' gene sets.
+
+  Anchors are made of their member genes and a learned offset. Gene sets that the model was not
+  trained with have no offset.
+  """
+  rows = max(len(corpus.membership), 1)
+  offset = model.params["anchor_offset"]
+  if len(offset) == rows:
+    return model.params
+  return {**model.params, "anchor_offset": jnp.zeros((rows, offset.shape[1]), offset.dtype)}

@@ -2,196 +2,184 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from experiments import gather, inputs, planted
-from hibio import configs, forward, keywords, pretrained
-from hibio.batch import Batch, Tables
-from hibio.embedding import Forward
-from hibio.tasks import annotation, baselines, domains, expression, keyword_purity, retrieval
+from experiments import exclusion_list, features, gather, inputs, markers, task_rows
+from experiments.steps import Steps
+from hibio import forward, leakage, pretrained
+from hibio.tasks import fold_expression
 from hibio.tasks.cohort import Cohort
+from hibio.tasks.folds import folds_of
 from hibio.tasks.rows import Row
 
-KEYWORDS = 50
-"""Genes a spot for the purity table: the size of a gene sentence in the literature."""
+TASKS: dict[str, Callable[[task_rows.Setting], Iterator[Row]]] = {
+  "expression": task_rows.expression_rows,
+  "domains": task_rows.domain_rows,
+  "annotation": task_rows.annotation_rows,
+  "retrieval": task_rows.retrieval_rows,
+  "contrast": task_rows.contrast_rows,
+  "keywords": task_rows.keyword_rows,
+}
+"""The four tasks, and two looks at pretraining itself: its objective on held-out donors, and what
+its keywords pick where the answer is planted."""
 
-FEATURES = (
-  "hibio/image", "hibio/gene", "hibio/fused",
-  "untrained/image", "untrained/gene", "untrained/fused",
-  "colour/image", "pca/gene",
-)  # fmt: skip
-"""What is probed and clustered; each says in its second half what it has seen."""
-
-CONTRAST_BATCHES = 16
+_WEIGHTS = {"expression": 3.0, "domains": 6.0, "annotation": 8.0, "retrieval": 1.0}
+"""Rough shares of the time, for the time that is left."""
 
 
-def evaluate(
-  model: pretrained.Pretrained, corpus: Corpus, label: str = "", allow_leak: bool = False
-) -> tuple[list[Row], Cohort]:
-  """Every task that the corpus' labels and images allow, on its held-out donors.
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What is asked of an evaluation.
+
+  Attributes:
+    tasks: names in `TASKS`.
+    donors: who is scored; by default the corpus' test donors, or all where it has none.
+    label: the label column to score; empty for every one.
+    ignore_labels: names that say that there is no label, beside the usual ones.
+    compare: name -> work directory of another checkpoint that goes through the same code.
+    features: name -> file of image features that somebody else extracted.
+    markers: GMT file that describes classes, for zero-shot annotation.
+    exclude: a lab's table of donors that must not be scored.
+    allow_leak: score donors that the checkpoint was trained on; every result then says so.
+  """
+
+  tasks: tuple[str, ...] = tuple(TASKS)
+  donors: tuple[str, ...] = ()
+  label: str = ""
+  ignore_labels: tuple[str, ...] = ()
+  compare: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+  features: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  markers: Path | None = None
+  exclude: Path | None = None
+  allow_leak: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """Results and what they were made of, for tables and figures.
+
+  Attributes:
+    rows: every result.
+    setting: the model, the cohort with every method's features, folds, labels, regions.
+    banner: "LEAK: ..." where something scored was trained on; else empty.
+    notes: what else a reader should know of donors.
+  """
+
+  rows: list[Row]
+  setting: task_rows.Setting
+  banner: str
+  notes: tuple[str, ...]
+
+
+def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> Evaluation:
+  """Every task that the corpus' labels and images allow, on donors that are held out.
 
   Raises:
-    BadInputError: another gene panel than the checkpoint's, or a test donor that it was trained on.
+    BadInputError: another gene panel than the checkpoint's, a donor or label that the corpus does
+      not have, or a scored donor that a checkpoint was trained on.
   """
-  _check(model, corpus, allow_leak)
-  labels = labels_of(corpus, label)
+  models = {"hibio": model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
+  donors = _donors(corpus, options.donors)
+  labels = _labels(corpus, options.label)
+  banner, notes = _guarded(models, corpus, donors, options)
+  steps = Steps(
+    "evaluate",
+    {
+      "spots and patches": 2.0,
+      **{f"embeddings of {name}": 1.0 for name in (*models, "untrained")},
+      "baselines": 2.0,
+      **{task: _WEIGHTS.get(task, 0.5) for task in options.tasks},
+    },
+  )
+  amount = f"{len(corpus.spots):,} spots"
+  with steps.part("spots and patches", amount):
+    cohort = _unlabelled(gather.measured(corpus), labels, options.ignore_labels)
+  folds = folds_of(cohort, donors)
+  questions = fold_expression.prepare(cohort, folds, corpus.membership)
+  genes = np.flatnonzero(questions.column >= 0)
   tables = inputs.tables_of(corpus)
-  frozen = forward.frozen(model.model)
   untrained = forward.initial_params(model.model, inputs.first_window(corpus), tables, model.seed)
-  cohort = gather.cohort(
-    corpus, {"hibio": (frozen, model.params), "untrained": (frozen, untrained)}, tables
+  params = {name: inputs.params_over(one, corpus) for name, one in models.items()}
+  modules = {name: one.model for name, one in models.items()}
+  params["untrained"], modules["untrained"] = untrained, model.model
+  compiled: dict = {}
+  for name, module in modules.items():
+    with steps.part(f"embeddings of {name}", amount):
+      frozen = compiled.setdefault(module, forward.frozen(module))
+      cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables, genes)
+  with steps.part("baselines", amount):
+    regions = gather.regions_of(cohort, corpus, "hibio")
+    cohort = gather.with_regions(cohort, regions, "hibio")
+    cohort = features.with_baselines(cohort, corpus, folds, options.features)
+  setting = task_rows.Setting(
+    model=model,
+    corpus=corpus,
+    tables=tables,
+    params=jax.device_get(params),
+    frozen=compiled[model.model],
+    cohort=cohort,
+    donors=donors,
+    folds=tuple(folds),
+    questions=questions,
+    labels=labels,
+    regions=regions,
+    markers=markers.read(options.markers, corpus.panel) if options.markers else None,
   )
-  fit, test = cohort.split("train"), cohort.split("test")
-  fit.features["pca/gene"] = baselines.expression_pca(fit, fit)
-  test.features["pca/gene"] = baselines.expression_pca(fit, test)
-  test.features["ridge/gene"] = baselines.ridge_between(fit, test, "colour/image", "pca/gene")
-  split = "donors " + ", ".join(dict.fromkeys(test.spots["donor_id"]))
-  params = {"hibio": model.params, "untrained": untrained}
-  rows = [
-    *_contrast(model, frozen, corpus, tables, params, split),
-    *_retrieval(test, split),
-    *_annotation(fit, test, labels, split),
-    *_domains(test, labels, split),
-    *_expression(fit, test, split),
-  ]
-  truth = planted.truth_of(corpus.path)
-  if truth is not None:
-    rows += _keywords(truth, corpus, tables, test, split)
-  return rows, cohort
+  rows = []
+  for task in options.tasks:
+    with steps.part(task):
+      rows += TASKS[task](setting)
+  return Evaluation(rows, setting, banner, notes)
 
 
-def _contrast(
-  model: pretrained.Pretrained,
-  frozen: Forward,
+def _donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
+  """Who is scored: those asked for, else the corpus' test donors, else all of them."""
+  every = tuple(dict.fromkeys(s["donor_id"] for s in corpus.manifest["sections"]))
+  for name in wanted:
+    if name not in every:
+      raise BadInputError(
+        "--donors", "donor", repr(name), f"some of {', '.join(every)}", "correct the name"
+      )
+  return wanted or tuple(corpus.manifest["splits"]["test"]) or every
+
+
+def _guarded(
+  models: Mapping[str, pretrained.Pretrained],
   corpus: Corpus,
-  tables: Tables,
-  params: dict,
-  split: str,
-) -> Iterator[Row]:
-  """The spot objective itself, on batches drawn as in training but from held-out donors."""
-  config = configs.from_dict(configs.ObjectiveConfig, model.meta["config"]["objectives"])
-  training = model.meta["config"]["training"]
-  total = forward.loss(config, shuffle_pairs=False)
-  measure = jax.jit(lambda outputs, batch: total(outputs, batch, tables, {}, jax.random.key(0))[1])
-  drawn = loader.batches(
-    corpus,
-    "test",
-    windows_per_batch=training["windows_per_batch"],
-    sections_per_batch=training["sections_per_batch"],
-    seed=0,
-  )
-  batches = [Batch(**arrays) for arrays in itertools.islice(drawn, CONTRAST_BATCHES)]
-  protocol = f"{CONTRAST_BATCHES} batches as in training, from held-out donors"
-  for method, values in params.items():
-    found = [measure(frozen(values, batch, tables), batch) for batch in batches]
-    spots = sum(int(batch.spot_mask.sum()) for batch in batches)
-    for metric in ("spot", "region", "spot_to_region"):
-      yield Row(
-        "contrast",
-        corpus.name,
-        protocol,
-        split,
-        f"loss/{metric}",
-        method,
-        float(np.mean([one[f"loss/{metric}"] for one in found])),
-        spots,
-        float(np.mean([one[f"chance/{metric}"] for one in found])),
-      )
+  donors: tuple[str, ...],
+  options: Options,
+) -> tuple[str, tuple[str, ...]]:
+  """The leak banner and notes of all checkpoints together.
 
-
-def _retrieval(test: Cohort, split: str) -> Iterator[Row]:
-  for name in ("hibio", "untrained"):
-    yield from retrieval.evaluate(
-      test, test.features[f"{name}/image"], test.features[f"{name}/gene"], name, split
-    )
-  yield from retrieval.evaluate(
-    test, test.features["ridge/gene"], test.features["pca/gene"], "colour ridge -> PCA", split
-  )
-
-
-def _annotation(fit: Cohort, test: Cohort, labels: Sequence[str], split: str) -> Iterator[Row]:
-  for label, feature in itertools.product(labels, FEATURES):
-    yield from annotation.evaluate(fit, test, feature, label, feature, split)
-
-
-def _domains(test: Cohort, labels: Sequence[str], split: str) -> Iterator[Row]:
-  for label, feature in itertools.product(labels, FEATURES):
-    yield from domains.evaluate(test, feature, label, feature, split)
-
-
-def _expression(fit: Cohort, test: Cohort, split: str) -> Iterator[Row]:
-  genes = expression.variable_genes(fit)
-  for feature in ("hibio/image", "untrained/image", "colour/image"):
-    yield from expression.evaluate(fit, test, feature, genes, feature, split)
-  for name in ("hibio", "untrained"):
-    yield from expression.evaluate_readout(test, name, genes, f"{name}/image", split)
-
-
-def _keywords(
-  truth: Path, corpus: Corpus, tables: Tables, test: Cohort, split: str
-) -> Iterator[Row]:
-  """Each score over the whole panel; gates as in pretraining except raw counts, which has none."""
-  counts = np.asarray(test.counts.todense())
-  section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
-  section = np.array([section_row[name] for name in test.spots["section_id"]], np.int32)
-  scores = {}
-  for name in ("raw", "tf_idf_smooth", "tf_idf", "surprisal"):
-    config = configs.KeywordConfig(score=name)
-    scores[name] = np.asarray(
-      keywords.keyword_scores(
-        jnp.asarray(counts)[:, None], tables.statistics, jnp.asarray(section), config
-      )
-    )[:, 0]
-  yield from keyword_purity.evaluate(
-    scores,
-    counts > 0,
-    planted.planted_genes(truth, corpus.panel, test),
-    planted.housekeeping_genes(truth, corpus.panel),
-    KEYWORDS,
-    corpus.name,
-    split,
-  )
-
-
-def _check(model: pretrained.Pretrained, corpus: Corpus, allow_leak: bool) -> None:
-  if model.panel_hash != corpus.panel.hash:
-    raise BadInputError(
-      corpus.path,
-      "gene panel",
-      corpus.panel.hash,
-      f"{model.panel_hash}, the checkpoint's",
-      f"prepare the corpus with --panel={model.workdir}/panel.tsv",
-    )
-  for name in ("train", "test"):
-    if not corpus.manifest["splits"][name]:
+  Raises:
+    BadInputError: a checkpoint with another panel; a scored donor that is on a lab's list or that a
+      checkpoint was trained on.
+  """
+  listed = exclusion_list.read(options.exclude) if options.exclude else []
+  reasons, notes = leakage.excluded(listed, corpus.name, donors), []
+  for name, model in models.items():
+    if model.panel_hash != corpus.panel.hash:
       raise BadInputError(
         corpus.path,
-        f"{name} donors",
-        "none",
-        "at least one to fit on and one to score",
-        "prepare more donors, or name them with --test_donors",
+        "gene panel",
+        corpus.panel.hash,
+        f"{model.panel_hash}, the checkpoint's ({name})",
+        f"prepare the corpus with --panel={model.workdir}/panel.tsv",
       )
-  leaked = sorted(set(corpus.manifest["splits"]["test"]) & set(model.train_donors))
-  if leaked and not allow_leak:
-    raise BadInputError(
-      corpus.path,
-      "test donors",
-      f"{', '.join(leaked)} in the checkpoint's training donors",
-      "donors that it has not seen",
-      "prepare with other --test_donors, or pass --allow_leak",
-    )
+    prefix = "" if name == "hibio" else f"{name}: "
+    reasons += [prefix + r for r in leakage.leaks(model.meta, corpus.manifest, donors)]
+    notes += [prefix + n for n in leakage.notes(model.meta, corpus.manifest, donors)]
+  return leakage.refused(reasons, corpus.path, options.allow_leak), tuple(notes)
 
 
-def labels_of(corpus: Corpus, wanted: str) -> tuple[str, ...]:
+def _labels(corpus: Corpus, wanted: str) -> tuple[str, ...]:
   """The label columns to score: the one that is wanted, or all that the corpus has."""
   names = tuple(corpus.manifest["labels"])
   if wanted and wanted not in names:
@@ -203,3 +191,15 @@ def labels_of(corpus: Corpus, wanted: str) -> tuple[str, ...]:
       "pass --label=NAME with a label of the corpus",
     )
   return (wanted,) if wanted else names
+
+
+def _unlabelled(cohort: Cohort, labels: tuple[str, ...], ignored: tuple[str, ...]) -> Cohort:
+  """The cohort with labels that say nothing left empty."""
+  names = {name.strip().casefold() for name in ignored}
+  columns = {
+    label: cohort.spots[label]
+    .astype(str)
+    .where(~cohort.spots[label].astype(str).str.strip().str.casefold().isin(names), "")
+    for label in labels
+  }
+  return dataclasses.replace(cohort, spots=cohort.spots.assign(**columns))

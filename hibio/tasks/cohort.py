@@ -51,8 +51,7 @@ class Cohort:
 
   def seen_by(self, feature: str) -> Cohort:
     """Only the spots that a feature says something of: those with a patch, with counts, or both."""
-    needs = {"image": ["has_patch"], "gene": ["has_counts"], "fused": ["has_patch", "has_counts"]}
-    return self.subset(self.spots[needs[modality(feature)]].all(axis=1).to_numpy())
+    return self.subset(self.spots[list(_NEEDS[modality(feature)])].all(axis=1).to_numpy())
 
   def split(self, *names: str) -> Cohort:
     """Only the spots of donors in the given splits."""
@@ -73,5 +72,13 @@ class Cohort:
 
 
 def modality(feature: str) -> str:
-  """What a feature has seen: "image", "gene" or "fused"."""
+  """What a feature has seen: "image", "gene", "fused" (both) or "position" (neither)."""
   return feature.partition("/")[2].partition("@")[0]
+
+
+_NEEDS = {
+  "image": ("has_patch",),
+  "gene": ("has_counts",),
+  "fused": ("has_patch", "has_counts"),
+  "position": (),
+}

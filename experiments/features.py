@@ -1,0 +1,98 @@
+"""Every method's features of a corpus, model and baselines alike: what the tasks probe."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from data_pipelines.loading.corpus import Corpus
+from experiments import external_features
+from hibio.tasks import baselines, spatial_baselines
+from hibio.tasks.cohort import Cohort, modality
+from hibio.tasks.folds import Fold
+from hibio.tasks.gene_lists import variance_within_sections
+
+REACH = 18
+"""Nearest spots that the colour baseline averages over: as many as the model sees by default on
+Visium (within 250 um, spots 100 um apart)."""
+
+BANKSY_GENES = 1000
+
+
+def with_baselines(
+  cohort: Cohort, corpus: Corpus, folds: Sequence[Fold], external: Mapping[str, str]
+) -> Cohort:
+  """The cohort with the features of every baseline that its images and counts allow.
+
+  Axes of principal components come from donors that no fold holds out, if there are any; else from
+  all spots, without their labels.
+
+  Args:
+    external: name -> file of features that somebody else extracted; see `external_features`.
+  """
+  found = {f"{name}/image": external_features.read(path, corpus.spots)
+           for name, path in external.items()}  # fmt: skip
+  found |= _of_expression(cohort, _unscored(cohort, folds))
+  if "colour/image" in cohort.features:
+    around = f"colour + {REACH} neighbours/image"
+    found[around] = _around(cohort, "colour/image", REACH)
+  found["coordinates/position"] = spatial_baselines.coordinates(cohort)
+  return dataclasses.replace(cohort, features={**cohort.features, **found})
+
+
+def seeing(cohort: Cohort, *modalities: str) -> tuple[str, ...]:
+  """Names of the features that have seen one of these and nothing else, in a fixed order."""
+  return tuple(name for name in cohort.features if modality(name) in modalities)
+
+
+def components_from_colour(
+  cohort: Cohort, folds: Sequence[Fold]
+) -> Float[np.ndarray, "spot component"]:
+  """ "pca/gene" predicted from "colour/image": the simple way into a shared space.
+
+  Each fold's spots are predicted by what was fitted on all others; what no fold holds out is zero.
+  """
+  components = cohort.features["pca/gene"]
+  predicted = np.zeros_like(components)
+  numbered = dataclasses.replace(
+    cohort,
+    spots=cohort.spots.assign(row=np.arange(len(cohort.spots))),
+    features={"colour/image": cohort.features["colour/image"], "pca/gene": components},
+  ).seen_by("pca/fused")
+  for fold in folds:
+    fit, test = fold.split(numbered)
+    if len(fit.spots) and len(test.spots):
+      rows = test.spots["row"].to_numpy()
+      predicted[rows] = baselines.ridge_between(fit, test, "colour/image", "pca/gene")
+  return predicted
+
+
+def _of_expression(cohort: Cohort, fit: Cohort) -> dict[str, np.ndarray]:
+  rank = variance_within_sections(fit)
+  genes = np.sort(np.argsort(-rank, kind="stable")[:BANKSY_GENES])
+  pca = baselines.expression_pca(fit, cohort)
+  return {
+    "pca/gene": pca,
+    "pca + 6 neighbours/gene": spatial_baselines.neighbour_mean(cohort, pca),
+    "banksy-style/gene": spatial_baselines.banksy(fit, cohort, genes),
+    "depth/gene": baselines.sequencing_depth(cohort),
+  }
+
+
+def _around(cohort: Cohort, feature: str, num_neighbours: int) -> np.ndarray:
+  """Means over neighbours that the feature says something of; other spots stay zero."""
+  seen = cohort.seen_by(feature)
+  rows = np.flatnonzero(cohort.spots["has_patch"])
+  means = np.zeros_like(cohort.features[feature])
+  means[rows] = spatial_baselines.neighbour_mean(seen, seen.features[feature], num_neighbours)
+  return means
+
+
+def _unscored(cohort: Cohort, folds: Sequence[Fold]) -> Cohort:
+  scored = np.zeros(len(cohort.spots), bool)
+  for fold in folds:
+    scored |= (cohort.spots[fold.column].astype(str) == fold.held_out).to_numpy()
+  return cohort if scored.all() else cohort.subset(~scored)

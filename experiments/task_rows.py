@@ -1,0 +1,259 @@
+"""Which methods each task is asked of, and with what: features go in, rows come out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
+from experiments import features, planted
+from experiments.markers import Markers
+from hibio import configs, forward, keywords, marker_anchors, pretrained
+from hibio.batch import Batch, Tables
+from hibio.embedding import Forward
+from hibio.tasks import (
+  annotation,
+  domains,
+  expression,
+  few_shot,
+  keyword_purity,
+  published,
+  random_split,
+  region_domains,
+  retrieval,
+  zero_shot,
+)
+from hibio.tasks.clusterers import CLUSTERERS
+from hibio.tasks.cohort import Cohort
+from hibio.tasks.fold_expression import Questions
+from hibio.tasks.folds import Fold
+from hibio.tasks.rows import Row
+
+KEYWORDS = 50
+"""Genes a spot for the purity table: the size of a gene sentence in the literature."""
+
+HEADLINE = ("hibio/image", "hibio/gene", "hibio/fused", "untrained/fused", "colour/image",
+            "pca/gene", "pca + 6 neighbours/gene")  # fmt: skip
+"""Methods that also go through what costs minutes: every clusterer, few labels, random splits."""
+
+CONTRAST_BATCHES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What every task reads.
+
+  Attributes:
+    model: the checkpoint that is evaluated.
+    corpus: what it is evaluated on.
+    tables: of the corpus.
+    params: model name -> parameters; "hibio", "untrained" and others that are compared.
+    frozen: the forward function of "hibio" and "untrained".
+    cohort: every spot with every method's features.
+    donors: who is scored.
+    folds: how they are held out.
+    questions: the folds' genes, for the expression task.
+    labels: label columns.
+    regions: the model's nested regions of every spot, finest first.
+    markers: gene sets that describe classes, if any were given.
+  """
+
+  model: pretrained.Pretrained
+  corpus: Corpus
+  tables: Tables
+  params: Mapping[str, Any]
+  frozen: Forward
+  cohort: Cohort
+  donors: tuple[str, ...]
+  folds: tuple[Fold, ...]
+  questions: Questions
+  labels: tuple[str, ...]
+  regions: np.ndarray
+  markers: Markers | None = None
+
+  @property
+  def is_scored(self) -> np.ndarray:
+    """Which spots belong to a donor that is scored."""
+    return self.cohort.spots["donor_id"].isin(self.donors).to_numpy()
+
+  @property
+  def scored(self) -> Cohort:
+    """The spots of donors that are scored."""
+    return self.cohort.subset(self.is_scored)
+
+  @property
+  def split(self) -> str:
+    return "donors " + ", ".join(self.donors)
+
+  def models(self) -> tuple[str, ...]:
+    """Names of everything that has an image and a gene embedding in one space."""
+    return tuple(self.params)
+
+
+def expression_rows(setting: Setting) -> Iterator[Row]:
+  """Every image feature by every probe; the shared space by retrieval; the models' own readout."""
+  asked = dataclasses.replace(setting.questions, cohort=setting.cohort)
+  for feature in (*features.seeing(setting.cohort, "image"), "depth/gene"):
+    if feature in setting.cohort.features:
+      yield from expression.evaluate(asked, feature)
+  for name in setting.models():
+    yield from expression.evaluate(asked, f"{name}/image", ("retrieval",))
+    yield from expression.evaluate_readout(asked, name, f"{name}/image")
+
+
+def domain_rows(setting: Setting) -> Iterator[Row]:
+  """Every feature by k-means, the headline ones by every clusterer; then the region tree."""
+  scored, split = setting.scored, setting.split
+  seen = {feature: scored.seen_by(feature) for feature in scored.features}
+  for label in setting.labels:
+    for feature, cohort in seen.items():
+      if len(cohort.spots):
+        clusterers = tuple(CLUSTERERS) if feature in HEADLINE else ("kmeans",)
+        yield from domains.evaluate(cohort, feature, label, feature, split, clusterers)
+    regions = setting.regions[:, setting.is_scored]
+    sees = "hibio/fused" if len(seen["hibio/fused"].spots) else "hibio/gene"
+    yield from region_domains.evaluate(scored, regions, sees, label, "hibio regions", split)
+  if "dlpfc" in setting.corpus.name.lower():
+    yield from published.rows()
+
+
+def annotation_rows(setting: Setting) -> Iterator[Row]:
+  """The linear probe of every feature, few labels for the headline ones, then no label at all."""
+  cohort, folds = setting.cohort, setting.folds
+  for label in setting.labels:
+    for feature in cohort.features:
+      found = annotation.predictions(cohort, folds, feature, label)
+      yield from annotation.rows(found, cohort, folds, label, feature)
+      if feature == "hibio/gene":
+        yield from annotation.majority(found, cohort, folds, label)
+      if feature in HEADLINE:
+        yield from few_shot.evaluate(cohort, folds, feature, label, feature)
+        yield from random_split.evaluate(cohort, feature, label, feature)
+    yield from _zero_shot(setting, label)
+
+
+def retrieval_rows(setting: Setting) -> Iterator[Row]:
+  """Every model's shared space, and the simple way into one: ridge from colour to components."""
+  cohort = setting.scored.seen_by("hibio/fused")
+  if not len(cohort.spots):
+    return
+  found = cohort.features
+  pairs = {name: (found[f"{name}/image"], found[f"{name}/gene"]) for name in setting.models()}
+  if setting.folds:
+    predicted = features.components_from_colour(setting.cohort, setting.folds)
+    complete = setting.cohort.spots[["has_patch", "has_counts"]].all(axis=1).to_numpy()
+    pairs["colour ridge -> pca"] = (predicted[setting.is_scored & complete], found["pca/gene"])
+  for name, (image, gene) in pairs.items():
+    yield from retrieval.evaluate(cohort, image, gene, name, setting.split, setting.labels)
+
+
+def contrast_rows(setting: Setting) -> Iterator[Row]:
+  """The objectives themselves, on batches drawn as in training but from the test donors."""
+  corpus, model = setting.corpus, setting.model
+  test = setting.cohort.split("test")
+  if not len(test.seen_by("hibio/fused").spots) or set(test.spots["donor_id"]) - set(
+    setting.donors
+  ):
+    return
+  config = configs.from_dict(configs.ObjectiveConfig, model.meta["config"]["objectives"])
+  training = model.meta["config"]["training"]
+  total = forward.loss(config, shuffle_pairs=False)
+  tables = setting.tables
+  measure = jax.jit(lambda outputs, batch: total(outputs, batch, tables, {}, jax.random.key(0))[1])
+  drawn = loader.batches(
+    corpus,
+    "test",
+    windows_per_batch=training["windows_per_batch"],
+    sections_per_batch=training["sections_per_batch"],
+    seed=0,
+  )
+  batches = [Batch(**arrays) for arrays in itertools.islice(drawn, CONTRAST_BATCHES)]
+  protocol = f"{CONTRAST_BATCHES} batches as in training"
+  spots = sum(int(batch.spot_mask.sum()) for batch in batches)
+  for method in ("hibio", "untrained"):
+    params = setting.params[method]
+    found = [measure(setting.frozen(params, batch, tables), batch) for batch in batches]
+    for metric in ("spot", "region", "spot_to_region"):
+      loss, chance = (
+        float(np.mean([one[f"{what}/{metric}"] for one in found])) for what in ("loss", "chance")
+      )
+      common = ("contrast", corpus.name, protocol, setting.split, f"loss/{metric}", method)
+      yield Row(*common, loss, spots, chance)
+
+
+def keyword_rows(setting: Setting) -> Iterator[Row]:
+  """Each score over the whole panel, where the planted genes are known.
+
+  Gates are those of pretraining, except for raw counts, which have none.
+  """
+  truth, corpus = planted.truth_of(setting.corpus.path), setting.corpus
+  if truth is None:
+    return
+  test = setting.scored
+  counts = np.asarray(test.counts.todense())
+  section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
+  section = np.array([section_row[name] for name in test.spots["section_id"]], np.int32)
+  scores = {}
+  for name in ("raw", "tf_idf_smooth", "tf_idf", "surprisal"):
+    config = configs.KeywordConfig(score=name)
+    found = keywords.keyword_scores(
+      jnp.asarray(counts)[:, None], setting.tables.statistics, jnp.asarray(section), config
+    )
+    scores[name] = np.asarray(found)[:, 0]
+  yield from keyword_purity.evaluate(
+    scores,
+    counts > 0,
+    planted.planted_genes(truth, corpus.panel, test),
+    planted.housekeeping_genes(truth, corpus.panel),
+    KEYWORDS,
+    corpus.name,
+    setting.split,
+  )
+
+
+def _zero_shot(setting: Setting, label: str) -> Iterator[Row]:
+  """Classes described by gene sets: by the model's anchors, by random ones, by marker means."""
+  described_by = _class_sets(setting)
+  if described_by is None:
+    return
+  names, membership, sets_of_class = described_by
+  share = setting.tables.statistics.corpus_document_share
+  rng = np.random.default_rng(0)
+  for method in ("hibio", "untrained"):
+    for sets, suffix in (
+      (membership, ""),
+      (zero_shot.random_sets(membership, rng), " random sets"),
+    ):
+      anchors = np.asarray(marker_anchors.marker_anchors(setting.params[method], sets, share))
+      for seen in ("image", "gene", "fused"):
+        cohort = setting.scored.seen_by(f"{method}/{seen}")
+        if len(cohort.spots):
+          scores = zero_shot.similarity(cohort.features[f"{method}/{seen}"], anchors)
+          yield from zero_shot.evaluate(
+            cohort, scores, names, label, f"{method}/{seen}{suffix}", setting.split, sets_of_class
+          )
+  cohort = setting.scored.seen_by("pca/gene")
+  scores = zero_shot.marker_mean(cohort, membership)
+  yield from zero_shot.evaluate(
+    cohort, scores, names, label, "marker mean/gene", setting.split, sets_of_class
+  )
+
+
+def _class_sets(
+  setting: Setting,
+) -> tuple[Sequence[str], np.ndarray, Mapping[str, Sequence[str]] | None] | None:
+  """Names and genes of the sets that describe classes, and which describe which."""
+  if setting.markers is not None:
+    return setting.markers.names, setting.markers.membership, None
+  truth = planted.truth_of(setting.corpus.path)
+  if truth is None:
+    return None
+  programs = planted.programs_of_leaves(truth)
+  return setting.corpus.gene_set_names, setting.corpus.membership, programs
