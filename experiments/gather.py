@@ -12,8 +12,8 @@ from data_pipelines.loading.corpus import Corpus
 from experiments.inputs import SPLITS
 from hibio.batch import Tables
 from hibio.embedding import Embedded, Forward, embed
-from hibio.tasks.baselines import colour_statistics
 from hibio.tasks.cohort import Cohort
+from hibio.tasks.colour import colour_statistics
 
 WINDOWS_PER_BATCH = 4
 
@@ -48,7 +48,13 @@ def cohort(corpus: Corpus, models: Mapping[str, tuple[Forward, dict]], tables: T
   }
   assert seen is None or np.array_equal(seen, np.arange(len(spots)))  # one row a spot
   whole = Cohort(
-    corpus.name, spots, counts, measured, {**features, "colour/image": colours}, readout
+    corpus.name,
+    spots,
+    counts,
+    measured,
+    {**features, "colour/image": colours},
+    readout,
+    readout_genes=every_gene,
   )
   return whole.subset(complete)
 

@@ -17,8 +17,17 @@ from experiments import gather, inputs, planted
 from hibio import configs, forward, keywords, pretrained
 from hibio.batch import Batch, Tables
 from hibio.embedding import Forward
-from hibio.tasks import annotation, baselines, domains, expression, keyword_purity, retrieval
+from hibio.tasks import (
+  annotation,
+  baselines,
+  domains,
+  expression,
+  fold_expression,
+  keyword_purity,
+  retrieval,
+)
 from hibio.tasks.cohort import Cohort
+from hibio.tasks.folds import Fold
 from hibio.tasks.rows import Row
 
 KEYWORDS = 50
@@ -61,7 +70,7 @@ def evaluate(
     *_retrieval(test, split),
     *_annotation(fit, test, labels, split),
     *_domains(test, labels, split),
-    *_expression(fit, test, split),
+    *_expression(cohort, corpus),
   ]
   truth = planted.truth_of(corpus.path)
   if truth is not None:
@@ -128,12 +137,13 @@ def _domains(test: Cohort, labels: Sequence[str], split: str) -> Iterator[Row]:
     yield from domains.evaluate(test, feature, label, feature, split)
 
 
-def _expression(fit: Cohort, test: Cohort, split: str) -> Iterator[Row]:
-  genes = expression.variable_genes(fit)
+def _expression(cohort: Cohort, corpus: Corpus) -> Iterator[Row]:
+  donors = [Fold("split", "test")]
+  questions = fold_expression.prepare(cohort.split("train", "test"), donors, corpus.membership)
   for feature in ("hibio/image", "untrained/image", "colour/image"):
-    yield from expression.evaluate(fit, test, feature, genes, feature, split)
+    yield from expression.evaluate(questions, feature, ["hest_readme", "ridge_cv"])
   for name in ("hibio", "untrained"):
-    yield from expression.evaluate_readout(test, name, genes, f"{name}/image", split)
+    yield from expression.evaluate_readout(questions, name, f"{name}/image")
 
 
 def _keywords(
