@@ -61,7 +61,7 @@ class Questions:
     self, target: str, rows: np.ndarray, genes: np.ndarray
   ) -> Float[np.ndarray, "spot gene"]:
     """Expression of the given spots (rows of the cohort) and genes (rows of the panel)."""
-    return self.values[target][np.ix_(rows, self.column[genes])]
+    return self.values[target].take(rows, axis=0).take(self.column[genes], axis=1)
 
 
 def prepare(

@@ -13,7 +13,9 @@ EOSIN = (0.07, 0.99, 0.11)
 _RADIUS_UM = 3.5
 """Of a small nucleus; the smoothing and the distance between two maxima follow it."""
 _MIN_STAIN = 0.25
-"""Smoothed haematoxylin that a nucleus reaches."""
+_MIN_CONTRAST = 0.1
+"""Haematoxylin that a nucleus reaches after smoothing, and by how much it stands out of what
+surrounds it within a few radii."""
 
 
 def haematoxylin(
@@ -42,7 +44,10 @@ def nuclei_count(
   4 um a pixel a nucleus is a dot.
   """
   sigma = _RADIUS_UM / 2 / um_per_px
-  smooth = ndimage.gaussian_filter(haematoxylin(patches), (0, sigma, sigma))
+  stain = haematoxylin(patches)
+  smooth = ndimage.gaussian_filter(stain, (0, sigma, sigma))
   size = 2 * max(1, round(_RADIUS_UM / um_per_px)) + 1
   highest = ndimage.maximum_filter(smooth, (1, size, size))
-  return ((smooth == highest) & (smooth > _MIN_STAIN)).sum((1, 2)).astype(np.float32)
+  surroundings = ndimage.gaussian_filter(stain, (0, 4 * sigma, 4 * sigma))
+  nucleus = (smooth == highest) & (smooth > _MIN_STAIN) & (smooth - surroundings > _MIN_CONTRAST)
+  return nucleus.sum((1, 2)).astype(np.float32)

@@ -1,15 +1,13 @@
 """Ridge regression whose penalty is chosen on donors that it was not fitted on.
 
-Everything is done on sums of products (`_Sums`): they add up over donors, so that leaving a donor
-out is a subtraction and a penalty costs no further pass over the spots.
+Everything is done on sums of products: they add up over donors, so that leaving a donor out is a
+subtraction and a penalty costs no further pass over the spots.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -51,77 +49,86 @@ def ridge_cv(
   scaler = StandardScaler().fit(fit)
   x, query = scaler.transform(fit), scaler.transform(test)
   folds, words = inner_folds(spots)
-  products = [x[rows].T @ x[rows] for rows in folds]
+  inner = _prepare(x, folds) if len(folds) > 1 else []
+  x_mean = x.mean(0, dtype=np.float64)
+  xx = _products(x, x) - len(x) * np.outer(x_mean, x_mean)
 
   def predict(targets):
-    parts = [_Sums.of(x[rows], targets[rows], xx) for rows, xx in zip(folds, products, strict=True)]
-    total = functools.reduce(operator.add, parts)
-    penalty = _best_penalty(parts, total) if len(parts) > 1 else PENALTIES[-1]
-    weights, x_mean, y_mean = _solve(total, penalty)
-    predicted = (query - x_mean.astype(np.float32)) @ weights.astype(np.float32)
-    note = f"penalty {penalty:g} chosen over {words}"
-    return predicted + y_mean.astype(np.float32), note
+    penalty, xy = _choose(x, targets, inner) if inner else (PENALTIES[-1], _products(x, targets))
+    y_mean = targets.mean(0, dtype=np.float64)
+    xy -= len(x) * np.outer(x_mean, y_mean)
+    weights = np.linalg.solve(xx + penalty * np.eye(len(xx)), xy).astype(np.float32)
+    predicted = (query - x_mean.astype(np.float32)) @ weights + y_mean.astype(np.float32)
+    return predicted, f"penalty {penalty:g} chosen over {words}"
 
   return predict
 
 
 @dataclasses.dataclass(frozen=True)
-class _Sums:
-  """Sums over spots of features x, targets y and their products, in float64."""
+class _InnerFold:
+  """What one inner fold knows of the features; d is their number.
 
-  count: int
-  x: np.ndarray
-  y: np.ndarray
-  xx: np.ndarray
-  xy: np.ndarray
-  yy: np.ndarray
+  Attributes:
+    left: rows that are left out.
+    left_sum: sum of their features.
+    mean: mean of the features of the other rows, the rest.
+    axes: eigenvectors of the rest's centred products, [d, d]. In them a penalty only divides.
+    spread: eigenvalues, [d].
+    left_products: products of the left rows about `mean`, in those axes, [d, d].
+  """
 
-  @classmethod
-  def of(cls, x, y, xx) -> _Sums:
-    sums = (x.sum(0, dtype=np.float64), y.sum(0, dtype=np.float64), xx.astype(np.float64))
-    return cls(len(x), *sums, (x.T @ y).astype(np.float64), (y**2).sum(0, dtype=np.float64))
-
-  def __add__(self, other: _Sums) -> _Sums:
-    return _Sums(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
-
-  def __sub__(self, other: _Sums) -> _Sums:
-    return _Sums(*(a - b for a, b in zip(_values(self), _values(other), strict=True)))
-
-  def about(self, x_mean: np.ndarray, y_mean: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Products (xx, xy, yy) of differences from the given means."""
-    n, x, y = self.count, self.x, self.y
-    xx = self.xx - np.outer(x_mean, x) - np.outer(x, x_mean) + n * np.outer(x_mean, x_mean)
-    xy = self.xy - np.outer(x_mean, y) - np.outer(x, y_mean) + n * np.outer(x_mean, y_mean)
-    return xx, xy, self.yy - 2 * y_mean * y + n * y_mean**2
+  left: np.ndarray
+  left_sum: np.ndarray
+  mean: np.ndarray
+  axes: np.ndarray
+  spread: np.ndarray
+  left_products: np.ndarray
 
 
-def _values(sums: _Sums) -> tuple:
-  return tuple(getattr(sums, field.name) for field in dataclasses.fields(sums))
+def _prepare(x: np.ndarray, folds: Sequence[np.ndarray]) -> list[_InnerFold]:
+  products = [_products(x[left], x[left]) for left in folds]
+  sums = [x[left].sum(0, dtype=np.float64) for left in folds]
+  inner = []
+  for left, own, own_sum in zip(folds, products, sums, strict=True):
+    rest = len(x) - len(left)
+    mean = (sum(sums) - own_sum) / rest
+    spread, axes = np.linalg.eigh(sum(products) - own - rest * np.outer(mean, mean))
+    about = own - np.outer(mean, own_sum) - np.outer(own_sum, mean)
+    about += len(left) * np.outer(mean, mean)
+    # float32 is enough to compare penalties with.
+    left_products = (axes.T @ about @ axes).astype(np.float32)
+    inner.append(_InnerFold(left, own_sum, mean, axes, np.maximum(spread, 0), left_products))
+  return inner
 
 
-def _solve(sums: _Sums, penalty: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """(weights, mean of x, mean of y) of the ridge fit."""
-  x_mean, y_mean = sums.x / sums.count, sums.y / sums.count
-  xx, xy, _ = sums.about(x_mean, y_mean)
-  return np.linalg.solve(xx + penalty * np.eye(len(xx)), xy), x_mean, y_mean
+def _choose(x: np.ndarray, y: np.ndarray, inner: Sequence[_InnerFold]) -> tuple[float, np.ndarray]:
+  """The penalty with the least error on left-out rows, and the products of all x and y.
 
-
-def _best_penalty(parts: list[_Sums], total: _Sums) -> float:
-  """The penalty whose squared error on left-out parts is least, in units of each gene's spread."""
-  errors, spread = np.zeros((len(PENALTIES), len(total.y))), np.zeros(len(total.y))
-  for part in parts:
-    rest = total - part
-    x_mean, y_mean = rest.x / rest.count, rest.y / rest.count
-    xx, xy, _ = rest.about(x_mean, y_mean)
-    values, axes = np.linalg.eigh(xx)
-    left_xx, left_xy, left_yy = part.about(x_mean, y_mean)
-    # In the axes of xx a penalty only divides.
-    xy, left_xx, left_xy = axes.T @ xy, axes.T @ left_xx @ axes, axes.T @ left_xy
+  A gene's squared error counts in units of its spread about the mean of the rest.
+  """
+  products = [_products(x[fold.left], y[fold.left]) for fold in inner]
+  sums = [y[fold.left].sum(0, dtype=np.float64) for fold in inner]
+  error, spread = np.zeros((len(PENALTIES), y.shape[1])), np.zeros(y.shape[1])
+  for fold, own, own_sum in zip(inner, products, sums, strict=True):
+    rest = len(y) - len(fold.left)
+    mean = (sum(sums) - own_sum) / rest
+    rest_xy = sum(products) - own - rest * np.outer(fold.mean, mean)
+    left_xy = own - np.outer(fold.mean, own_sum) - np.outer(fold.left_sum, mean)
+    left_xy += len(fold.left) * np.outer(fold.mean, mean)
+    rest_xy, left_xy = ((fold.axes.T @ xy).astype(np.float32) for xy in (rest_xy, left_xy))
+    left_yy = ((y[fold.left] - mean.astype(np.float32)) ** 2).sum(0, dtype=np.float64)
     spread += left_yy
     for row, penalty in enumerate(PENALTIES):
-      weights = xy / (np.maximum(values, 0.0) + penalty)[:, None]
-      errors[row] += left_yy + (weights * (left_xx @ weights - 2 * left_xy)).sum(0)
+      weights = rest_xy / (fold.spread + penalty).astype(np.float32)[:, None]
+      gain = np.einsum("dg,dg->g", weights, 2 * left_xy - fold.left_products @ weights)
+      error[row] += left_yy - gain
   varies = spread > 0
-  if not varies.any():
-    return PENALTIES[-1]
-  return PENALTIES[int((errors[:, varies] / spread[varies]).mean(1).argmin())]
+  relative = error[:, varies] / spread[varies]
+  best = int(relative.mean(1).argmin()) if varies.any() else -1
+  return PENALTIES[best], sum(products)
+
+
+def _products(
+  x: Float[np.ndarray, "spot width"], y: Float[np.ndarray, "spot column"]
+) -> Float[np.ndarray, "width column"]:
+  return (x.T @ y).astype(np.float64)

@@ -129,7 +129,7 @@ def test_depth_explains_raw_counts_and_not_the_normalised_ones(answered):
   rows = _ask(deep, "depth/gene")
   raw = rows["ridge_cv, log1p_raw, all", "pearson_in_section"].value
   normalised = rows["ridge_cv, log1p_cp10k, all", "pearson_in_section"].value
-  assert raw > 0.35
+  assert raw > 0.25
   assert abs(normalised) < 0.1
 
 
