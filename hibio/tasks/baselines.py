@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from hibio.tasks.cohort import Cohort
-from hibio.tasks.expression import ALPHAS
+from hibio.tasks.ridge import PENALTIES
 
 
-def colour_statistics(
-  patches: UInt8[np.ndarray, "spot height width 3"],
-) -> Float[np.ndarray, "spot 18"]:
-  """Mean, sd and the 10th, 50th and 90th percentile of optical density by colour, and mean RGB."""
-  pixels = patches.reshape(len(patches), -1, 3).astype(np.float32)
-  density = -np.log10((pixels + 1.0) / 256.0)
-  percentiles = np.percentile(density, (10, 50, 90), axis=1)
-  return np.concatenate(
-    [density.mean(1), density.std(1), *percentiles, pixels.mean(1) / 255.0], axis=1
-  ).astype(np.float32)
+def sequencing_depth(cohort: Cohort) -> Float[np.ndarray, "spot 1"]:
+  """log1p of each spot's total counts, as the feature "depth/gene".
+
+  It has seen expression, so it is no image method: a control that says how much of raw counts is
+  depth.
+  """
+  totals = np.asarray(cohort.counts.sum(axis=1), np.float32).reshape(-1, 1)
+  return np.log1p(totals)
 
 
 def expression_pca(
@@ -42,7 +40,7 @@ def ridge_between(
 ) -> Float[np.ndarray, "spot width"]:
   """`target` features predicted from `source` features: the simple way into a shared space."""
   scaler = StandardScaler().fit(fit.features[source])
-  ridge = RidgeCV(ALPHAS).fit(scaler.transform(fit.features[source]), fit.features[target])
+  ridge = RidgeCV(PENALTIES).fit(scaler.transform(fit.features[source]), fit.features[target])
   return ridge.predict(scaler.transform(cohort.features[source])).astype(np.float32)
 
 
