@@ -14,8 +14,8 @@ from data_pipelines.preparation.regions import refreshed
 from experiments.inputs import SPLITS
 from hibio.batch import Tables
 from hibio.embedding import Embedded, Forward, embed
-from hibio.tasks.image_statistics import image_statistics
 from hibio.tasks.cohort import Cohort
+from hibio.tasks.image_statistics import image_statistics
 from hibio.tasks.region_domains import region_mean
 
 WINDOWS_PER_BATCH = 4

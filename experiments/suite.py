@@ -109,20 +109,23 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
   params = {name: inputs.params_over(one, corpus) for name, one in models.items()}
   modules = {name: one.model for name, one in models.items()}
   params["untrained"], modules["untrained"] = untrained, model.model
+  # On the same device in the same way: else the same function is compiled once more.
+  params = jax.device_put(params, jax.devices()[0])
   compiled: dict = {}
   for name, module in modules.items():
     with steps.part(f"embeddings of {name}", amount):
       frozen = compiled.setdefault(module, forward.frozen(module))
       cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables, genes)
   with steps.part("baselines", amount):
-    regions = gather.regions_of(cohort, corpus, "hibio")
+    seen = "hibio/fused" if cohort.spots["has_patch"].any() else "hibio/gene"
+    regions = gather.regions_of(cohort, corpus, seen)
     cohort = gather.with_regions(cohort, regions, "hibio")
     cohort = features.with_baselines(cohort, corpus, folds, options.features)
   setting = task_rows.Setting(
     model=model,
     corpus=corpus,
     tables=tables,
-    params=jax.device_get(params),
+    params=params,
     frozen=compiled[model.model],
     cohort=cohort,
     donors=donors,
