@@ -165,6 +165,16 @@ def test_a_perfect_readout_scores_one_on_the_genes_that_it_holds(answered):
     assert "20 genes" in row.note
 
 
+def test_a_readout_without_the_genes_gives_no_number_but_a_reason(answered):
+  empty = dataclasses.replace(
+    answered, readout={"none": np.zeros((360, 0), np.float32)}, readout_genes=np.zeros(0, int)
+  )
+  questions = fold_expression.prepare(empty, folds_of(empty, DONORS))
+  rows = list(expression.evaluate_readout(questions, "none", "none/image"))
+  assert len(rows) == 3
+  assert all(row.value is None and "none of the genes" in row.note for row in rows)
+
+
 def test_a_constant_gene_is_counted_and_does_not_poison_the_mean(answered):
   counts = answered.counts.toarray()
   counts[np.ix_(answered.spots["donor_id"] == "d0", [5])] = 0
