@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from hibio.tasks import prediction_scores
 from hibio.tasks.fold_expression import FoldGenes, Questions
+from hibio.tasks.gene_lists import GENE_LISTS
 from hibio.tasks.prediction_scores import Score
 from hibio.tasks.protocols import PROTOCOLS, Protocol
 from hibio.tasks.rows import Row
@@ -43,7 +44,7 @@ def evaluate(
   for name in protocols:
     protocol = PROTOCOLS[name]
     if not questions.folds:
-      yield _unanswered(questions, name, feature)
+      yield _unanswered(questions, name, feature, questions.reasons)
       continue
     answers: dict[str, dict[str, Scores]] = {}
     for fold in questions.folds:
@@ -64,10 +65,11 @@ def evaluate_readout(questions: Questions, name: str, method: str) -> Iterator[R
   """
   cohort = questions.cohort
   if not questions.folds:
-    yield _unanswered(questions, "readout", method)
+    yield _unanswered(questions, "readout", method, questions.reasons)
+    return
   place = np.full(len(questions.column), -1)
   place[cohort.readout_genes] = np.arange(len(cohort.readout_genes))
-  for genes_name in PROTOCOLS["ridge_cv"].gene_lists if questions.folds else ():
+  for genes_name in GENE_LISTS:
     by_fold = {}
     for fold in questions.folds:
       genes = fold.genes[genes_name]
@@ -77,7 +79,11 @@ def evaluate_readout(questions: Questions, name: str, method: str) -> Iterator[R
       predicted = cohort.readout[name][np.ix_(fold.test, place[genes])]
       note = f"{len(genes)} genes; standardised in its section, nothing fitted"
       by_fold[fold.held_out] = _scores(questions, fold, "log1p_cp10k", genes, predicted, note=note)
-    yield from _rows(questions, f"readout, log1p_cp10k, {genes_name}", method, by_fold)
+    protocol = f"readout, log1p_cp10k, {genes_name}"
+    if by_fold:
+      yield from _rows(questions, protocol, method, by_fold)
+    else:
+      yield _unanswered(questions, protocol, method, ("none of the genes is read out",))
 
 
 def _answers(
@@ -150,7 +156,7 @@ def _rows(
       sum(len(fold.test) for fold in questions.folds if fold.held_out in found),
       float(np.mean([score.chance for score in found.values()])),
       " | ".join([*_notes(found), *questions.reasons]),
-      float(np.std(values)) if values else None,
+      float(np.std(values)) if len(values) > 1 else None,
       parts,
     )
 
@@ -165,7 +171,7 @@ def _notes(found: Mapping[str, Score]) -> list[str]:
   return notes + ([f"constant, left out: {undefined} (gene, group) pairs"] if undefined else [])
 
 
-def _unanswered(questions: Questions, protocol: str, method: str) -> Row:
+def _unanswered(questions: Questions, protocol: str, method: str, reasons: Sequence[str]) -> Row:
   return Row(
     "expression",
     questions.cohort.dataset,
@@ -176,5 +182,5 @@ def _unanswered(questions: Questions, protocol: str, method: str) -> Row:
     None,
     0,
     None,
-    " | ".join(questions.reasons),
+    " | ".join(reasons),
   )

@@ -2,14 +2,13 @@
 
 Read from mahmoodlab/HEST at afd42c3: `src/hest/bench/benchmark.py` and `trainer.py`. There the
 target is log1p of raw counts, the penalty follows from the shapes (the `--alpha` option is not
-used), there is no intercept, and a gene's correlation is over all test spots of a fold. What
-differs here is said in the rows: genes are the most variable of the fitting spots (HEST ships its
-lists), and a constant gene is left out (there it makes the mean undefined).
+used), there is no intercept, and a gene's correlation is over all test spots of a fold: that is
+the row `pearson_pooled`. Two things differ: the 50 genes are the most variable ones of the fitting
+spots (HEST ships its lists), and a constant gene is left out and counted (there it makes the mean
+undefined).
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hibio.tasks.probe import Predict
+
 COMPONENTS = 256
 SEED = 1
 """HEST's default."""
@@ -26,8 +27,8 @@ SEED = 1
 
 def hest_readme(
   fit: Float[np.ndarray, "spot width"], spots: pd.DataFrame, test: Float[np.ndarray, "query width"]
-) -> Callable:
-  """HEST's README: standardise, PCA to 256, ridge. See `hibio.tasks.protocols` for the arguments.
+) -> Predict:
+  """HEST's README: standardise, PCA to 256, ridge. Arguments: see `hibio.tasks.probe`.
 
   A narrower embedding keeps all its components, and the penalty follows their number.
   """
@@ -40,7 +41,7 @@ def hest_readme(
 
 def hest_no_pca(
   fit: Float[np.ndarray, "spot width"], spots: pd.DataFrame, test: Float[np.ndarray, "query width"]
-) -> Callable:
+) -> Predict:
   """HEST without dimension reduction. Its code then does not standardise either."""
   return _ridge(fit, test, "")
 
@@ -62,7 +63,9 @@ def rotated(
   return np.vstack([r, np.zeros((1, r.shape[1]))]), np.vstack([inside, outside])
 
 
-def _ridge(fit, query, note):
+def _ridge(
+  fit: Float[np.ndarray, "spot width"], query: Float[np.ndarray, "query width"], note: str
+) -> Predict:
   def predict(targets):
     alpha = 100 / (fit.shape[1] * targets.shape[1])
     ridge = Ridge(alpha, solver="lsqr", fit_intercept=False, max_iter=1000, random_state=SEED)

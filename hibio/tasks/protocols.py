@@ -1,18 +1,8 @@
-"""How expression is read from a frozen embedding: the named probes, all of one shape.
-
-A probe is given what it may know once, and then answers for one matrix of targets after another:
-
-  predict = probe(fit, spots, test)      # features to fit on, their table, features to predict from
-  predicted, note = predict(targets)     # targets of the fitting spots -> predictions for `test`
-
-`spots` has the donor and the section of each fitting spot, for a probe that chooses something by
-cross-validation inside the fitting spots.
-"""
+"""How expression is read from a frozen embedding: the probes by name, and what each is asked."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -22,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler, normalize
 
 from hibio.tasks.hest import hest_no_pca, hest_readme
+from hibio.tasks.probe import Predict, Probe
 from hibio.tasks.ridge import ridge_cv
 from hibio.tasks.targets import TARGETS
 
@@ -30,7 +21,7 @@ NEIGHBOURS = 50
 
 def knn(
   fit: Float[np.ndarray, "spot width"], spots: pd.DataFrame, test: Float[np.ndarray, "query width"]
-) -> Callable:
+) -> Predict:
   """Mean expression of the 50 fitting spots that look most alike, on standardised features."""
   scaler = StandardScaler().fit(fit)
   return _mean_of_nearest(scaler.transform(fit), scaler.transform(test))
@@ -38,7 +29,7 @@ def knn(
 
 def retrieval(
   fit: Float[np.ndarray, "spot width"], spots: pd.DataFrame, test: Float[np.ndarray, "query width"]
-) -> Callable:
+) -> Predict:
   """Mean expression of the 50 fitting profiles nearest to the patch in the shared space.
 
   Here `fit` are gene embeddings and `test` image embeddings; nearest is by cosine.
@@ -54,13 +45,13 @@ class Protocol:
   """A probe and what it is asked.
 
   Attributes:
-    probe: see the module's docstring.
+    probe: fits and predicts.
     targets: names in `TARGETS`.
     gene_lists: names in `GENE_LISTS`.
-    across: fits on the gene embeddings of a method and predicts from its image embeddings.
+    across: it fits on the gene embeddings of a method and predicts from its image embeddings.
   """
 
-  probe: Callable
+  probe: Probe
   targets: tuple[str, ...] = tuple(TARGETS)
   gene_lists: tuple[str, ...] = ("hvg50", "heg50", "all")
   across: bool = False
@@ -77,7 +68,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 def _mean_of_nearest(
   fit: Float[np.ndarray, "spot width"], test: Float[np.ndarray, "query width"]
-) -> Callable:
+) -> Predict:
   k = min(NEIGHBOURS, len(fit))
   nearest = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(fit)
   rows = nearest.kneighbors(test, return_distance=False)

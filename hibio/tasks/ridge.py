@@ -7,13 +7,15 @@ subtraction and a penalty costs no further pass over the spots.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
+
+from hibio.tasks.probe import Predict
 
 PENALTIES = tuple(10.0**power for power in range(-1, 7))
 _INNER_FOLDS = 5
@@ -40,8 +42,8 @@ def inner_folds(spots: pd.DataFrame) -> tuple[list[np.ndarray], str]:
 
 def ridge_cv(
   fit: Float[np.ndarray, "spot width"], spots: pd.DataFrame, test: Float[np.ndarray, "query width"]
-) -> Callable:
-  """Ridge with intercept on standardised features. See `hibio.tasks.protocols` for the arguments.
+) -> Predict:
+  """Ridge with intercept on standardised features. Arguments: see `hibio.tasks.probe`.
 
   One penalty for all genes of a list: the one with the highest mean R2 on left-out donors, every
   gene counting the same.
@@ -88,11 +90,11 @@ class _InnerFold:
 def _prepare(x: np.ndarray, folds: Sequence[np.ndarray]) -> list[_InnerFold]:
   products = [_products(x[left], x[left]) for left in folds]
   sums = [x[left].sum(0, dtype=np.float64) for left in folds]
-  inner = []
+  total, total_sum, inner = sum(products), sum(sums), []
   for left, own, own_sum in zip(folds, products, sums, strict=True):
     rest = len(x) - len(left)
-    mean = (sum(sums) - own_sum) / rest
-    spread, axes = np.linalg.eigh(sum(products) - own - rest * np.outer(mean, mean))
+    mean = (total_sum - own_sum) / rest
+    spread, axes = np.linalg.eigh(total - own - rest * np.outer(mean, mean))
     about = own - np.outer(mean, own_sum) - np.outer(own_sum, mean)
     about += len(left) * np.outer(mean, mean)
     # float32 is enough to compare penalties with.
@@ -108,11 +110,12 @@ def _choose(x: np.ndarray, y: np.ndarray, inner: Sequence[_InnerFold]) -> tuple[
   """
   products = [_products(x[fold.left], y[fold.left]) for fold in inner]
   sums = [y[fold.left].sum(0, dtype=np.float64) for fold in inner]
+  total, total_sum = sum(products), sum(sums)
   error, spread = np.zeros((len(PENALTIES), y.shape[1])), np.zeros(y.shape[1])
   for fold, own, own_sum in zip(inner, products, sums, strict=True):
     rest = len(y) - len(fold.left)
-    mean = (sum(sums) - own_sum) / rest
-    rest_xy = sum(products) - own - rest * np.outer(fold.mean, mean)
+    mean = (total_sum - own_sum) / rest
+    rest_xy = total - own - rest * np.outer(fold.mean, mean)
     left_xy = own - np.outer(fold.mean, own_sum) - np.outer(fold.left_sum, mean)
     left_xy += len(fold.left) * np.outer(fold.mean, mean)
     rest_xy, left_xy = ((fold.axes.T @ xy).astype(np.float32) for xy in (rest_xy, left_xy))
@@ -125,7 +128,7 @@ def _choose(x: np.ndarray, y: np.ndarray, inner: Sequence[_InnerFold]) -> tuple[
   varies = spread > 0
   relative = error[:, varies] / spread[varies]
   best = int(relative.mean(1).argmin()) if varies.any() else -1
-  return PENALTIES[best], sum(products)
+  return PENALTIES[best], total
 
 
 def _products(
