@@ -39,9 +39,13 @@ from hibio.tasks.rows import Row
 KEYWORDS = 50
 """Genes a spot for the purity table: the size of a gene sentence in the literature."""
 
-HEADLINE = ("hibio/image", "hibio/gene", "hibio/fused", "untrained/fused", "colour/image",
-            "pca/gene", "pca + 6 neighbours/gene")  # fmt: skip
+HEADLINE = ("hibio/image", "hibio/gene", "hibio/fused", "colour/image", "pca/gene",
+            "pca + 6 neighbours/gene")  # fmt: skip
 """Methods that also go through what costs minutes: every clusterer, few labels, random splits."""
+
+NOT_CLUSTERED = ("nuclei/image", "texture/image", "depth/gene")
+NOT_PROBED = (*NOT_CLUSTERED, "coordinates/position")
+"""Controls of the expression task and of the domains that answer no question elsewhere."""
 
 CONTRAST_BATCHES = 16
 
@@ -111,7 +115,9 @@ def expression_rows(setting: Setting) -> Iterator[Row]:
 def domain_rows(setting: Setting) -> Iterator[Row]:
   """Every feature by k-means, the headline ones by every clusterer; then the region tree."""
   scored, split = setting.scored, setting.split
-  seen = {feature: scored.seen_by(feature) for feature in scored.features}
+  # Region-level features are left to the region tree, which says the same at every level.
+  asked = [f for f in scored.features if f not in NOT_CLUSTERED and "@" not in f]
+  seen = {feature: scored.seen_by(feature) for feature in asked}
   for label in setting.labels:
     for feature, cohort in seen.items():
       if len(cohort.spots):
@@ -128,7 +134,7 @@ def annotation_rows(setting: Setting) -> Iterator[Row]:
   """The linear probe of every feature, few labels for the headline ones, then no label at all."""
   cohort, folds = setting.cohort, setting.folds
   for label in setting.labels:
-    for feature in cohort.features:
+    for feature in (f for f in cohort.features if f not in NOT_PROBED and "@region2" not in f):
       found = annotation.predictions(cohort, folds, feature, label)
       yield from annotation.rows(found, cohort, folds, label, feature)
       if feature == "hibio/gene":
