@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +90,3 @@ class GeneNames:
   def on_panel(self, panel: GenePanel) -> GenePanel:
     """The panel with these symbols beside its ids, which stay: it is still the same panel."""
     return dataclasses.replace(panel, symbols=tuple(self.symbols(panel.ids, panel.symbols)))
-
-
-def described(found: int, wanted: int, examples: Sequence[str]) -> str:
-  """How much of a panel a section measures, in words."""
-  missing = f"; missing e.g. {', '.join(examples[:3])}" if examples else ""
-  return f"{found:,} of {wanted:,} panel genes found{missing}"

@@ -232,7 +232,7 @@ def map_onto(
   Raises:
     BadInputError: section and panel have hardly a gene in common.
   """
-  rows = _panel_rows(gene_ids, gene_symbols, panel)
+  rows = panel_rows(gene_ids, gene_symbols, panel)
   found = np.flatnonzero(rows >= 0)
   smaller = min(len(rows), len(panel))
   if len(found) < _MIN_OVERLAP * smaller or not len(found):
@@ -258,7 +258,7 @@ def map_onto(
   return PanelMap(onto, measured, {reason: n for reason, n in dropped.items() if n})
 
 
-def _panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel) -> np.ndarray:
+def panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel) -> np.ndarray:
   """Panel row of each gene of the section; -1 where it has none."""
   by_id = {name: row for row, name in enumerate(panel.ids)}
   rows = np.fromiter((by_id.get(i, -1) for i in gene_ids), np.int64, len(gene_ids))

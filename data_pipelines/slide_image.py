@@ -21,6 +21,8 @@ MAX_PIXELS = 2_000_000_000
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _EXIF_ORIENTATION = 0x0112
+_X_RESOLUTION, _RESOLUTION_UNIT = 282, 296  # tags of TIFF
+_UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,20 @@ class SlideImage:
     image = self._decoded(at_least_px=2 * longest_px)
     image.thumbnail((longest_px, longest_px), Image.Resampling.BOX, reducing_gap=2.0)
     return np.asarray(image)
+
+  def stated_um_per_px(self) -> float | None:
+    """Micrometres a pixel by the resolution tags of a TIFF; None where it has none.
+
+    Other formats carry a number that programs make up, mostly 72 an inch.
+    """
+    with _opened(self.path) as image:
+      tags = getattr(image, "tag_v2", {})
+      unit_um = _UM_PER_UNIT.get(tags.get(_RESOLUTION_UNIT, 2))
+      try:
+        resolution = float(tags[_X_RESOLUTION])
+      except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return unit_um / resolution if unit_um and resolution > 0 else None
 
   def _decoded(self, at_least_px: int | None = None) -> Image.Image:
     """The image in RGB; a JPEG comes at a fraction of its size where that is enough."""

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def guess_species(gene_ids: Sequence[str] | np.ndarray, gene_symbols: Sequence[str] | np.ndarray) -> str | None:
+def guess_species(
+  gene_ids: Sequence[str] | np.ndarray, gene_symbols: Sequence[str] | np.ndarray
+) -> str | None:
   """ "human" or "mouse" by Ensembl id, else by how symbols are capitalised; None if unclear."""
   for species, pattern in (("human", r"ENSG\d"), ("mouse", r"ENSMUSG\d")):
     if np.mean([re.match(pattern, i) is not None for i in gene_ids]) > 0.5:

@@ -36,9 +36,7 @@ def encoded_patches(section: Section, patch_um: float, patch_px: int) -> list[by
   """
   if section.image is None:
     return []
-  return list(
-    jpegs(section.image, section.positions_px, section.um_per_px, patch_um, patch_px)
-  )
+  return list(jpegs(section.image, section.positions_px, section.um_per_px, patch_um, patch_px))
 
 
 def jpegs(

@@ -107,8 +107,11 @@ def _on_tissue(obs: pd.DataFrame) -> np.ndarray:
   """`obs["in_tissue"]` where it is 0 and 1 or False and True; else every spot counts."""
   if "in_tissue" not in obs:
     return np.ones(len(obs), bool)
-  known = obs["in_tissue"].astype(str).str.lower().map(
-    {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
+  known = (
+    obs["in_tissue"]
+    .astype(str)
+    .str.lower()
+    .map({"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False})
   )
   return known.fillna(True).to_numpy(bool)
 

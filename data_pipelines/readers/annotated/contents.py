@@ -15,10 +15,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from data_pipelines.readers.annotated import count_rows
-from data_pipelines.readers.annotated.count_rows import CountRows, MemoryRows
 from data_pipelines.hdf5_safety import checked_file
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated import count_rows
+from data_pipelines.readers.annotated.count_rows import CountRows, MemoryRows
 
 POSITION_KEYS = ("spatial", "X_spatial")
 CACHE_BYTES = 64 * 1024**2

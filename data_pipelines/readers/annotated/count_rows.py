@@ -142,4 +142,6 @@ def read(dataset: h5py.Dataset, part: slice, path: Path) -> np.ndarray:
     return dataset[part]
   except (OSError, RuntimeError) as error:
     reason = " ".join(str(error).split())
-    raise BadInputError(path, dataset.name, f"damaged ({reason})", "a whole file", _AGAIN) from error
+    raise BadInputError(
+      path, dataset.name, f"damaged ({reason})", "a whole file", _AGAIN
+    ) from error

@@ -28,9 +28,7 @@ def stored_image(library: Library | None, path: Path) -> tuple[SlideImage | None
   return best, scale or 1.0
 
 
-def check_inside(
-  positions_px: Float[np.ndarray, "spot 2"], image: SlideImage, path: Path
-) -> None:
+def check_inside(positions_px: Float[np.ndarray, "spot 2"], image: SlideImage, path: Path) -> None:
   """Refuses an image that most spots lie beside: it, or its scale, is another one's.
 
   Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.readers.annotated.contents import POSITION_KEYS, Contents
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated.contents import POSITION_KEYS, Contents
 
 LIBRARY_COLUMN = "library_id"
 PIXEL_COLUMNS = ("pxl_col_in_fullres", "pxl_row_in_fullres")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse
 from jaxtyping import Int
 
-from data_pipelines.readers.annotated.contents import Contents, layer_name
-from data_pipelines.readers.annotated.count_rows import CountRows
 from data_pipelines.genes import is_ensembl
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated.contents import Contents, layer_name
+from data_pipelines.readers.annotated.count_rows import CountRows
 from data_pipelines.readers.raw_counts import RawCounts, not_raw, whole_counts
 
 USUAL = (layer_name("counts"), "X", "raw.X")
@@ -103,27 +104,33 @@ def _problem(matrix: CountRows) -> str | None:
 
 def _named_matrix(contents: Contents, where: str) -> RawMatrix:
   matrix, table = contents.matrices[where]
-  ids, symbols = names_of(contents.genes[table])
-  # A matrix of one row that numbers the columns: what is left of it says which ones are genes.
-  raw = RawCounts(
-    path=contents.path,
-    counts=scipy.sparse.csr_matrix(np.arange(1, len(ids) + 1)[None]),
-    spot_ids=np.array(["numbers"]),
-    gene_ids=ids,
-    gene_symbols=symbols,
-    feature_types=_kinds(contents.genes[table]),
-  )
-  genes = raw.named()
+  var = contents.genes[table]
+  columns, genes = genes_of(var, contents.path)
+  ids, symbols = names_of(var)
   return RawMatrix(
     where=where,
     gene_ids=genes.gene_ids,
     gene_symbols=genes.gene_symbols,
     dropped=genes.dropped,
     _matrix=matrix,
-    _columns=genes.counts.toarray()[0] - 1,
-    _named=raw,
+    _columns=columns,
+    _named=dataclasses.replace(genes, gene_ids=ids, gene_symbols=symbols),
     _spot_ids=contents.obs.index.to_numpy(str),
   )
+
+
+def genes_of(var: pd.DataFrame, path: Path) -> tuple[Int[np.ndarray, " gene"], RawCounts]:
+  """Which rows of a table are genes, and their names, cleaned as those of every count matrix.
+
+  Raises:
+    BadInputError: none is, or they are of two genomes.
+  """
+  ids, symbols = names_of(var)
+  # A matrix of one row that numbers the columns: what is left of it says which ones are genes.
+  numbers = scipy.sparse.csr_matrix(np.arange(1, len(ids) + 1)[None])
+  raw = RawCounts(path, numbers, np.array(["numbers"]), ids, symbols, _kinds(var))
+  genes = raw.named()
+  return genes.counts.toarray()[0].astype(np.int64) - 1, genes
 
 
 def names_of(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
