@@ -78,7 +78,7 @@ def share_of_tissue(
   # Mean over a square: a running sum over each axis.
   padded = np.pad(np.cumsum(np.cumsum(mask, 0, dtype=np.int64), 1), ((1, 0), (1, 0)))
 
-  def corner(dx: float, dy: float) -> np.ndarray:
+  def corner(dx: int, dy: int) -> np.ndarray:
     x = np.clip(positions_px[:, 0] * scale + dx * radius, 0, mask.shape[1])
     y = np.clip(positions_px[:, 1] * scale + dy * radius, 0, mask.shape[0])
     return map_coordinates(padded.astype(np.float64), [y, x], order=1)

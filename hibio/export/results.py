@@ -6,7 +6,7 @@ Both take rows of a matrix in any order, a few at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import h5py
 import numpy as np
@@ -19,6 +19,7 @@ Place = tuple[str, str]
 """Group and name, e.g. ("obsm", "X_hibio")."""
 
 
+@runtime_checkable
 class Results(Protocol):
   """What the embedding of sections writes to."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import h5py
 import numpy as np
@@ -20,6 +20,7 @@ from data_pipelines.problems import BadInputError
 _AGAIN = "copy or write the file again"
 
 
+@runtime_checkable
 class CountRows(Protocol):
   """A matrix of spots by genes.
 
