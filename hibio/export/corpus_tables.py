@@ -88,18 +88,19 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
       np.zeros(num_genes, np.float32),
     )
   try:
-    with np.load(path) as arrays:
-      names = tuple(arrays["names"].tolist())
+    with path.open("rb") as file, np.load(file) as arrays:
+      names, share = tuple(arrays["names"].tolist()), arrays["document_share"]
+      if len(share) != num_genes or max(len(names), 1) != num_anchors:
+        raise BadInputError(
+          path, "size", f"{len(share)} genes, {len(names)} gene sets",
+          f"{num_genes} genes and {num_anchors} gene sets, as in the checkpoint", again,
+        )  # fmt: skip
       membership = np.zeros((len(names), num_genes), bool)
       membership[arrays["pathway"], arrays["gene"]] = True
-      found = CorpusTables(names, membership, arrays["document_share"], arrays["mean_fraction"])
+      return CorpusTables(names, membership, share, arrays["mean_fraction"])
+  except BadInputError:
+    raise
   except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
     raise BadInputError(
       path, "content", f"damaged ({error})", "what pretraining wrote", again
     ) from error
-  if len(found.document_share) != num_genes or max(len(names), 1) != num_anchors:
-    raise BadInputError(
-      path, "size", f"{len(found.document_share)} genes, {len(names)} gene sets",
-      f"{num_genes} genes and {num_anchors} gene sets, as in the checkpoint", again,
-    )  # fmt: skip
-  return found
