@@ -1,4 +1,4 @@
-"""`experiments.embed` on a finished run: the three kinds of input, and every way to get it wrong."""
+"""`experiments.embed` on a finished run: three kinds of input, and every way to get it wrong."""
 
 import anndata
 import numpy as np
@@ -71,8 +71,8 @@ def test_a_spot_has_the_embedding_that_evaluation_computes_from_the_corpus(workd
   # Compiled apart, with other outputs: sums run in another order.
   np.testing.assert_allclose(out.obsm["X_hibio_image"], found.image[rows], atol=1e-5)
   np.testing.assert_allclose(out.obsm["X_hibio_gene"], found.gene[rows], atol=1e-5)
-  readout = out.layers["hibio_predicted"][:, [out.var_names.get_loc(s) for s in
-                                              corpus.panel.symbols]]  # fmt: skip
+  columns = pd.Index(out.var["gene_ids"]).get_indexer(corpus.panel.ids)
+  readout = out.layers["hibio_predicted"][:, columns]
   np.testing.assert_allclose(readout, found.readout[rows], atol=1e-4)
 
 
