@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
+from data_pipelines.species import guess_species
 
 _ENSEMBL = re.compile(r"ENS[A-Z]{0,4}G\d{11}")
 _MIN_OVERLAP = 0.1
@@ -189,8 +190,41 @@ def choose_panel(
   return GenePanel(tuple(chosen), tuple(symbols[name] for name in chosen))
 
 
+@dataclasses.dataclass(frozen=True)
+class PanelMap:
+  """Where the genes of a section lie on a panel; the same map serves its counts in any pieces.
+
+  Attributes:
+    onto: one row a gene of the section, one column a gene of the panel; 1 where they are the same.
+    measured: genes of the panel that the section measures.
+    dropped: reason -> genes without a partner.
+  """
+
+  onto: scipy.sparse.csr_matrix
+  measured: Bool[np.ndarray, " gene"]
+  dropped: dict[str, int]
+
+  def counts(self, own: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
+    """Counts over the section's genes -> over the panel's; genes of one row are summed."""
+    counts = (own @ self.onto).tocsr().astype(np.int32)
+    counts.sort_indices()
+    return counts
+
+
 def align(section: Section, panel: GenePanel) -> Aligned:
   """The section's counts with the panel's genes as columns; genes of one row are summed.
+
+  Raises:
+    BadInputError: as `map_onto`.
+  """
+  found = map_onto(section.section_id, section.gene_ids, section.gene_symbols, panel)
+  return Aligned(found.counts(section.counts), found.measured, found.dropped)
+
+
+def map_onto(
+  name: str, gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel
+) -> PanelMap:
+  """Which genes of a section are which of the panel.
 
   A gene is found by its Ensembl id, or by its symbol where the section or the panel has no Ensembl
   id for it.
@@ -198,39 +232,38 @@ def align(section: Section, panel: GenePanel) -> Aligned:
   Raises:
     BadInputError: section and panel have hardly a gene in common.
   """
-  rows = _panel_rows(section, panel)
+  rows = panel_rows(gene_ids, gene_symbols, panel)
   found = np.flatnonzero(rows >= 0)
   smaller = min(len(rows), len(panel))
   if len(found) < _MIN_OVERLAP * smaller or not len(found):
     raise BadInputError(
-      section.section_id,
+      name,
       "genes",
-      f"{len(found)} genes of the panel among {_examples(section.gene_ids)}",
-      f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}",
-      "use a panel of the same species, or convert the gene names",
+      f"{len(found)} genes of the panel among {_examples(gene_ids)}"
+      + _of_species(guess_species(gene_ids, gene_symbols)),
+      f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}"
+      + _of_species(guess_species(panel.ids, panel.symbols)),
+      "use a panel of the same species, or convert the gene names (--gene_names=TABLE of "
+      "ensembl_id and symbol)",
     )
   onto = scipy.sparse.csr_matrix(
     (np.ones(len(found), np.int32), (found, rows[found])), shape=(len(rows), len(panel))
   )
-  counts = (section.counts @ onto).tocsr().astype(np.int32)
-  counts.sort_indices()
   measured = np.zeros(len(panel), bool)
   measured[rows[found]] = True
   dropped = {
     "genes outside the panel": len(rows) - len(found),
     "panel genes not measured": int((~measured).sum()),
   }
-  return Aligned(counts, measured, {reason: n for reason, n in dropped.items() if n})
+  return PanelMap(onto, measured, {reason: n for reason, n in dropped.items() if n})
 
 
-def _panel_rows(section: Section, panel: GenePanel) -> np.ndarray:
+def panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel) -> np.ndarray:
   """Panel row of each gene of the section; -1 where it has none."""
   by_id = {name: row for row, name in enumerate(panel.ids)}
-  rows = np.fromiter(
-    (by_id.get(i, -1) for i in section.gene_ids), np.int64, section.counts.shape[1]
-  )
+  rows = np.fromiter((by_id.get(i, -1) for i in gene_ids), np.int64, len(gene_ids))
   # Two Ensembl ids can share a symbol: a symbol counts only where one side has nothing better.
-  panel_ensembl, ensembl = is_ensembl(panel.ids), is_ensembl(section.gene_ids)
+  panel_ensembl, ensembl = is_ensembl(panel.ids), is_ensembl(gene_ids)
   taken = set(rows.tolist())
   any_row, symbol_row = {}, {}
   for row in range(len(panel) - 1, -1, -1):
@@ -240,7 +273,7 @@ def _panel_rows(section: Section, panel: GenePanel) -> np.ndarray:
         symbol_row[panel.symbols[row]] = row
   for gene in np.flatnonzero(rows < 0):
     table = symbol_row if ensembl[gene] else any_row
-    rows[gene] = table.get(section.gene_symbols[gene], -1)
+    rows[gene] = table.get(gene_symbols[gene], -1)
   return rows
 
 
@@ -258,6 +291,10 @@ def _ids_by_symbol(summaries: Sequence[GeneSummary]) -> dict[str, str]:
 
 def _examples(names: Sequence[str] | np.ndarray) -> str:
   return ", ".join(str(name) for name in list(names)[:3])
+
+
+def _of_species(species: str | None) -> str:
+  return f" ({species})" if species else ""
 
 
 def _first_names(summaries: Sequence[GeneSummary]) -> str:

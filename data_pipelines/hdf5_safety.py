@@ -25,7 +25,7 @@ _MAX_OBJECTS = 100_000
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lzf: all inside h5py, none is a plugin.
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}
-_DISTRUST = "ask the sender for a file written by Space Ranger itself"
+_DISTRUST = "ask the sender for a file written by Space Ranger or anndata itself"
 
 
 @contextlib.contextmanager
@@ -35,27 +35,50 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
   Raises:
     BadInputError: not HDF5, cut off, or with content that must not be read.
   """
+  with contextlib.closing(checked_file(path)) as file, _damage_named(path):
+    yield file
+
+
+def checked_file(path: Path, cache_bytes: int | None = None) -> h5py.File:
+  """The same file, for whoever keeps it open while other things are done; close it.
+
+  Args:
+    cache_bytes: unpacked data that HDF5 keeps of each dataset.
+
+  Raises:
+    BadInputError: as `open_hdf5`.
+  """
   again = "copy or download the file again"
   if not recognise(path).startswith(_SIGNATURE):
-    raise BadInputError(path, "file", "no HDF5 file", "HDF5 (.h5)", again)
+    raise BadInputError(path, "file", "no HDF5 file", "HDF5 (.h5, .h5ad)", again)
   try:
-    file = h5py.File(path, "r")
+    file = h5py.File(path, "r", rdcc_nbytes=cache_bytes)
   except OSError as error:
     reason = str(error).partition("(")[2].rstrip(")") or str(error)
     raise BadInputError(
       path, "file", f"damaged: {reason}", "a complete HDF5 file", again
     ) from error
-  with file:
-    try:
+  try:
+    with _damage_named(path):
       _check_tree(file, path)
-      yield file
-    except BadInputError:
-      raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-      reason = " ".join(str(error).split())
-      raise BadInputError(
-        path, "content", f"damaged ({reason})", "a complete HDF5 file", again
-      ) from error
+  except BaseException:
+    file.close()
+    raise
+  return file
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+  try:
+    yield
+  except BadInputError:
+    raise
+  except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    reason = " ".join(str(error).split())
+    raise BadInputError(
+      path, "content", f"damaged ({reason})", "a complete HDF5 file",
+      "copy or download the file again",
+    ) from error  # fmt: skip
 
 
 def csr_from_columns(

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import gene_sets, readers
+from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel, choose_panel
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import section_folder, summaries
@@ -63,13 +64,17 @@ def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEF
   splits = split_donors(
     (s.donor_id for s in sources.values()), options.test_donors, options.validation_donors
   )
-  fingerprints = {name: source.fingerprint() for name, source in sources.items()}
+  names = GeneNames.read(options.gene_names) if options.gene_names else None
+  # A section read with other names is another section.
+  stamp = f" {sha256(Path(options.gene_names))}" if names else ""
+  fingerprints = {name: source.fingerprint() + stamp for name, source in sources.items()}
   key = _corpus_key(fingerprints, splits, options)
   with claimed(output), disk_full_explained(output):
     if (done := _finished(output, key)) is not None:
       say(f"{output} is finished; nothing to do")
       return done
-    return _prepare(_Reader(sources, fingerprints, output), output, splits, key, options)
+    reader = _Reader(sources, fingerprints, output, names)
+    return _prepare(reader, output, splits, key, options)
 
 
 def _prepare(
@@ -77,6 +82,7 @@ def _prepare(
 ) -> Manifest:
   training = [n for n, s in reader.sources.items() if split_of(splits, s.donor_id) == "train"]
   panel = GenePanel.load(options.panel) if options.panel else _panel(reader, training, options)
+  panel = reader.names.on_panel(panel) if reader.names else panel
   names, membership, sets = _gene_sets(panel, options)
   # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
   (output / manifests.FILE).unlink(missing_ok=True)
@@ -117,8 +123,14 @@ def _prepare(
 class _Reader:
   """Reads sections, and keeps small ones for the second time that they are asked for."""
 
-  def __init__(self, sources: dict[str, Any], fingerprints: dict[str, str], output: Path):
-    self.sources, self.fingerprints = sources, fingerprints
+  def __init__(
+    self,
+    sources: dict[str, Any],
+    fingerprints: dict[str, str],
+    output: Path,
+    names: GeneNames | None,
+  ):
+    self.sources, self.fingerprints, self.names = sources, fingerprints, names
     self._folder = output / section_folder.WORK / "summaries"
     self._kept: dict[str, Section] = {}
     self._bytes = 0
@@ -128,7 +140,7 @@ class _Reader:
     known = summaries.load(path, name, self.fingerprints[name])
     if known is not None:
       return known
-    section = self.sources[name].read()
+    section = self._read(name)
     size = section.counts.data.nbytes + section.counts.indices.nbytes
     if self._bytes + size <= _KEPT_BYTES:
       self._kept[name] = section
@@ -139,7 +151,11 @@ class _Reader:
 
   def take(self, name: str) -> Section:
     section = self._kept.pop(name, None)
-    return self.sources[name].read() if section is None else section
+    return self._read(name) if section is None else section
+
+  def _read(self, name: str) -> Section:
+    section = self.sources[name].read()
+    return self.names.on_section(section) if self.names else section
 
 
 def _panel(reader: _Reader, training: Sequence[str], options: PrepareOptions) -> GenePanel:
@@ -292,6 +308,12 @@ def _parser() -> argparse.ArgumentParser:
     type=Path,
     metavar="FILE.csv",
     help="table of sections: donor, image, image_scale, labels, positions, species",
+  )
+  add(
+    "--gene_names",
+    type=Path,
+    metavar="FILE.tsv",
+    help="table of ensembl_id and symbol (or alias and symbol), to join sections that differ",
   )
   add("--panel", type=Path, metavar="panel.tsv", help="genes of another corpus")
   add("--patch_px", type=int, default=_DEFAULTS.patch_px, help="pixels of a patch's side")

@@ -35,6 +35,7 @@ class Section:
     um_per_px: micrometres a pixel of `image`.
     um_per_px_source: how `um_per_px` was found, e.g. "lattice pitch".
     image: handle on the H&E image; None for expression-only sections.
+    image_scale: pixels of `image` per pixel of the full-size image that the platform measured on.
     labels: name -> one string a spot, "" where unlabelled.
     dropped: reason -> how many spots, genes or labels were left out.
     notes: what a careful user should know; printed by `inspect`, kept in the manifest.
@@ -54,6 +55,7 @@ class Section:
   um_per_px: float
   um_per_px_source: str
   image: SlideImage | None = None
+  image_scale: float = 1.0
   labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()

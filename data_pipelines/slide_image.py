@@ -7,7 +7,7 @@ import dataclasses
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ MAX_PIXELS = 2_000_000_000
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _EXIF_ORIENTATION = 0x0112
+_X_RESOLUTION, _RESOLUTION_UNIT = 282, 296  # tags of TIFF
+_UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +90,20 @@ class SlideImage:
     image.thumbnail((longest_px, longest_px), Image.Resampling.BOX, reducing_gap=2.0)
     return np.asarray(image)
 
+  def stated_um_per_px(self) -> float | None:
+    """Micrometres a pixel by the resolution tags of a TIFF; None where it has none.
+
+    Other formats carry a number that programs make up, mostly 72 an inch.
+    """
+    with _opened(self.path) as image:
+      tags = getattr(image, "tag_v2", {})
+      unit_um = _UM_PER_UNIT.get(tags.get(_RESOLUTION_UNIT, 2))
+      try:
+        resolution = float(tags[_X_RESOLUTION])
+      except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return unit_um / resolution if unit_um and resolution > 0 else None
+
   def _decoded(self, at_least_px: int | None = None) -> Image.Image:
     """The image in RGB; a JPEG comes at a fraction of its size where that is enough."""
     with _opened(self.path) as image:
@@ -100,6 +116,37 @@ class SlideImage:
           self.path, "pixels", f"damaged image data ({error})", "a complete PNG, JPEG or TIFF",
           "copy the file again from its source",
         ) from error  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayImage(SlideImage):
+  """An image that another file holds as an array, e.g. `uns["spatial"]` of an AnnData.
+
+  Attributes:
+    load: reads the array: height x width x 3 or 4, 8-bit, or floats from 0 to 1.
+  """
+
+  load: Callable[[], np.ndarray] = dataclasses.field(default=None, repr=False)
+
+  @classmethod
+  def of(cls, path: str | os.PathLike, shape: tuple[int, ...], kind: str, load) -> ArrayImage:
+    """The handle on an array of this shape.
+
+    Raises:
+      BadInputError: the shape is none of an RGB image.
+    """
+    if len(shape) != 3 or shape[2] not in (3, 4) or not shape[0] * shape[1]:
+      raise BadInputError(
+        path, f"image {kind}", f"an array of shape {tuple(shape)}", "height x width x 3, RGB",
+        "store the H&E image in colour, or name its file",
+      )  # fmt: skip
+    return cls(Path(path), int(shape[1]), int(shape[0]), kind, load=load)
+
+  def _decoded(self, at_least_px: int | None = None) -> Image.Image:
+    pixels = np.asarray(self.load())
+    if pixels.dtype.kind == "f":
+      pixels = np.round(np.clip(np.nan_to_num(pixels), 0.0, 1.0) * 255.0)
+    return _to_rgb(Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8))))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

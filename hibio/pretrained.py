@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,91 @@ class Pretrained:
   @property
   def seed(self) -> int:
     return self.meta["config"]["training"]["seed"]
+
+  @property
+  def patch_um(self) -> float:
+    """Side of a patch on the tissue; runs of earlier versions do not say and used the default."""
+    return float(self.meta.get("reading", {}).get("patch", {}).get("um", 112.0))
+
+  @property
+  def window_spots(self) -> int:
+    """Most spots of a window; as above."""
+    return int(self.meta.get("reading", {}).get("window_spots", 64))
+
+  def embed(
+    self,
+    adata: Any,
+    *,
+    image: str | os.PathLike | None = None,
+    image_scale: float = 1.0,
+    um_per_px: float | None = None,
+    layer: str | None = None,
+    library_key: str | None = None,
+    gene_names: str | os.PathLike | None = None,
+    domain_spots: Sequence[int] | None = None,
+    predict_expression: bool = False,
+    copy: bool = False,
+  ) -> Any:
+    """Adds embeddings, domains and pathway scores to an AnnData; see `hibio.export.keys`.
+
+    Spots and genes stay as many and in the order they are; nothing else is changed.
+
+    Args:
+      adata: spots with raw counts (`layers["counts"]`, `X` or `raw.X`), an image, or both, and
+        positions in `obsm["spatial"]`.
+      image: H&E image file, instead of the largest in `uns["spatial"]`.
+      image_scale: pixels of that image per pixel of the positions.
+      um_per_px: micrometres a pixel of the positions, where the AnnData does not say.
+      layer: matrix of raw counts, by name; "none" reads the image alone.
+      library_key: column of `obs` that names sections.
+      gene_names: table of Ensembl ids and symbols, to find genes by.
+      domain_spots: spots that domains aim for at each level, finest first; by default as in
+        training; empty for no domains.
+      predict_expression: also `layers["hibio_predicted"]`.
+      copy: leave `adata` alone and add to a copy of it.
+
+    Returns:
+      The AnnData that the results are in.
+
+    Raises:
+      BadInputError: something in it cannot be used.
+    """
+    from hibio.export import objects  # anndata and readers take seconds to import
+
+    return objects.embed(
+      self,
+      adata.copy() if copy else adata,
+      objects.Choices(
+        layer=layer,
+        library_key=library_key,
+        image=None if image is None else Path(image),
+        image_scale=image_scale,
+        um_per_px=um_per_px,
+      ),
+      objects.settings(self, gene_names, domain_spots, predict_expression),
+    )
+
+  def embed_section(
+    self,
+    section: Any,
+    *,
+    gene_names: str | os.PathLike | None = None,
+    domain_spots: Sequence[int] | None = None,
+    predict_expression: bool = False,
+  ) -> Any:
+    """A new AnnData with the counts, positions, image and embeddings of one section.
+
+    Args:
+      section: as `data_pipelines.readers.read` returns them; else as for `embed`.
+
+    Raises:
+      BadInputError: the section shares hardly a gene with the model.
+    """
+    from hibio.export import objects  # as above
+
+    return objects.embed_sections(
+      self, [section], objects.settings(self, gene_names, domain_spots, predict_expression)
+    )
 
   def describe(self) -> dict[str, Any]:
     """What a result needs to say about the model it belongs to."""

@@ -15,6 +15,7 @@ class PrepareOptions:
   Attributes:
     gene_sets: GMT files; without one the corpus has no pathways.
     metadata: table of sections, donors, images and labels, as the readers describe it.
+    gene_names: table of Ensembl ids and symbols, for sections that name genes differently.
     panel: `panel.tsv` of another corpus, to prepare data for a model trained there.
     patch_px: side of a stored patch.
     patch_um: side of a patch on the tissue.
@@ -30,6 +31,7 @@ class PrepareOptions:
 
   gene_sets: tuple[Path, ...] = ()
   metadata: Path | None = None
+  gene_names: Path | None = None
   panel: Path | None = None
   patch_px: int = 32
   patch_um: float = 112.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import simplejpeg
+from jaxtyping import Float
 
 from data_pipelines.section import Section
+from data_pipelines.slide_image import SlideImage
 
 JPEG_QUALITY = 95
 THUMBNAIL_PX = 1000
@@ -33,8 +36,19 @@ def encoded_patches(section: Section, patch_um: float, patch_px: int) -> list[by
   """
   if section.image is None:
     return []
-  crops = section.image.crops(section.positions_px, patch_um / section.um_per_px, patch_px)
-  return [_jpeg(patch) for patch in crops]
+  return list(jpegs(section.image, section.positions_px, section.um_per_px, patch_um, patch_px))
+
+
+def jpegs(
+  image: SlideImage,
+  positions_px: Float[np.ndarray, "spot 2"],
+  um_per_px: float,
+  patch_um: float,
+  patch_px: int,
+) -> Iterator[bytes]:
+  """The same patches one after the other, for images with more spots than fit in memory."""
+  for patch in image.crops(positions_px, patch_um / um_per_px, patch_px):
+    yield _jpeg(patch)
 
 
 def thumbnail(section: Section) -> Thumbnail | None:

@@ -8,7 +8,7 @@ clipped to [-10, 10], on measured genes and 0 elsewhere. The model computes the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import scipy.sparse
@@ -98,25 +98,83 @@ def section_table(
   membership: Bool[np.ndarray, "pathway gene"],
 ) -> SectionTable:
   """The tables' row of one section, from its counts over the panel. Deviations are population's."""
-  spots = counts.shape[0]
-  shares, logs = fractions(counts), log_expression(counts)
-  log_mean = np.asarray(logs.mean(axis=0)).ravel()
-  log_square = np.asarray(logs.multiply(logs).mean(axis=0)).ravel()
-  log_std = np.sqrt(np.maximum(log_square - log_mean**2, 0.0))
-  scores = activity(counts, measured, log_mean, log_std, membership)
+  return streamed_table(lambda: [counts], measured, membership)
+
+
+def streamed_table(
+  pieces: Callable[[], Iterable[scipy.sparse.csr_matrix]],
+  measured: Bool[np.ndarray, " gene"],
+  membership: Bool[np.ndarray, "pathway gene"],
+) -> SectionTable:
+  """As `section_table`, of counts that are read piece by piece and never all at once.
+
+  However the spots are cut into pieces, the numbers are the same to the last bit.
+
+  Args:
+    pieces: hands over the counts from the beginning; it is called twice if there are pathways.
+  """
+  first = _Sums(("documents", "share", "log", "square"), len(measured))
+  for block in _blocks(pieces()):
+    logs = log_expression(block)
+    first.add(
+      block.shape[0],
+      documents=block.getnnz(axis=0),
+      share=fractions(block).sum(axis=0),
+      log=logs.sum(axis=0),
+      square=logs.multiply(logs).sum(axis=0),
+    )
+  log_mean, log_std = first.mean("log"), first.deviation("log", "square")
   usable = (membership & measured).sum(axis=1) >= MIN_MEMBERS
+  second = _Sums(("score", "square"), len(membership))
+  for block in _blocks(pieces()) if usable.any() else ():
+    scores = activity(block, measured, log_mean, log_std, membership)
+    second.add(block.shape[0], score=scores.sum(axis=0), square=(scores**2).sum(axis=0))
+  deviation = np.maximum(second.deviation("score", "square"), MIN_ACTIVITY_STD)
   return SectionTable(
     measured=measured,
-    num_spots=float(spots),
-    document_frequency=counts.getnnz(axis=0).astype(np.float32),
-    mean_fraction=np.asarray(shares.mean(axis=0)).ravel().astype(np.float32),
+    num_spots=float(first.spots),
+    document_frequency=first.total["documents"].astype(np.float32),
+    mean_fraction=first.mean("share").astype(np.float32),
     log_mean=log_mean.astype(np.float32),
     log_std=log_std.astype(np.float32),
-    activity_mean=scores.mean(axis=0).astype(np.float32),
-    activity_std=np.where(usable, np.maximum(scores.std(axis=0), MIN_ACTIVITY_STD), 1.0).astype(
-      np.float32
-    ),
+    activity_mean=second.mean("score").astype(np.float32),
+    activity_std=np.where(usable, deviation, 1.0).astype(np.float32),
   )
+
+
+class _Sums:
+  """Sums over spots of several quantities, in double precision."""
+
+  def __init__(self, names: Sequence[str], width: int):
+    self.spots, self.total = 0, {name: np.zeros(width) for name in names}
+
+  def add(self, spots: int, **values) -> None:
+    self.spots += spots
+    for name, value in values.items():
+      self.total[name] += np.asarray(value).ravel()
+
+  def mean(self, name: str) -> np.ndarray:
+    return self.total[name] / max(self.spots, 1)
+
+  def deviation(self, name: str, square: str) -> np.ndarray:
+    return np.sqrt(np.maximum(self.mean(square) - self.mean(name) ** 2, 0.0))
+
+
+def _blocks(pieces: Iterable[scipy.sparse.csr_matrix]) -> Iterator[scipy.sparse.csr_matrix]:
+  """The same spots, `_ROWS` at a time: sums then do not depend on how they were cut."""
+  waiting: list[scipy.sparse.csr_matrix] = []
+  rows = 0
+  for piece in pieces:
+    waiting.append(piece)
+    rows += piece.shape[0]
+    if rows >= _ROWS:
+      joined = scipy.sparse.vstack(waiting, format="csr") if len(waiting) > 1 else piece
+      whole = rows - rows % _ROWS
+      for start in range(0, whole, _ROWS):
+        yield joined[start : start + _ROWS]
+      waiting, rows = [joined[whole:]], rows - whole
+  if rows:
+    yield scipy.sparse.vstack(waiting, format="csr")
 
 
 def corpus_statistics(

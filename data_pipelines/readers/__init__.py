@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import legacy_st, space_ranger
+from data_pipelines.readers import anndata, legacy_st, space_ranger
 from data_pipelines.readers.metadata import Entry, read_metadata
 from data_pipelines.readers.source import READER_VERSION, SectionSource
 from data_pipelines.section import Section
@@ -32,19 +32,23 @@ def open_sections(
   """The sections of a folder, by name; none of them is read yet.
 
   Args:
-    path: one section, or a folder of many: Space Ranger output folders at any depth up to five, or
-      a folder of legacy ST with `counts` and `spots`.
+    path: one section, or a folder of many: Space Ranger output folders at any depth up to five, a
+      folder of legacy ST with `counts` and `spots`, or `.h5ad` files; or one such file.
     metadata: table with a column `section`; else `metadata.csv` or `metadata.tsv` in `path`.
 
   Raises:
     BadInputError: no section is found, two have one name, or the table is of other sections.
   """
   root = Path(path).expanduser()
-  if not root.is_dir():
+  if root.is_file() and root.suffix == anndata.SUFFIX:
+    entries = _entries(root.parent, metadata)
+    sources = list(anndata.sources_of(root, entries))
+  elif not root.is_dir():
     raise _no_folder(root)
-  root = _above_inner_folder(root)
-  entries = _entries(root, metadata)
-  sources = list(_sources(root, entries))
+  else:
+    root = _above_inner_folder(root)
+    entries = _entries(root, metadata)
+    sources = list(_sources(root, entries))
   if not sources:
     raise _nothing_found(root)
   by_id: dict[str, SectionSource] = {}
@@ -93,6 +97,8 @@ def _sources(root: Path, entries: dict[str, Entry]) -> Iterator[SectionSource]:
     if layout := space_ranger.layout_of(folder):
       yield space_ranger.source_of(layout, entries)
       continue
+    for file in sorted(folder.glob(f"*{anndata.SUFFIX}")):
+      yield from anndata.sources_of(file, entries)
     inner = space_ranger.binned_folders(folder) or _folders_in(folder)
     if depth < _DEPTH:
       waiting += [(child, depth + 1) for child in inner]
@@ -121,7 +127,7 @@ def _no_folder(root: Path) -> BadInputError:
   if root.is_file():
     packed = root.name.endswith(_ARCHIVES)
     return BadInputError(
-      root, "input", "an archive" if packed else "a file", "a folder of sections",
+      root, "input", "an archive" if packed else "a file", "a folder of sections or an .h5ad file",
       "unpack it first" if packed else "give the folder it lies in",
     )  # fmt: skip
   if root.is_symlink():
@@ -146,6 +152,6 @@ def _nothing_found(root: Path) -> BadInputError:
     root,
     "folder",
     f"only {', '.join(there[:6]) or 'nothing'}",
-    "Space Ranger folders (feature_bc_matrix and spatial) or legacy ST (counts and spots)",
+    "Space Ranger folders (feature_bc_matrix and spatial), legacy ST (counts and spots) or .h5ad",
     f"unpack {packed} first" if packed else "give the folder that holds them",
   )

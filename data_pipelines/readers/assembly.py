@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins
-from data_pipelines.readers.raw_counts import RawCounts, guess_species
+from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
+from data_pipelines.species import guess_species
 
 _MAX_SHARE_OUTSIDE = 0.05
 _MIN_SHARE_JOINED = 0.95
@@ -115,6 +116,7 @@ def assemble(
     um_per_px=um_per_px / (image_scale if image else 1.0),
     um_per_px_source=um_per_px_source,
     image=image,
+    image_scale=image_scale if image else 1.0,
     dropped={reason: count for reason, count in dropped.items() if count},
     notes=notes if rule is None else (*notes, f"{positions.path.name}: {rule}"),
   )

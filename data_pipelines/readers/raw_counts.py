@@ -51,10 +51,8 @@ class RawCounts:
       BadInputError: values are not raw counts, spots repeat, species are mixed, no gene is left.
     """
     _refuse_repeated_spots(self)
-    raw = dataclasses.replace(self, counts=_whole_counts(self))
-    raw = _genes_only(raw)
-    raw = _without_prefix_and_version(raw)
-    raw = _summed_duplicates(raw)
+    raw = dataclasses.replace(self, counts=whole_counts(self))
+    raw = _summed_duplicates(raw.named())
     if not raw.counts.nnz:
       raise BadInputError(
         raw.path, "counts", f"all zero in {raw.counts.shape[0]} spots", "counts", "give raw counts"
@@ -65,20 +63,13 @@ class RawCounts:
       raw = dataclasses.replace(raw, notes=(*raw.notes, note))
     return raw
 
+  def named(self) -> RawCounts:
+    """Genes only, ids and symbols without version or genome; no value is looked at.
 
-def guess_species(gene_ids: np.ndarray, gene_symbols: np.ndarray) -> str | None:
-  """ "human" or "mouse" by Ensembl id, else by how symbols are capitalised; None if unclear."""
-  for species, pattern in (("human", r"ENSG\d"), ("mouse", r"ENSMUSG\d")):
-    if np.mean([re.match(pattern, i) is not None for i in gene_ids]) > 0.5:
-      return species
-  words = [s for s in gene_symbols if re.fullmatch(r"[A-Za-z]+\d*[A-Za-z]?\d*", s) and len(s) > 1]
-  if len(words) < 20:
-    return None
-  if np.mean([word.isupper() for word in words]) > 0.8:
-    return "human"
-  if np.mean([word[0].isupper() and word[1:].islower() for word in words]) > 0.7:
-    return "mouse"
-  return None
+    Raises:
+      BadInputError: no gene is left, or genes of two genomes.
+    """
+    return _without_prefix_and_version(_genes_only(self))
 
 
 def _refuse_repeated_spots(raw: RawCounts) -> None:
@@ -89,22 +80,36 @@ def _refuse_repeated_spots(raw: RawCounts) -> None:
     )  # fmt: skip
 
 
-def _whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
-  counts, values = raw.counts, raw.counts.data
-  fix = "give the raw UMI counts, before any normalisation"
+def not_raw(values: np.ndarray) -> tuple[np.ndarray, str] | None:
+  """Which of the values of a matrix are no raw counts, and what they are instead; None if all are.
+
+  The first kind of fault that is found is named.
+  """
   if values.dtype.kind == "f":
     wrong = ~np.isfinite(values)
     if wrong.any():
-      raise _at(raw, wrong, f"{int(wrong.sum())} values that are no numbers", fix)
-  if values.dtype.kind != "u" and (values < 0).any():
-    raise _at(raw, values < 0, f"{int((values < 0).sum())} negative values", fix)
+      return wrong, f"{int(wrong.sum())} values that are no numbers"
+  if values.dtype.kind not in "ub" and (values < 0).any():
+    return values < 0, f"{int((values < 0).sum())} negative values"
   if values.dtype.kind == "f" and (values != np.floor(values)).any():
     wrong = values != np.floor(values)
     # log1p of counts scaled to 1e4 stays below 10; scaled to 1e6, below 14.
     looks = "log-normalised values" if values.max() < 20 else "values that are not whole"
-    raise _at(raw, wrong, f"{looks} ({int(wrong.sum())} of {len(values)})", fix)
+    return wrong, f"{looks} ({int(wrong.sum())} of {len(values)})"
   if len(values) and values.max() >= 2**31:
-    raise _at(raw, values >= 2**31, "counts above 2^31", fix)
+    return values >= 2**31, "counts above 2^31"
+  return None
+
+
+def whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
+  """The counts as int32, each entry once, without stored zeros.
+
+  Raises:
+    BadInputError: they are not raw; names the first spot and gene.
+  """
+  counts, values = raw.counts, raw.counts.data
+  if problem := not_raw(values):
+    raise _at(raw, *problem, "give the raw UMI counts, before any normalisation")
   whole = scipy.sparse.csr_matrix(
     (values.astype(np.int32), counts.indices, counts.indptr), shape=counts.shape
   )

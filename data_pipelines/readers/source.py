@@ -24,8 +24,8 @@ class SectionSource:
   Attributes:
     section_id: unique name of the section; safe as a file name.
     donor_id: the person or animal it came from.
-    reader: "visium", "visium_hd" or "legacy_st".
-    path: folder it was found in.
+    reader: "visium", "visium_hd", "legacy_st" or "anndata".
+    path: folder or file it was found in.
     files: files it is read from.
     entry: its row of the metadata table.
     load: reads it.

@@ -104,6 +104,7 @@ def train(
   with _sole_run(workdir) as alive, Interruption() as interruption:
     if _is_first():
       workdirs.claim(workdir, description, panel)
+      workdirs.save_tables(workdir, corpus["gene_sets"]["names"], tables)
     with contextlib.closing(Checkpoints(workdir, config.keep_checkpoints, _say)) as checkpoints:
       layout = state.abstract(jax.eval_shape(init), optimizer, mesh)
       restored = checkpoints.restore(layout, np.asarray(tables.regions))

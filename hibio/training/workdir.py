@@ -3,6 +3,7 @@
   config.json   model, objectives, training
   panel.tsv     the gene panel
   run.json      corpus, package versions, devices, and one entry for each start
+  corpus.npz    gene sets and the background of genes, without which no new section can be read
 
 A run goes on only with what it began with.
 """
@@ -15,15 +16,17 @@ import importlib.metadata
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from data_pipelines.problems import BadInputError
+from hibio.batch import Tables
 
-CONFIG, PANEL, RUN = "config.json", "panel.tsv", "run.json"
+CONFIG, PANEL, RUN, TABLES = "config.json", "panel.tsv", "run.json", "corpus.npz"
 
 MAY_CHANGE = tuple(
   f"config.training.{name}"
@@ -91,6 +94,8 @@ def describe(config: Mapping[str, Any], panel: Any, corpus: Mapping[str, Any]) -
       "splits": corpus["splits"],
       "sections": sections,
     },
+    # Not under "corpus", which older runs are compared with when they go on.
+    "reading": {name: corpus[name] for name in ("patch", "window_spots") if name in corpus},
   }
 
 
@@ -109,6 +114,27 @@ def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
     check_same(run, {name: record[name] for name in ("panel", "corpus")}, description)
   _write(path, description["config"])
   panel.save(workdir / PANEL)
+
+
+def save_tables(workdir: Path, names: Sequence[str], tables: Tables) -> None:
+  """Writes what a new section is read with, beside the checkpoints.
+
+  Args:
+    names: of the gene sets.
+  """
+  pathway, gene = np.nonzero(np.asarray(tables.membership))
+  path = workdir / TABLES
+  temporary = path.with_name(f".{path.name}.tmp")
+  with temporary.open("wb") as file:
+    np.savez_compressed(
+      file,
+      names=np.array(list(names), dtype=str),
+      pathway=pathway,
+      gene=gene,
+      document_share=np.asarray(tables.statistics.corpus_document_share),
+      mean_fraction=np.asarray(tables.statistics.corpus_mean_fraction),
+    )
+  os.replace(temporary, path)
 
 
 def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -117,3 +117,17 @@ def test_the_device_computes_the_same_activity_as_the_tables(case):
   scores = statistics.activity(counts, measured, table.log_mean, table.log_std, membership)
   want = (scores - table.activity_mean) / table.activity_std
   np.testing.assert_allclose(got[0], want[:50], atol=2e-3)  # float32 against float64
+
+
+@pytest.mark.parametrize("size", [1, 37, 512, 699, 10_000])
+def test_a_table_is_the_same_to_the_last_bit_however_the_spots_are_cut(case, size):
+  dense, measured, membership = case
+  counts = scipy.sparse.csr_matrix(dense)
+  want = statistics.section_table(counts, measured, membership)
+
+  def pieces():
+    return (counts[start : start + size] for start in range(0, counts.shape[0], size))
+
+  got = statistics.streamed_table(pieces, measured, membership)
+  for field in dataclasses.fields(want):
+    np.testing.assert_array_equal(getattr(got, field.name), getattr(want, field.name))

@@ -8,8 +8,8 @@ import pytest
 
 from data_pipelines import readers
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import raw_counts
 from data_pipelines.readers.source import file_name
+from data_pipelines.species import guess_species
 from tests.data_pipelines import raw_folders
 
 
@@ -175,7 +175,7 @@ def test_a_section_name_is_safe_as_a_file_name():
   ],
 )
 def test_species_is_guessed_from_ids_and_from_capitals(ids, symbols, species):
-  assert raw_counts.guess_species(np.array(ids), np.array(symbols)) == species
+  assert guess_species(np.array(ids), np.array(symbols)) == species
 
 
 def test_two_genomes_in_one_matrix_are_refused_and_one_prefix_is_taken_off(tmp_path):

@@ -1,0 +1,141 @@
+"""Sections in `.h5ad` files, read whole as every other platform's: for preparing a corpus.
+
+To run a trained model over such a file without reading it whole, see `readers.annotated`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_pipelines.readers import joins
+from data_pipelines.readers.annotated import contents, places, raw_matrix
+from data_pipelines.readers.annotated.sections import Choices, section_of
+from data_pipelines.readers.assembly import Positions, assemble
+from data_pipelines.readers.metadata import Entry
+from data_pipelines.readers.raw_counts import RawCounts
+from data_pipelines.readers.source import SectionSource, file_name
+from data_pipelines.section import Section
+
+SUFFIX = ".h5ad"
+DONOR_COLUMNS = ("donor_id", "donor", "patient", "patient_id")
+_TECHNICAL = frozenset(
+  (*DONOR_COLUMNS, places.LIBRARY_COLUMN, "in_tissue", "sample", "sample_id", "batch", "species")
+)
+_CLASSES = (2, 60)
+"""A column of categories with as many of them counts as a label; with more, as a name."""
+
+
+def sources_of(path: Path, entries: dict[str, Entry]) -> Iterator[SectionSource]:
+  """The sections of a file, by the names it gives them; only its table of spots is read.
+
+  Raises:
+    BadInputError: the file cannot be used.
+  """
+  with contents.opened(path) as found:
+    names = places.section_of_spots(found)
+    donors = _constant(found.obs, names, DONOR_COLUMNS)
+  for name in dict.fromkeys(names.tolist()):
+    section_id = file_name(name)
+    entry = entries.get(name) or entries.get(section_id) or Entry(section=section_id)
+    entry = dataclasses.replace(entry, folders=(*entry.folders, path.parent))
+    yield SectionSource(
+      section_id=section_id,
+      donor_id=entry.donor or donors.get(name) or section_id,
+      reader="anndata",
+      path=path,
+      files=(path,),
+      entry=entry,
+      load=lambda source, name=name: read(source, name),
+    )
+
+
+def read(source: SectionSource, name: str) -> Section:
+  """One section of a file, its counts in memory; spots without counts are left out.
+
+  Raises:
+    BadInputError: no raw counts, no positions, no length, or parts that do not fit each other.
+  """
+  entry = source.entry
+  with contents.opened(source.path) as found:
+    rows = np.flatnonzero(places.section_of_spots(found) == name)
+    choices = Choices(image=entry.path_of("image"), image_scale=entry.image_scale)
+    spots = section_of(found, choices, name, rows)
+    array = places.array_positions(found)
+    obs = found.obs.iloc[rows]
+    ids = obs.index.to_numpy(str)
+    matrix = raw_matrix.find(found)
+    raw = RawCounts(
+      path=source.path,
+      counts=matrix.rows(rows),
+      spot_ids=ids,
+      gene_ids=matrix.gene_ids,
+      gene_symbols=matrix.gene_symbols,
+      feature_types=np.full(len(matrix.gene_ids), ""),
+      dropped=matrix.dropped,
+    ).cleaned()
+  places_on_array = np.zeros((len(rows), 2)) if array is None else array[rows]
+  return assemble(
+    section_id=source.section_id,
+    donor_id=source.donor_id,
+    platform=source.reader,
+    species=entry.species,
+    raw=raw,
+    every_spot_counted=False,
+    positions=Positions(
+      path=source.path,
+      ids=ids,
+      rows=places_on_array[:, 0],
+      columns=places_on_array[:, 1],
+      positions_px=spots.positions_px / spots.image_scale,
+      on_tissue=_on_tissue(obs),
+    ),
+    um_per_px=spots.um_per_px * spots.image_scale,
+    um_per_px_source=spots.um_per_px_source,
+    image=spots.image,
+    image_scale=spots.image_scale,
+    labels=_labels(source, obs, ids),
+    notes=spots.notes,
+  )
+
+
+def _on_tissue(obs: pd.DataFrame) -> np.ndarray:
+  """`obs["in_tissue"]` where it is 0 and 1 or False and True; else every spot counts."""
+  if "in_tissue" not in obs:
+    return np.ones(len(obs), bool)
+  known = (
+    obs["in_tissue"]
+    .astype(str)
+    .str.lower()
+    .map({"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False})
+  )
+  return known.fillna(True).to_numpy(bool)
+
+
+def _labels(source: SectionSource, obs: pd.DataFrame, ids: np.ndarray) -> list[joins.LabelTable]:
+  """The table that the metadata names, else the columns of categories."""
+  path = source.entry.path_of("labels")
+  if path is not None:
+    return [joins.read_labels(path)]
+  columns = {
+    str(column): obs[column].astype(object).where(obs[column].notna(), "").to_numpy(str)
+    for column in obs
+    if isinstance(obs[column].dtype, pd.CategoricalDtype)
+    and str(column).lower() not in _TECHNICAL
+    and not str(column).startswith("hibio_")
+    and _CLASSES[0] <= len(obs[column].cat.categories) <= _CLASSES[1]
+  }
+  return [joins.LabelTable(source.path, ids, columns)] if columns else []
+
+
+def _constant(obs: pd.DataFrame, names: np.ndarray, columns: tuple[str, ...]) -> dict[str, str]:
+  """Section -> the one value that the first of these columns has there."""
+  column = next((c for c in columns if c in obs), None)
+  if column is None:
+    return {}
+  values = obs[column].astype(str).groupby(names).agg(["nunique", "first"])
+  return {name: row["first"] for name, row in values.iterrows() if row["nunique"] == 1}

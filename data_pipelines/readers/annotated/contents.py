@@ -1,0 +1,197 @@
+"""The parts of an AnnData that are read, the same whether it is an object or a file.
+
+Of a file the tables of spots and genes come into memory; matrices and images stay where they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from data_pipelines.hdf5_safety import checked_file
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated import count_rows
+from data_pipelines.readers.annotated.count_rows import CountRows, MemoryRows
+
+POSITION_KEYS = ("spatial", "X_spatial")
+CACHE_BYTES = 64 * 1024**2
+"""Of each matrix: rows of one window lie all over a file, and packed chunks are dear to unpack."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredImage:
+  """An image in `uns["spatial"]`: its shape, and how to read it."""
+
+  shape: tuple[int, ...]
+  load: Callable[[], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Library:
+  """One entry of `uns["spatial"]`.
+
+  Attributes:
+    images: name -> image.
+    scalefactors: name -> number.
+  """
+
+  images: Mapping[str, StoredImage]
+  scalefactors: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+  """What is read of an AnnData.
+
+  Attributes:
+    path: the file, or a name for the object, for messages.
+    obs: table of spots.
+    genes: "var" and, where there is one, "raw.var": tables of genes.
+    matrices: "layers['counts']", "X", "raw.X", ...: the matrices and which table names their genes.
+    positions: key of `obsm` -> array; only keys that may hold positions.
+    obsm_keys: every key of `obsm`.
+    libraries: `uns["spatial"]`.
+  """
+
+  path: Path
+  obs: pd.DataFrame
+  genes: Mapping[str, pd.DataFrame]
+  matrices: Mapping[str, tuple[CountRows, str]]
+  positions: Mapping[str, np.ndarray]
+  obsm_keys: tuple[str, ...]
+  libraries: Mapping[str, Library]
+
+
+def of_object(adata: Any, name: str = "adata") -> Contents:
+  """From an AnnData in memory, or one that is backed by a file."""
+  genes = {"var": adata.var}
+  matrices = {layer_name(key): (MemoryRows(matrix), "var") for key, matrix in adata.layers.items()}
+  if adata.X is not None:
+    matrices["X"] = (MemoryRows(adata.X), "var")
+  if adata.raw is not None:
+    genes["raw.var"] = adata.raw.var
+    matrices["raw.X"] = (MemoryRows(adata.raw.X), "raw.var")
+  return Contents(
+    path=Path(name),
+    obs=adata.obs,
+    genes=genes,
+    matrices=matrices,
+    positions={key: np.asarray(adata.obsm[key]) for key in POSITION_KEYS if key in adata.obsm},
+    obsm_keys=tuple(adata.obsm),
+    libraries=_libraries(adata.uns.get("spatial", {})),
+  )
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Contents]:
+  """From an .h5ad file, which stays open as long as the context does.
+
+  Raises:
+    BadInputError: no such file, not HDF5, unsafe, damaged, or no AnnData.
+  """
+  with contextlib.closing(checked_file(path, CACHE_BYTES)) as file:
+    yield _of_file(file, path)
+
+
+def layer_name(key: str) -> str:
+  """How a layer is called in messages and settings."""
+  return f"layers[{key!r}]"
+
+
+def _of_file(file: h5py.File, path: Path) -> Contents:
+  if not isinstance(file.get("obs"), h5py.Group) or not isinstance(file.get("var"), h5py.Group):
+    found = ", ".join(list(file)[:6]) or "nothing"
+    fix = "give an .h5ad file; one by anndata before 0.7 must be read and written again"
+    raise BadInputError(path, "AnnData", f"only {found}", "the groups obs and var", fix)
+  genes = {"var": _element(file["var"], path)}
+  matrices = {}
+  for key, item in _group(file, "layers").items():
+    matrices[layer_name(key)] = (count_rows.stored(item, path), "var")
+  if "X" in file and not _is_nothing(file["X"]):
+    matrices["X"] = (count_rows.stored(file["X"], path), "var")
+  raw = _group(file, "raw")
+  if "X" in raw and "var" in raw:
+    genes["raw.var"] = _element(raw["var"], path)
+    matrices["raw.X"] = (count_rows.stored(raw["X"], path), "raw.var")
+  obsm = _group(file, "obsm")
+  positions = {key: _element(obsm[key], path) for key in POSITION_KEYS if key in obsm}
+  return Contents(
+    path=path,
+    obs=_element(file["obs"], path),
+    genes=genes,
+    matrices=matrices,
+    positions={key: np.asarray(value) for key, value in positions.items()},
+    obsm_keys=tuple(obsm),
+    libraries=_libraries(_group(_group(file, "uns"), "spatial")),
+  )
+
+
+def _group(parent: Any, name: str) -> Any:
+  child = parent.get(name)
+  return child if isinstance(child, h5py.Group) else {}
+
+
+def _is_nothing(item: Any) -> bool:
+  return str(item.attrs.get("encoding-type", "")) == "null"
+
+
+def _element(item: Any, path: Path) -> Any:
+  """A table or an array, by anndata's own reader.
+
+  Raises:
+    BadInputError: what is stored cannot be read.
+  """
+  from anndata.io import read_elem  # two seconds, which no other reader should wait for
+
+  try:
+    return read_elem(item)
+  except Exception as error:  # anndata adds notes to whatever h5py, pandas and NumPy raise
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise BadInputError(
+      path, item.name, f"not readable ({reason})", "what anndata writes",
+      "read the file with the anndata that wrote it, and write it again",
+    ) from error  # fmt: skip
+
+
+def _libraries(spatial: Any) -> dict[str, Library]:
+  """`uns["spatial"]` of a file or an object; what is no number or no array is left out."""
+  found = {}
+  for name, entry in spatial.items() if hasattr(spatial, "items") else ():
+    if not hasattr(entry, "get"):
+      continue
+    images = entry.get("images") if hasattr(entry.get("images"), "items") else {}
+    factors = entry.get("scalefactors") if hasattr(entry.get("scalefactors"), "items") else {}
+    found[str(name)] = Library(
+      {str(key): _image(array) for key, array in images.items() if hasattr(array, "shape")},
+      {str(key): number for key, value in factors.items() if (number := _number(value))},
+    )
+  return found
+
+
+def _image(array: Any) -> StoredImage:
+  shape = tuple(map(int, array.shape))
+  if not isinstance(array, h5py.Dataset):
+    return StoredImage(shape, lambda: array)
+  path, name = Path(array.file.filename), array.name
+
+  def load() -> np.ndarray:  # sections outlive the file that they were found in
+    with h5py.File(path, "r") as file:
+      return count_rows.read(file[name], slice(None), path)
+
+  return StoredImage(shape, load)
+
+
+def _number(value: Any) -> float | None:
+  """A positive number; None for anything else."""
+  try:
+    number = float(value[()] if isinstance(value, h5py.Dataset) else value)
+  except (TypeError, ValueError):
+    return None
+  return number if 0 < number < float("inf") else None

@@ -1,0 +1,170 @@
+"""Which matrix of an AnnData holds the raw counts, and which genes its columns are."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from jaxtyping import Int
+
+from data_pipelines.genes import is_ensembl
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated.contents import Contents, layer_name
+from data_pipelines.readers.annotated.count_rows import CountRows
+from data_pipelines.readers.raw_counts import RawCounts, not_raw, whole_counts
+
+USUAL = (layer_name("counts"), "X", "raw.X")
+"""Where raw counts are looked for, in this order."""
+
+ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id", "id")
+SYMBOL_COLUMNS = (
+  "feature_name", "gene_name", "gene_names", "gene_symbol", "gene_symbols", "symbol", "symbols",
+  "SYMBOL", "name",
+)  # fmt: skip
+KIND_COLUMN = "feature_types"
+
+_SAMPLE = 200
+"""Spots that are looked at to choose a matrix; every value is checked when it is read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RawMatrix:
+  """Raw counts of genes, read a few spots at a time.
+
+  Attributes:
+    where: "layers['counts']", "X" or "raw.X".
+    gene_ids: of its columns that are genes; Ensembl ids without version where there are any.
+    gene_symbols: of the same columns.
+    dropped: reason -> columns left out.
+  """
+
+  where: str
+  gene_ids: np.ndarray
+  gene_symbols: np.ndarray
+  dropped: dict[str, int]
+  _matrix: CountRows
+  _columns: np.ndarray
+  _named: RawCounts
+  _spot_ids: np.ndarray
+
+  def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
+    """Counts of these spots, whose numbers must rise, as int32.
+
+    Raises:
+      BadInputError: a value is no raw count.
+    """
+    counts = self._matrix.rows(rows)
+    raw = dataclasses.replace(self._named, counts=counts, spot_ids=self._spot_ids[rows])
+    return whole_counts(raw)[:, self._columns]
+
+
+def find(contents: Contents, layer: str | None = None) -> RawMatrix:
+  """The first matrix of `USUAL` that holds raw counts, or the one that is asked for.
+
+  Args:
+    layer: "X", "raw.X", or the name of a layer.
+
+  Raises:
+    BadInputError: none of them is raw; says what is in each.
+  """
+  wanted = USUAL if layer is None else (layer if layer in USUAL else layer_name(layer),)
+  there = [where for where in wanted if where in contents.matrices]
+  if not there:
+    raise BadInputError(
+      contents.path, "counts", f"matrices {', '.join(contents.matrices) or 'none'}",
+      " or ".join(wanted), "name the layer of raw counts with --layer",
+    )  # fmt: skip
+  seen = {}
+  for where in there:
+    problem = _problem(contents.matrices[where][0])
+    if problem is None:
+      return _named_matrix(contents, where)
+    seen[where] = problem
+  others = [where for where in contents.matrices if where not in seen]
+  more = f" (there is also {', '.join(others)})" if others else ""
+  raise BadInputError(
+    contents.path,
+    "counts",
+    "; ".join(f"{problem} in {where}" for where, problem in seen.items()),
+    "raw integer counts",
+    f"name the layer of raw counts with --layer{more}, or store them in layers['counts']; "
+    "--layer=none reads the image alone",
+  )
+
+
+def _problem(matrix: CountRows) -> str | None:
+  number = min(_SAMPLE, matrix.shape[0])
+  rows = np.unique(np.linspace(0, matrix.shape[0] - 1, number).astype(np.int64)) if number else []
+  problem = not_raw(matrix.rows(np.asarray(rows, np.int64)).data)
+  return None if problem is None else problem[1]
+
+
+def _named_matrix(contents: Contents, where: str) -> RawMatrix:
+  matrix, table = contents.matrices[where]
+  var = contents.genes[table]
+  columns, genes = genes_of(var, contents.path)
+  ids, symbols = names_of(var)
+  return RawMatrix(
+    where=where,
+    gene_ids=genes.gene_ids,
+    gene_symbols=genes.gene_symbols,
+    dropped=genes.dropped,
+    _matrix=matrix,
+    _columns=columns,
+    _named=dataclasses.replace(genes, gene_ids=ids, gene_symbols=symbols),
+    _spot_ids=contents.obs.index.to_numpy(str),
+  )
+
+
+def genes_of(var: pd.DataFrame, path: Path) -> tuple[Int[np.ndarray, " gene"], RawCounts]:
+  """Which rows of a table are genes, and their names, cleaned as those of every count matrix.
+
+  Raises:
+    BadInputError: none is, or they are of two genomes.
+  """
+  ids, symbols = names_of(var)
+  # A matrix of one row that numbers the columns: what is left of it says which ones are genes.
+  numbers = scipy.sparse.csr_matrix(np.arange(1, len(ids) + 1)[None])
+  raw = RawCounts(path, numbers, np.array(["numbers"]), ids, symbols, _kinds(var))
+  genes = raw.named()
+  return genes.counts.toarray()[0].astype(np.int64) - 1, genes
+
+
+def names_of(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+  """(ids, symbols) of the genes of a table; Ensembl ids where any column or the index has them.
+
+  A gene for which only one of the two is known has it twice.
+  """
+  index = var.index.to_numpy(str)
+  ids, symbols = index, index
+  for name in ID_COLUMNS:
+    if name in var and _share_ensembl(column := _texts(var[name])) > _share_ensembl(ids):
+      ids = column
+  for name in SYMBOL_COLUMNS:
+    if name in var and _share_ensembl(column := _texts(var[name])) < 0.5:
+      symbols = column
+      break
+  else:
+    if _share_ensembl(index) >= 0.5:
+      symbols = np.full(len(index), "")
+  ids = np.where(ids == "", np.where(symbols == "", index, symbols), ids)
+  return ids, np.where(symbols == "", ids, symbols)
+
+
+def _texts(column: pd.Series) -> np.ndarray:
+  """As strings; "" for missing values."""
+  return column.astype(object).where(column.notna(), "").to_numpy().astype(str)
+
+
+def _share_ensembl(names: np.ndarray) -> float:
+  bare = [str(name).partition(".")[0] for name in names]
+  return float(is_ensembl(bare).mean()) if bare else 0.0
+
+
+def _kinds(var: pd.DataFrame) -> np.ndarray:
+  if KIND_COLUMN not in var:
+    return np.full(len(var), "")
+  return _texts(var[KIND_COLUMN])

@@ -1,0 +1,1 @@
+"""Speed, memory and scale; each prints a ratio measured in one run."""

@@ -1,0 +1,90 @@
+"""Embeddings, domains and pathway scores of new tissue: AnnData in, AnnData out.
+
+  python -m experiments.embed --checkpoint=WORKDIR --input=INPUT --output=OUT.h5ad
+
+INPUT is one of
+
+  a folder    one section or many, as `data_pipelines.prepare` reads them
+  x.h5ad      raw counts, positions, and an image where there is one; all that is in it is kept
+  an image    PNG, JPEG or TIFF; --um_per_px says its scale, --spots or --grid_um the places to read
+
+What is written is listed in `hibio/export/keys.py`; `uns["hibio"]` says how it was made.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from data_pipelines.problems import BadInputError
+from experiments import entry
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a pretraining run")
+_INPUT = flags.DEFINE_string("input", None, "Folder of sections, .h5ad file, or H&E image")
+_OUTPUT = flags.DEFINE_string("output", None, "File to write, ending in .h5ad")
+_SECTION = flags.DEFINE_list("section", [], "Only these sections of a folder")
+_METADATA = flags.DEFINE_string("metadata", None, "Table of the sections of a folder")
+_LAYER = flags.DEFINE_string("layer", None, 'Matrix of raw counts; "none" reads the image alone')
+_LIBRARY_KEY = flags.DEFINE_string("library_key", None, "Column of obs that names sections")
+_IMAGE = flags.DEFINE_string("image", None, "H&E image that belongs to an .h5ad file")
+_IMAGE_SCALE = flags.DEFINE_float("image_scale", 1.0, "Its pixels per pixel of the positions")
+_UM_PER_PX = flags.DEFINE_float("um_per_px", None, "Micrometres a pixel of positions or image")
+_SPOTS = flags.DEFINE_string("spots", None, "Table with x and y in pixels of the image")
+_GRID = flags.DEFINE_string("grid", "hexagonal", "Grid over tissue: hexagonal or square")
+_GRID_UM = flags.DEFINE_float(
+  "grid_um", 100.0, "Micrometres from one place of the grid to the next"
+)
+_GENE_NAMES = flags.DEFINE_string("gene_names", None, "Table of ensembl_id and symbol")
+_DOMAIN_SPOTS = flags.DEFINE_list(
+  "domain_spots", None, "Spots of a domain at each level, finest first; empty for no domains"
+)
+_PREDICT = flags.DEFINE_bool("predict_expression", False, "Also predict the expression of genes")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the output if it is there")
+
+
+def main() -> None:
+  checkpoint = entry.required(_CHECKPOINT)
+  source, output = Path(entry.required(_INPUT)).expanduser(), Path(entry.required(_OUTPUT))
+  from experiments import embed_inputs  # JAX and anndata: a wrong flag need not wait for them
+
+  request = embed_inputs.Request(
+    source=source,
+    output=output,
+    sections=tuple(_SECTION.value),
+    metadata=_path(_METADATA),
+    layer=_LAYER.value,
+    library_key=_LIBRARY_KEY.value,
+    image=_path(_IMAGE),
+    image_scale=_IMAGE_SCALE.value,
+    um_per_px=_UM_PER_PX.value,
+    spots=_path(_SPOTS),
+    grid=_GRID.value,
+    grid_um=_GRID_UM.value,
+    gene_names=_path(_GENE_NAMES),
+    domain_spots=_numbers(_DOMAIN_SPOTS.value),
+    predict_expression=_PREDICT.value,
+    overwrite=_OVERWRITE.value,
+    command="python -m experiments.embed " + " ".join(sys.argv[1:]),
+  )
+  print(embed_inputs.embed(checkpoint, request))
+
+
+def _path(flag: Any) -> Path | None:
+  return None if flag.value is None else Path(flag.value).expanduser()
+
+
+def _numbers(values: list[str] | None) -> tuple[int, ...] | None:
+  if values is None:
+    return None
+  if bad := [value for value in values if value and not value.isdecimal()]:
+    raise BadInputError(
+      "--domain_spots", "value", repr(bad[0]), "whole numbers separated by commas", "correct it"
+    )
+  return tuple(int(value) for value in values if value)
+
+
+if __name__ == "__main__":
+  entry.run(main)

@@ -1,0 +1,114 @@
+"""Sections as an AnnData that scanpy and squidpy can draw, before anything is computed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anndata
+import numpy as np
+import pandas as pd
+
+from data_pipelines.readers.slide import Slide
+from data_pipelines.section import Section
+from data_pipelines.slide_image import SlideImage
+
+HIRES_PX = 2000
+"""Longest side of the image in `uns["spatial"]`, as in Space Ranger's output."""
+
+_SPOT_UM = {"legacy_st": 100.0}
+_VISIUM_SPOT_UM = 65.0  # what spot_diameter_fullres stands for
+_FIDUCIAL_UM = 105.0
+
+
+def of_sections(sections: Sequence[Section]) -> anndata.AnnData:
+  """All spots of the sections, one after the other.
+
+  `X` holds raw counts over the genes of all sections. A gene that a section does not measure is 0
+  there, and `varm["measured"]` says so, a column a section. `obsm["spatial"]` are pixels of the
+  full-size image, `uns["spatial"]` has an entry for each section.
+  """
+  parts = [_one(section) for section in sections]
+  if len(parts) == 1:
+    whole = parts[0]
+  else:
+    names = pd.Index([name for part in parts for name in part.obs_names])
+    for section, part in zip(sections, parts, strict=True):
+      if names.has_duplicates:  # slides share barcodes
+        part.obs_names = [f"{section.section_id}_{name}" for name in part.obs_names]
+    whole = anndata.concat(parts, join="outer", fill_value=0, merge="first")
+    measured = pd.DataFrame({one.section_id: False for one in sections}, index=whole.var_names)
+    for section, part in zip(sections, parts, strict=True):
+      measured.loc[part.var_names, section.section_id] = True
+    whole.varm["measured"] = measured.to_numpy()
+    whole.uns["measured_sections"] = np.array([one.section_id for one in sections], dtype=object)
+    for name in whole.obs:
+      if whole.obs[name].dtype == object:
+        whole.obs[name] = whole.obs[name].fillna("")
+  for name in ("library_id", "donor_id"):
+    whole.obs[name] = pd.Categorical(whole.obs[name].astype(str))
+  whole.uns["spatial"] = {
+    one.section_id: _library(
+      one.image, one.image_scale, one.um_per_px, _SPOT_UM.get(one.platform, _VISIUM_SPOT_UM)
+    )
+    for one in sections
+  }
+  return whole
+
+
+def of_slide(slide: Slide) -> anndata.AnnData:
+  """The spots of an image without counts: no genes, positions, and the image."""
+  section = slide.section
+  obs = pd.DataFrame(
+    {"library_id": pd.Categorical([section.section_id] * section.num_spots)},
+    index=pd.Index(slide.spot_ids.astype(str)),
+  )
+  if slide.array_positions is not None:
+    obs["array_row"], obs["array_col"] = slide.array_positions.T
+  obs["in_tissue"] = 1
+  adata = anndata.AnnData(obs=obs)
+  adata.obsm["spatial"] = section.positions_px
+  adata.uns["spatial"] = {
+    section.section_id: _library(section.image, 1.0, section.um_per_px, slide.spot_um)
+  }
+  return adata
+
+
+def _one(section: Section) -> anndata.AnnData:
+  obs = pd.DataFrame(
+    {
+      "library_id": section.section_id,
+      "donor_id": section.donor_id,
+      "in_tissue": 1,
+      "array_row": section.array_positions[:, 0],
+      "array_col": section.array_positions[:, 1],
+      **{name: values.astype(str) for name, values in section.labels.items()},
+    },
+    index=pd.Index(section.spot_ids.astype(str)),
+  )
+  symbols = pd.Series(section.gene_symbols.astype(str))
+  # A symbol that two genes share is told apart by the id.
+  names = symbols.where(~symbols.duplicated(keep=False), section.gene_ids.astype(str))
+  var = pd.DataFrame(
+    {"gene_ids": section.gene_ids.astype(str), "gene_symbols": symbols.to_numpy()},
+    index=pd.Index(names.to_numpy()),
+  )
+  adata = anndata.AnnData(X=section.counts, obs=obs, var=var)
+  adata.obsm["spatial"] = section.positions_px / section.image_scale
+  return adata
+
+
+def _library(
+  image: SlideImage | None, image_scale: float, um_per_px: float, spot_um: float
+) -> dict:
+  """One entry of `uns["spatial"]`; lengths in pixels of the full-size image."""
+  full_um_per_px = um_per_px * image_scale
+  factors = {
+    "spot_diameter_fullres": spot_um / full_um_per_px,
+    "fiducial_diameter_fullres": _FIDUCIAL_UM / full_um_per_px,
+    "microns_per_pixel": full_um_per_px,
+  }
+  images = {}
+  if image is not None:
+    images["hires"] = image.thumbnail(HIRES_PX)
+    factors["tissue_hires_scalef"] = images["hires"].shape[1] / image.width_px * image_scale
+  return {"images": images, "scalefactors": factors, "metadata": {}}

@@ -1,0 +1,74 @@
+"""An untrained model that knows the genes of `hand_made` sections, as if it were trained."""
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines.genes import GenePanel
+from hibio import configs
+from hibio.batch import fake
+from hibio.model import HiBio
+from hibio.pretrained import Pretrained
+from hibio.training import workdir as workdirs
+from tests.data_pipelines import hand_made
+
+NAMES = ("LEFT", "RIGHT/OTHER", "REST")
+"""One with a character that no key of an HDF5 file may hold."""
+PATCH_PX, PATCH_UM, WINDOW_SPOTS = 16, 100.0, 24
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Pretrained:
+  tower = configs.TransformerConfig(width=16, depth=1, num_heads=2)
+  config = configs.ModelConfig(
+    embedding_width=16,
+    patch_px=PATCH_PX,
+    token_px=8,
+    image=tower,
+    gene=tower,
+    keywords=configs.KeywordConfig(num_keywords=8),
+    context=configs.ContextConfig(num_heads=2),
+  )
+  workdir = tmp_path_factory.mktemp("untrained")
+  section = hand_made.section("S", "D")
+  panel = GenePanel(tuple(section.gene_ids), tuple(section.gene_symbols))
+  corpus = {
+    "sections": [],
+    "panel": {"hash": panel.hash},
+    "gene_sets": {"names": NAMES},
+    "splits": {"train": ["D"], "validation": [], "test": []},
+    "patch": {"um": PATCH_UM, "px": PATCH_PX},
+    "window_spots": WINDOW_SPOTS,
+  }
+  batch, tables = fake(windows=2, spots=8, genes=len(panel), pathways=len(NAMES), patch_px=PATCH_PX)
+  membership = np.zeros((len(NAMES), len(panel)), bool)
+  for number in range(len(NAMES)):
+    membership[number, 10 * number : 10 * number + 10] = True
+  tables = tables.replace(membership=membership)
+  workdirs.save_tables(workdir, NAMES, tables)
+  module = HiBio(config, len(panel))
+  described = workdirs.describe(
+    {
+      "model": configs.to_dict(config),
+      "objectives": {},
+      "training": {"region_spots": [8, 24], "seed": 0},
+    },
+    panel,
+    corpus,
+  )
+  return Pretrained(workdir, module, _drawn(module, batch, tables), described | {"step": 5})
+
+
+def _drawn(module, batch, tables):
+  """Parameters drawn with NumPy: `init` takes longer to compile than all tests to run."""
+  shapes = jax.eval_shape(
+    lambda: module.init(jax.random.key(0), batch, tables.statistics, tables.membership)
+  )["params"]
+  rng = np.random.default_rng(0)
+
+  def draw(path, leaf):
+    about = 1.0 if path[-1].key == "scale" else 0.0
+    spread = 0.1 if leaf.ndim < 2 else leaf.shape[0] ** -0.5
+    return rng.normal(about, spread, leaf.shape).astype(leaf.dtype)
+
+  return jax.tree_util.tree_map_with_path(draw, shapes)
