@@ -33,3 +33,8 @@ def housekeeping_genes(path: Path, panel: GenePanel) -> np.ndarray:
   mask = np.zeros(len(panel), bool)
   mask[list(panel.rows(json.loads(path.read_text())["housekeeping"]).values())] = True
   return mask
+
+
+def programs_of_leaves(path: Path) -> dict[str, list[str]]:
+  """Leaf region -> the gene sets that are on there, by their names in `programs.gmt`."""
+  return json.loads(path.read_text())["leaf_programs"]

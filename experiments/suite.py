@@ -17,7 +17,7 @@ from experiments import gather, inputs, planted
 from hibio import configs, forward, keywords, pretrained
 from hibio.batch import Batch, Tables
 from hibio.embedding import Forward
-from hibio.tasks import annotation, baselines, domains, expression, keyword_purity, retrieval
+from hibio.tasks import annotation, baselines, domains, expression, folds, keyword_purity, retrieval
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.rows import Row
 
@@ -54,12 +54,14 @@ def evaluate(
   fit.features["pca/gene"] = baselines.expression_pca(fit, fit)
   test.features["pca/gene"] = baselines.expression_pca(fit, test)
   test.features["ridge/gene"] = baselines.ridge_between(fit, test, "colour/image", "pca/gene")
+  both = cohort.split("train", "test")
+  both.features["pca/gene"] = baselines.expression_pca(fit, both)
   split = "donors " + ", ".join(dict.fromkeys(test.spots["donor_id"]))
   params = {"hibio": model.params, "untrained": untrained}
   rows = [
     *_contrast(model, frozen, corpus, tables, params, split),
     *_retrieval(test, split),
-    *_annotation(fit, test, labels, split),
+    *_annotation(both, list(dict.fromkeys(test.spots["donor_id"])), labels),
     *_domains(test, labels, split),
     *_expression(fit, test, split),
   ]
@@ -118,9 +120,10 @@ def _retrieval(test: Cohort, split: str) -> Iterator[Row]:
   )
 
 
-def _annotation(fit: Cohort, test: Cohort, labels: Sequence[str], split: str) -> Iterator[Row]:
+def _annotation(cohort: Cohort, donors: Sequence[str], labels: Sequence[str]) -> Iterator[Row]:
+  held_out = folds.folds_of(cohort, donors)
   for label, feature in itertools.product(labels, FEATURES):
-    yield from annotation.evaluate(fit, test, feature, label, feature, split)
+    yield from annotation.evaluate(cohort, held_out, feature, label, feature)
 
 
 def _domains(test: Cohort, labels: Sequence[str], split: str) -> Iterator[Row]:

@@ -72,15 +72,25 @@ def corpus_fingerprint(corpus: Mapping[str, Any]) -> str:
 def describe(config: Mapping[str, Any], panel: Any, corpus: Mapping[str, Any]) -> dict[str, Any]:
   """What belongs to every checkpoint: enough to build the model again and to read a corpus for it.
 
+  `sections` says what was trained on, so that a copy of it is known again under another name.
+
   Args:
     config: plain values of the dataclasses, under "model", "objectives" and "training".
   """
+  sections = [
+    {name: section.get(name) for name in ("section_id", "donor_id", "content", "split")}
+    for section in corpus["sections"]
+  ]
   return {
     "format": "hibio-checkpoint",
     "version": 1,
     "config": json.loads(json.dumps(config)),
     "panel": {"hash": panel.hash, "ids": list(panel.ids), "symbols": list(panel.symbols)},
-    "corpus": {"fingerprint": corpus_fingerprint(corpus), "splits": corpus["splits"]},
+    "corpus": {
+      "fingerprint": corpus_fingerprint(corpus),
+      "splits": corpus["splits"],
+      "sections": sections,
+    },
   }
 
 
@@ -104,6 +114,9 @@ def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
 def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
   """Compares two descriptions of a run, as far as the old one says something.
 
+  A run that began before the corpus was described by its sections goes on all the same: the
+  fingerprint covers them.
+
   Raises:
     BadInputError: names the first key that differs, with both values.
   """
@@ -111,6 +124,8 @@ def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> N
   theirs = {name: old[name] for name in ours if name in old}
   if "panel" in theirs:
     theirs["panel"] = {"hash": old["panel"]["hash"]}
+  if "corpus" in theirs:
+    ours["corpus"] = {name: ours["corpus"].get(name) for name in theirs["corpus"]}
   before, now = dict(_flat(theirs)), dict(_flat({name: ours[name] for name in theirs}))
   for key in [*before, *(key for key in now if key not in before)]:
     if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,3 +36,17 @@ def cohort() -> Cohort:
     "noise": rng.normal(size=(n, 8)).astype(np.float32),
   }
   return Cohort("toy", spots, scipy.sparse.csr_matrix(counts), measured, features)
+
+
+@pytest.fixture
+def annotated(cohort) -> Cohort:
+  """The cohort with features that say what they have seen, and all leaves in each donor."""
+  leaf = cohort.features["truth"].argmax(1)
+  rng = np.random.default_rng(1)
+  blurred = np.eye(4)[leaf] + rng.normal(size=(len(leaf), 4)) * 0.7
+  features = {
+    "truth/gene": cohort.features["truth"],
+    "noise/image": cohort.features["noise"],
+    "blurred/image": blurred.astype(np.float32),
+  }
+  return dataclasses.replace(cohort, features=features)
