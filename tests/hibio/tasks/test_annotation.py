@@ -44,11 +44,11 @@ def test_shuffled_labels_score_chance(annotated):
 
 
 def test_a_class_never_seen_in_fitting_counts_as_errors_and_is_named(annotated):
-  rare = (annotated.spots["leaf"] == "leaf3") & (annotated.spots["donor_id"] != "d2")
+  rare = (annotated.spots["leaf"] == "leaf1") & (annotated.spots["donor_id"] != "d2")
   row = _rows(annotated.subset(~rare.to_numpy()), "truth/gene", ["d2"])["balanced_accuracy"]
   assert row.value == 0.75
-  assert row.parts["leaf3"] == 0.0
-  assert "d2: never seen in fitting, counted as errors: leaf3" in row.note
+  assert row.parts["leaf1"] == 0.0
+  assert "d2: never seen in fitting, counted as errors: leaf1" in row.note
 
 
 def test_a_class_that_a_donor_lacks_is_not_averaged_there(annotated):
