@@ -102,10 +102,9 @@ def donors(found: Predictions) -> list[tuple[str, Predictions]]:
   return [(donor, found.subset(names == donor)) for donor in dict.fromkeys(names.tolist())]
 
 
-def even_chance(found: Predictions) -> float | None:
+def even_chance(found: Predictions) -> Score:
   """Balanced accuracy of guessing evenly among the classes that are there."""
-  present = len(np.unique(found.truth))
-  return 1.0 / present if present else None
+  return Score(1.0 / len(np.unique(found.truth)))
 
 
 METRICS: Mapping[str, Metric] = {

@@ -79,6 +79,20 @@ def test_a_fold_that_cannot_be_fitted_is_left_out_and_named(annotated):
   assert "d0: needs 2 classes to fit, found 1" in found.notes
 
 
+def test_a_single_donor_gives_numbers_that_say_they_leak(annotated):
+  one = annotated.subset((annotated.spots["donor_id"] == "d0").to_numpy())
+  row = _rows(one, "truth/gene", ["d0"])["balanced_accuracy"]
+  assert row.value == 1.0
+  assert "LEAKY" in row.split
+
+
+def test_a_single_section_has_nothing_to_hold_out_and_gives_a_reason(annotated):
+  one = annotated.subset((annotated.spots["section_id"] == "s0").to_numpy())
+  row = _rows(one, "truth/gene", ["d0"])["balanced_accuracy"]
+  assert row.value is None
+  assert row.split == "nothing held out"
+
+
 def test_spots_without_a_label_or_out_of_the_features_sight_are_neither_fitted_nor_scored(
   annotated,
 ):
