@@ -40,7 +40,8 @@ def leaks(
   """Why scoring these donors would score what the checkpoint was trained on; empty if nothing.
 
   A donor leaks if a training donor has its name, or if one of its sections holds the counts of a
-  training section, whatever both are called.
+  training section, whatever both are called. The counts are compared as a whole, as they were read:
+  a copy from which spots or genes were removed is not recognised.
 
   Args:
     meta: of the checkpoint; one that lists no sections is compared by donor names alone.

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from hibio.tasks import class_rows, guesses
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.folds import Fold, described
-from hibio.tasks.labels import UNSCORED, labelled
+from hibio.tasks.labels import labelled
 from hibio.tasks.predictions import Predictions, predictions
 from hibio.tasks.rows import Row
 
-__all__ = ["UNSCORED", "evaluate", "labelled", "majority", "predictions", "rows"]
+__all__ = ["evaluate", "labelled", "majority", "predictions", "rows"]
 
 
 def evaluate(

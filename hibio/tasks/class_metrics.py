@@ -55,20 +55,23 @@ def weighted_f1(found: Predictions) -> Score:
 
 
 def auroc(found: Predictions) -> Score:
-  """Mean over classes of the area under the ROC curve of the class against all others.
+  """Area under the ROC curve of each class against all others: mean over folds, then over classes.
 
-  By the ranks of its scores, ties halved (Mann-Whitney). A class without a spot, or with every
-  spot, has none: it is left out and counted.
+  Within each fold, since scores of two probes cannot be compared: pooled, a class that one fold
+  could not learn would score far below chance. A class without a spot in a fold, or with every
+  spot, has none there; such ones are left out and counted.
   """
-  truth, ranks = found.truth, rankdata(found.scores, axis=0)
-  parts = {}
-  for number, name in enumerate(found.classes):
-    of_class = ranks[truth == number, number]
-    inside, outside = len(of_class), len(truth) - len(of_class)
-    if inside and outside:
-      parts[name] = float((of_class.mean() - (inside + 1) / 2) / outside)
-  undefined = len(found.classes) - len(parts)
-  note = f"AUROC undefined for {undefined} of {len(found.classes)} classes" if undefined else ""
+  names = found.spots["fold"].to_numpy(str)
+  folds = [found.subset(names == fold) for fold in dict.fromkeys(names.tolist())]
+  by_class = {name: [] for name in found.classes}
+  for fold in folds:
+    for name, area in _areas(fold).items():
+      by_class[name].append(area)
+  parts = {name: float(np.mean(areas)) for name, areas in by_class.items() if areas}
+  possible = len(folds) * len(found.classes)
+  undefined = possible - sum(map(len, by_class.values()))
+  what = "classes" if len(folds) == 1 else "classes x folds"
+  note = f"AUROC undefined for {undefined} of {possible} {what}" if undefined else ""
   return Score(float(np.mean(list(parts.values()))) if parts else None, parts, note=note)
 
 
@@ -96,13 +99,12 @@ def per_donor(metric: Metric) -> Metric:
 def donors(found: Predictions) -> list[tuple[str, Predictions]]:
   """Each donor's part of the predictions."""
   names = found.spots["donor_id"].to_numpy(str)
-  return [(donor, found.subset(names == donor)) for donor in dict.fromkeys(names)]
+  return [(donor, found.subset(names == donor)) for donor in dict.fromkeys(names.tolist())]
 
 
-def even_chance(found: Predictions) -> float | None:
+def even_chance(found: Predictions) -> Score:
   """Balanced accuracy of guessing evenly among the classes that are there."""
-  present = len(np.unique(found.truth))
-  return 1.0 / present if present else None
+  return Score(1.0 / len(np.unique(found.truth)))
 
 
 METRICS: Mapping[str, Metric] = {
@@ -121,6 +123,18 @@ def _mean(found: Predictions, present: np.ndarray, values: Float[np.ndarray, " l
   return Score(
     float(values.mean()), {n: float(v) for n, v in zip(names.tolist(), values, strict=True)}
   )
+
+
+def _areas(found: Predictions) -> dict[str, float]:
+  """Area of each class that has one, by the ranks of its scores, ties halved (Mann-Whitney)."""
+  truth, ranks = found.truth, rankdata(found.scores, axis=0)
+  areas = {}
+  for number, name in enumerate(found.classes):
+    inside = ranks[truth == number, number]
+    outside = len(truth) - len(inside)
+    if len(inside) and outside:
+      areas[name] = float((inside.mean() - (len(inside) + 1) / 2) / outside)
+  return areas
 
 
 def _f1(confusion: np.ndarray) -> Float[np.ndarray, " label"]:

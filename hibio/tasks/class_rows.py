@@ -14,10 +14,8 @@ GUESSES = 10
 """Draws that the chance of a metric without a closed form is the mean of."""
 
 CLOSED_CHANCE: Mapping[str, class_metrics.Metric] = {
-  "balanced_accuracy": lambda found: class_metrics.Score(class_metrics.even_chance(found)),
-  "balanced_accuracy_per_donor": class_metrics.per_donor(
-    lambda found: class_metrics.Score(class_metrics.even_chance(found))
-  ),
+  "balanced_accuracy": class_metrics.even_chance,
+  "balanced_accuracy_per_donor": class_metrics.per_donor(class_metrics.even_chance),
 }
 """Metrics whose chance is known; that of all others is measured on stratified guesses."""
 

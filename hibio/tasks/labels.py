@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse
+from jaxtyping import Bool
 
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.folds import Fold
@@ -18,22 +19,38 @@ Division = tuple[Fold, Cohort, Cohort]
 """A fold, the labelled spots to fit on and those to score."""
 
 
+def is_labelled(cohort: Cohort, label: str) -> Bool[np.ndarray, " spot"]:
+  """Which spots carry a label that counts."""
+  return ~cohort.spots[label].astype(str).str.lower().isin(UNSCORED).to_numpy()
+
+
 def labelled(cohort: Cohort, label: str) -> Cohort:
   """Only the spots that carry a label that counts."""
-  names = cohort.spots[label].astype(str)
-  return cohort.subset(~names.str.lower().isin(UNSCORED).to_numpy())
+  return cohort.subset(is_labelled(cohort, label))
+
+
+def probed(cohort: Cohort, feature: str, label: str) -> Cohort:
+  """The labelled spots that a feature sees, with that feature alone and no counts.
+
+  Spots keep the row they have in `cohort` in a column "row". Without the rest, dividing the spots
+  again and again costs nothing.
+  """
+  spots = len(cohort.spots)
+  alone = dataclasses.replace(
+    cohort,
+    spots=cohort.spots.assign(row=np.arange(spots)),
+    counts=scipy.sparse.csr_matrix((spots, 0)),
+    features={feature: cohort.features[feature]},
+    readout={},
+  )
+  return labelled(alone.seen_by(feature), label)
 
 
 def divided(
   cohort: Cohort, folds: Sequence[Fold], feature: str, label: str
 ) -> tuple[list[Division], tuple[str, ...]]:
-  """The labelled spots that a feature sees, divided by each fold; and why folds were left out.
-
-  Spots keep the row they have in `cohort` in a column "row". Cohorts hold that one feature and no
-  counts, so that dividing them costs nothing.
-  """
-  cohort = _one_feature(cohort, feature)
-  cohort = labelled(cohort.seen_by(feature), label)
+  """The spots of `probed`, divided by each fold; and why folds were left out."""
+  cohort = probed(cohort, feature, label)
   divisions, left_out = [], []
   for fold in folds:
     fit, test = fold.split(cohort)
@@ -45,14 +62,3 @@ def divided(
     else:
       divisions.append((fold, fit, test))
   return divisions, tuple(left_out)
-
-
-def _one_feature(cohort: Cohort, feature: str) -> Cohort:
-  spots = len(cohort.spots)
-  return dataclasses.replace(
-    cohort,
-    spots=cohort.spots.assign(row=np.arange(spots)),
-    counts=scipy.sparse.csr_matrix((spots, 0)),
-    features={feature: cohort.features[feature]},
-    readout={},
-  )

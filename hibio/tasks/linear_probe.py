@@ -24,7 +24,10 @@ DEFAULT_PENALTY = 1e-1
 
 INNER_FOLDS = 3
 MAX_SPOTS_PER_CLASS = 2000
-"""Spots of a class that are fitted on: more change a linear probe little and cost minutes."""
+"""Spots of a class that the probe is fitted on."""
+
+MAX_SPOTS_TO_CHOOSE = 500
+"""Spots of a class that C is chosen on: those are twelve fits, most of the time it all takes."""
 
 Split = tuple[np.ndarray, np.ndarray]
 """Indices of the spots to fit on and of those held out."""
@@ -36,19 +39,20 @@ def fit(cohort: Cohort, feature: str, label: str) -> tuple[Pipeline, str]:
   C is the one with the best balanced accuracy over inner folds that divide the cohort by donor; of
   equally good ones the strongest penalty.
   """
-  names = cohort.spots[label].to_numpy(str)
-  drawn = capped(names, MAX_SPOTS_PER_CLASS, np.random.default_rng(0))
-  names, values = names[drawn], cohort.features[feature][drawn]
-  spots = cohort.spots.iloc[drawn]
-  splits, how = inner_splits(
-    names, spots["donor_id"].to_numpy(str), spots["section_id"].to_numpy(str)
-  )
-  penalty = choose_penalty(values, names, splits) if splits else DEFAULT_PENALTY
+  rng = np.random.default_rng(0)
+  names, values = cohort.spots[label].to_numpy(str), cohort.features[feature]
+  few, drawn = (capped(names, most, rng) for most in (MAX_SPOTS_TO_CHOOSE, MAX_SPOTS_PER_CLASS))
+  donors, sections = (cohort.spots[of].to_numpy(str)[few] for of in ("donor_id", "section_id"))
+  splits, how = inner_splits(names[few], donors, sections)
+  penalty = choose_penalty(values[few], names[few], splits) if splits else DEFAULT_PENALTY
   probe = make_pipeline(StandardScaler(), _regression().set_params(C=penalty))
-  _fit(probe, values, names)
+  _fit(probe, values[drawn], names[drawn])
   note = f"C = {penalty:g}, {how}"
-  if len(drawn) < len(cohort.spots):
-    note += f"; fitted on at most {MAX_SPOTS_PER_CLASS} spots a class, drawn with seed 0"
+  if len(few) < len(names):
+    note += (
+      f"; at most {MAX_SPOTS_TO_CHOOSE} spots a class to choose C on and"
+      f" {MAX_SPOTS_PER_CLASS} to fit, drawn with seed 0"
+    )
   if probe[-1].n_iter_.max() >= probe[-1].max_iter:
     note += f"; not converged after {probe[-1].max_iter} iterations"
   return probe, note

@@ -19,7 +19,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import f1_score
 
 from hibio.tasks.cohort import Cohort
-from hibio.tasks.labels import labelled
+from hibio.tasks.labels import probed
 from hibio.tasks.rows import Row
 
 ALPHAS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
@@ -36,7 +36,7 @@ def evaluate(cohort: Cohort, feature: str, label: str, method: str) -> Iterator[
   Features are used as they are. Chance is what guesses with the class frequencies of the 80 %
   score on the same spots.
   """
-  spots = labelled(cohort.seen_by(feature), label)
+  spots = probed(cohort, feature, label)
   drawn = np.random.default_rng(0).permutation(len(spots.spots))[:MAX_SPOTS]
   names, values = spots.spots[label].to_numpy(str)[drawn], spots.features[feature][drawn]
   common = (

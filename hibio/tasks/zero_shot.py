@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from hibio.tasks import class_rows
 from hibio.tasks.cohort import Cohort
-from hibio.tasks.labels import labelled
+from hibio.tasks.labels import is_labelled
 from hibio.tasks.predictions import Predictions
 from hibio.tasks.rows import Row
 
@@ -88,7 +88,7 @@ def predictions(
     set_names: of the columns.
     sets_of_class: class -> names of its sets; by default those that carry the class' name.
   """
-  present = sorted(set(labelled(cohort, label).spots[label].astype(str)))
+  present = sorted(set(cohort.spots[label][is_labelled(cohort, label)].astype(str)))
   if sets_of_class is None:
     sets_of_class = sets_of_classes(present, set_names)
   column = {name: number for number, name in enumerate(set_names)}

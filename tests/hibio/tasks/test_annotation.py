@@ -44,11 +44,11 @@ def test_shuffled_labels_score_chance(annotated):
 
 
 def test_a_class_never_seen_in_fitting_counts_as_errors_and_is_named(annotated):
-  rare = (annotated.spots["leaf"] == "leaf3") & (annotated.spots["donor_id"] != "d2")
+  rare = (annotated.spots["leaf"] == "leaf1") & (annotated.spots["donor_id"] != "d2")
   row = _rows(annotated.subset(~rare.to_numpy()), "truth/gene", ["d2"])["balanced_accuracy"]
   assert row.value == 0.75
-  assert row.parts["leaf3"] == 0.0
-  assert "d2: never seen in fitting, counted as errors: leaf3" in row.note
+  assert row.parts["leaf1"] == 0.0
+  assert "d2: never seen in fitting, counted as errors: leaf1" in row.note
 
 
 def test_a_class_that_a_donor_lacks_is_not_averaged_there(annotated):
@@ -77,6 +77,20 @@ def test_a_fold_that_cannot_be_fitted_is_left_out_and_named(annotated):
   )
   assert set(found.spots["fold"]) == {"d1"}
   assert "d0: needs 2 classes to fit, found 1" in found.notes
+
+
+def test_a_single_donor_gives_numbers_that_say_they_leak(annotated):
+  one = annotated.subset((annotated.spots["donor_id"] == "d0").to_numpy())
+  row = _rows(one, "truth/gene", ["d0"])["balanced_accuracy"]
+  assert row.value == 1.0
+  assert "LEAKY" in row.split
+
+
+def test_a_single_section_has_nothing_to_hold_out_and_gives_a_reason(annotated):
+  one = annotated.subset((annotated.spots["section_id"] == "s0").to_numpy())
+  row = _rows(one, "truth/gene", ["d0"])["balanced_accuracy"]
+  assert row.value is None
+  assert row.split == "nothing held out"
 
 
 def test_spots_without_a_label_or_out_of_the_features_sight_are_neither_fitted_nor_scored(

@@ -1,5 +1,7 @@
 """Metrics of predicted classes against scikit-learn."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,35 +34,50 @@ def found() -> Predictions:
   return Predictions(spots, CLASSES, scores, {d: np.full(4, 0.25) for d in "xyz"})
 
 
-def _sklearn(name, truth, predicted, scores):
+def _sklearn(name, spots, scores):
+  truth, predicted = spots["truth"].to_numpy(str), spots["predicted"].to_numpy(str)
   if name == "balanced_accuracy":
     return metrics.balanced_accuracy_score(truth, predicted)
   if name == "auroc":
-    return np.mean(
-      [metrics.roc_auc_score(truth == c, scores[:, n]) for n, c in enumerate(CLASSES) if c in truth]
-    )
-  labels = np.unique(truth)
+    by_class = []
+    for number, of_class in enumerate(CLASSES):
+      folds = [spots["fold"] == fold for fold in "xyz" if fold in set(spots["fold"])]
+      folds = [fold for fold in folds if of_class in truth[fold]]
+      areas = [
+        metrics.roc_auc_score(truth[fold] == of_class, scores[fold, number]) for fold in folds
+      ]
+      by_class += [np.mean(areas)] if areas else []
+    return np.mean(by_class)
   average = name.removesuffix("_f1")
-  return metrics.f1_score(truth, predicted, labels=labels, average=average, zero_division=0)
+  return metrics.f1_score(
+    truth, predicted, labels=np.unique(truth), average=average, zero_division=0
+  )
 
 
 @pytest.mark.parametrize("name", class_metrics.METRICS)
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_each_metric_equals_scikit_learn(found, name):
-  truth, predicted = found.spots["truth"].to_numpy(str), found.spots["predicted"].to_numpy(str)
   pooled = name.removesuffix("_per_donor")
-  if pooled == name:
-    want = _sklearn(name, truth, predicted, found.scores)
-  else:
-    parts = [found.spots["donor_id"] == donor for donor in "xyz"]
-    want = np.mean([_sklearn(pooled, truth[p], predicted[p], found.scores[p]) for p in parts])
+  want = _sklearn(pooled, found.spots, found.scores)
+  if pooled != name:
+    parts = [(found.spots["donor_id"] == donor).to_numpy() for donor in "xyz"]
+    want = np.mean([_sklearn(pooled, found.spots[p].reset_index(), found.scores[p]) for p in parts])
   score = class_metrics.METRICS[name](found)
   assert 0.2 < score.value < 0.99
   assert score.value == pytest.approx(want, abs=1e-6)
 
 
+def test_scores_of_two_folds_are_never_compared(found):
+  lower = found.spots["fold"].to_numpy() == "x"
+  # A quarter is exact in binary: ties stay ties.
+  scaled = found.scores * np.where(lower, 0.25, 1.0)[:, None]
+  shifted = dataclasses.replace(found, scores=scaled)
+  assert class_metrics.auroc(shifted).value == class_metrics.auroc(found).value
+
+
 def test_auroc_over_all_classes_equals_scikit_learns_one_against_the_rest(found):
   want = metrics.roc_auc_score(found.spots["truth"], found.scores, multi_class="ovr")
+  found = dataclasses.replace(found, spots=found.spots.assign(fold="one"))
   assert class_metrics.auroc(found).value == pytest.approx(want, abs=1e-6)
 
 

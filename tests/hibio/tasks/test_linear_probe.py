@@ -82,9 +82,16 @@ def test_the_cap_keeps_all_of_a_rare_class_and_the_same_spots_each_time(side):
   assert len(set(kept)) == 35
 
 
-def test_the_note_says_how_the_probe_was_fitted(annotated, monkeypatch):
-  monkeypatch.setattr(linear_probe, "MAX_SPOTS_PER_CLASS", 20)
+def test_the_note_says_how_the_probe_was_fitted_and_on_how_many_spots(annotated, monkeypatch):
   probe, note = linear_probe.fit(annotated, "blurred/image", "leaf")
-  assert "inner folds of donors" in note
-  assert "at most 20 spots a class" in note
   assert probe[-1].C in linear_probe.PENALTIES
+  assert "inner folds of donors" in note
+  assert "at most" not in note
+  monkeypatch.setattr(linear_probe, "MAX_SPOTS_TO_CHOOSE", 20)
+  monkeypatch.setattr(linear_probe, "MAX_SPOTS_PER_CLASS", 30)
+  fitted = []
+  monkeypatch.setattr(linear_probe, "_fit", lambda model, v, n: fitted.append(n) or model.fit(v, n))
+  _, note = linear_probe.fit(annotated, "blurred/image", "leaf")
+  assert "at most 20 spots a class to choose C on and 30 to fit" in note
+  assert len(fitted[-1]) == 120
+  assert max(len(names) for names in fitted[:-1]) < 80
