@@ -2,8 +2,9 @@
 
   python -m experiments.evaluate --checkpoint=WORKDIR --corpus=CORPUS --output=DIR
 
-Writes `results.json` (rows of `hibio.tasks.rows.Row`), `results.md` (the same as tables) and
-`figures/`. The untrained model of the same shape goes through the same code.
+Writes `results.json` (rows of `hibio.tasks.rows.Row`), `results.md` (the same as tables),
+`report.html` (the same beside the tissue, one file to open or send) and `figures/`. The untrained
+model of the same shape goes through the same code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from absl import flags
 from data_pipelines.loading.corpus import Corpus
 from experiments import entry, report_tables, suite
 from experiments.figures import maps
-from hibio import pretrained
+from experiments.report import about, collect, page
+from hibio import forward, pretrained
 from hibio.tasks import domains
 from hibio.tasks.cohort import Cohort
 
@@ -33,12 +35,12 @@ def main() -> None:
   model = pretrained.load(entry.required(_CHECKPOINT))
   corpus = Corpus.open(entry.required(_CORPUS))
   rows, cohort = suite.evaluate(model, corpus, label=_LABEL.value, allow_leak=_ALLOW_LEAK.value)
+  origin = about.of(model, corpus, _command(output))
   output.mkdir(parents=True, exist_ok=True)
   (output / "results.json").write_text(
     json.dumps(
       {
-        "command": f"python -m experiments.evaluate --checkpoint={_CHECKPOINT.value}"
-        f" --corpus={_CORPUS.value} --output={output}",
+        "command": origin.command,
         "checkpoint": model.describe(),
         "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "rows": [row.to_json() for row in rows],
@@ -47,12 +49,22 @@ def main() -> None:
       allow_nan=False,
     )
   )
-  tables = report_tables.markdown(rows)
+  tables = report_tables.markdown(rows, origin.model_methods)
   (output / "results.md").write_text(tables)
   print(tables)
   labels = suite.labels_of(corpus, _LABEL.value)
-  draw(corpus, cohort, labels[-1] if labels else "", output / "figures")
-  print(f"results.json, results.md and figures: {output}")
+  label = labels[-1] if labels else ""
+  draw(corpus, cohort, label, output / "figures")
+  shown = collect.exhibits(corpus, cohort, model, forward.frozen(model.model), label)
+  page.write(rows, shown, origin, output / "report.html")
+  print(f"report.html, results.json, results.md and figures: {output}")
+
+
+def _command(output: Path) -> str:
+  return (
+    f"python -m experiments.evaluate --checkpoint={_CHECKPOINT.value}"
+    f" --corpus={_CORPUS.value} --output={output}"
+  )
 
 
 def draw(corpus: Corpus, cohort: Cohort, label: str, folder: Path) -> None:

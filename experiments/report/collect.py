@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
@@ -44,24 +47,32 @@ def exhibits(
   shown = ShownSections(corpus, held_out)
   folds = folds_of(both, list(dict.fromkeys(held_out.spots["donor_id"])))
   anchors, scale = _anchors(model, forward, corpus, tables)
-  annotated, confusions, no_annotation = annotation_maps(both, folds, shown, label)
-  expressed, no_expression = expression_maps(both, folds, shown, corpus.panel.symbols)
+  # Everything here is small: more than one thread would wait for each other, not work.
+  with threadpool_limits(limits=1):
+    _say("domains and regions")
+    domains = list(domain_maps(held_out, shown, label))
+    regions = list(region_maps(held_out, shown, tuple(corpus.manifest["region_spots"])))
+    _say("labels called by a probe")
+    annotated, confusions, no_annotation = annotation_maps(both, folds, shown, label)
+    _say("predicted genes")
+    expressed, no_expression = expression_maps(both, folds, shown, corpus.panel.symbols)
+  _say("pathways")
   active, no_pathways = pathway_maps(held_out, shown, corpus, tables, anchors, scale)
+  _say("retrieved spots")
+  retrieved = retrieval_examples(held_out, corpus, tables, model.model.config.keywords)
   return Exhibits(
     tissues=shown.tissues(),
-    map_rows=(
-      *domain_maps(held_out, shown, label),
-      *region_maps(held_out, shown, tuple(corpus.manifest["region_spots"])),
-      *annotated,
-      *expressed,
-      *active,
-    ),
+    map_rows=(*domains, *regions, *annotated, *expressed, *active),
     confusions=tuple(confusions),
-    retrievals=retrieval_examples(held_out, corpus, tables, model.model.config.keywords),
+    retrievals=retrieved,
     retrievals_explained=EXPLAINED,
     curves=curves,
     absent=(*no_annotation, *no_expression, *no_pathways),
   )
+
+
+def _say(what: str) -> None:
+  print(f"report: {what}", file=sys.stderr, flush=True)
 
 
 def _anchors(

@@ -10,6 +10,9 @@ from hibio.tasks.cohort import Cohort
 PLACES = {"best": 1.0, "upper quartile": 0.75, "median": 0.5, "worst": 0.0}
 """Place among all, by name -> quantile."""
 
+LISTED = "the best, the one at the upper quartile, the median and the worst"
+"""`PLACES` for a reader."""
+
 
 def in_sections(
   cohort: Cohort, one: Float[np.ndarray, "spot thing"], other: Float[np.ndarray, "spot thing"]

@@ -1,4 +1,4 @@
-"""What a report shows beside its numbers, as plain arrays: tissue, maps, confusions, retrieved spots.
+"""What a report shows beside its numbers: tissue, maps, confusions and retrieved spots as arrays.
 
 Nothing here knows a model or a corpus, so whatever can fill these fields can be shown.
 """

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from experiments.report.correlated import at_quantiles, in_sections
+from experiments.report.correlated import LISTED, at_quantiles, in_sections
 from experiments.report.exhibits import Absent, MapRow, ValueMap
 from experiments.report.shown_sections import ShownSections
 from hibio.tasks import expression
@@ -55,17 +55,18 @@ def expression_maps(
       figures = {section: f"r {r[gene]:.2f}" for section, r in of_section.items()}
       maps.append(ValueMap(f"{name}, measured", "log1p(CP10k)", measured))
       maps.append(ValueMap(f"{name}, from H&E ({place})", "log1p(CP10k)", predicted, figures))
-    rows.append((" and ".join(place for place, _ in pair), maps))
-  explained = (
-    f"The {len(genes)} most variable genes of the training donors, predicted by ridge from the "
-    "frozen image embedding, fitted without the donor that is shown; sorted by their mean "
-    "correlation within held-out sections, of which the {} are drawn. Correlation of the section "
-    "beside each."
+    which = " and ".join(place for place, _ in pair)
+    told = "" if rows else _explained(len(genes))
+    rows.append(MapRow("expression", f"{_TITLE}: {which}", told, maps))
+  return rows, []
+
+
+def _explained(count: int) -> str:
+  return (
+    f"The {count} most variable genes of the training donors, predicted by ridge from the frozen "
+    "image embedding, fitted without the donor that is shown. They are sorted by their mean "
+    f"correlation within the held-out sections; {LISTED} are drawn. r: correlation in the section."
   )
-  return [
-    MapRow("expression", f"{_TITLE}: {which}", explained.format(which), maps)
-    for which, maps in rows
-  ], []
 
 
 def _predicted(cohort: Cohort, folds: Sequence[Fold], genes: np.ndarray):

@@ -1,7 +1,7 @@
 """Rows and exhibits -> one HTML page that carries everything inside itself.
 
-Every string that comes from data is escaped by the template engine. A content security policy on the
-page forbids every request and every script but ours, in case something slips through.
+Every string that comes from data is escaped by the template engine. Should one slip through, the
+page's content security policy forbids every request and every script but ours.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from markupsafe import Markup
 from experiments.report import palettes, vocabulary
 from experiments.report.about import About
 from experiments.report.exhibits import Exhibits
+from experiments.report.map_views import tissue_views
 from experiments.report.methods import seen_in_words
+from experiments.report.panels import Canvas
+from experiments.report.summary_view import summary_view
 from experiments.report.training_curves import drawn_curves
 from experiments.report.verdict import RULE
-from experiments.report.views import summary_view, task_views, tissue_views
+from experiments.report.views import task_views
 from hibio.tasks.rows import Row
 
 _HERE = Path(__file__).parent
@@ -39,14 +42,15 @@ def html(rows: Sequence[Row], exhibits: Exhibits, about: About) -> str:
   """
   script = (_HERE / "page.js").read_text()
   css = (_HERE / "page.css").read_text() + f":root {{ --gradient: {palettes.gradient()} }}\n"
-  tasks = task_views(rows, exhibits, about.model_methods)
+  canvases = [Canvas(tissue) for tissue in exhibits.tissues]
+  tasks = task_views(rows, exhibits, canvases, about.model_methods)
   return _engine().get_template("page.html").render(
     about=about,
     facts=_facts(about),
     held_out=_held_out(about),
     summary=summary_view(rows, about.model_methods, {task.task: task.id for task in tasks}),
     tasks=tasks,
-    tissues=tissue_views(exhibits.tissues),
+    tissues=tissue_views(canvases),
     curves=drawn_curves(exhibits.curves) if exhibits.curves else None,
     rule=RULE,
     config=json.dumps(about.checkpoint.get("config", {}), indent=1),
@@ -75,7 +79,6 @@ def _engine() -> jinja2.Environment:
   engine.globals.update(
     in_words=seen_in_words,
     explain=vocabulary.protocol_explained,
-    metric=vocabulary.metric_explained,
   )
   return engine
 

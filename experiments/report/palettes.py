@@ -26,10 +26,15 @@ def of_groups(count: int) -> list[str]:
 
 def of_values(shares: Float[np.ndarray, " spot"]) -> UInt8[np.ndarray, "spot 3"]:
   """Colours of values between 0 and 1."""
-  return (matplotlib.colormaps[VALUES](shares)[:, :3] * 255).round().astype(np.uint8)
+  return (255 * matplotlib.colormaps[VALUES](shares)[:, :3]).round().astype(np.uint8)
 
 
 def gradient(stops: int = 9) -> str:
   """The colours of values as a CSS gradient, low to high."""
   colours = matplotlib.colormaps[VALUES](np.linspace(0, 1, stops))
   return f"linear-gradient(to right, {', '.join(map(matplotlib.colors.to_hex, colours))})"
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+  """#rrggbb as three numbers."""
+  return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))

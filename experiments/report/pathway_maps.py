@@ -1,4 +1,4 @@
-"""Pathways as their genes show them, beside pathways as the anchors read them from the H&E alone."""
+"""Pathways as their genes show them, beside what the anchors read from the H&E alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipelines.loading.corpus import Corpus
-from experiments.report.correlated import at_quantiles, in_sections
+from experiments.report.correlated import LISTED, at_quantiles, in_sections
 from experiments.report.exhibits import Absent, MapRow, ValueMap
 from experiments.report.shown_sections import ShownSections
 from hibio import pathways
@@ -47,25 +47,24 @@ def pathway_maps(
     for place, pathway in pair:
       name = corpus.gene_set_names[pathway]
       figures = {section: f"r {r[pathway]:.2f}" for section, r in scores.items()}
-      maps.append(
-        ValueMap(f"{name}, measured", "sd", shown.values(held_out, active[:, pathway]))
-      )
+      maps.append(ValueMap(f"{name}, measured", "sd", shown.values(held_out, active[:, pathway])))
       maps.append(
         ValueMap(
           f"{name}, from H&E ({place})", "", shown.values(held_out, seen[:, pathway]), figures
         )
       )
     which = " and ".join(place for place, _ in pair)
-    rows.append(MapRow("pathway", f"{_TITLE}: {which}", _explained(defined, which), maps))
+    told = "" if rows else _explained(int(defined.sum()))
+    rows.append(MapRow("pathway", f"{_TITLE}: {which}", told, maps))
   return rows, []
 
 
-def _explained(defined: np.ndarray, which: str) -> str:
+def _explained(count: int) -> str:
   return (
     "Measured: activity of the pathway's genes, standardised in the section. From H&E: log2 of the "
-    "probability that the image embedding gives the pathway's anchor, over an even guess among all; "
-    f"no count is read. Of {int(defined.sum()):,} pathways, sorted by their mean correlation within "
-    f"held-out sections, the {which} are drawn."
+    "probability that the image embedding gives the pathway's anchor, over an even guess among "
+    f"all; no count is read. All {count:,} pathways are sorted by their mean correlation within the "
+    f"held-out sections; {LISTED} of them are drawn. r: correlation in the section."
   )
 
 

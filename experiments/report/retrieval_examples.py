@@ -17,7 +17,7 @@ from hibio.tasks.retrieval import unit
 
 NUM_EXAMPLES = 6
 NUM_HITS = 5
-NUM_KEYWORDS = 8
+NUM_KEYWORDS = 6
 SEED = 0
 
 EXPLAINED = (

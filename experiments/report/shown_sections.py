@@ -1,4 +1,4 @@
-"""Which sections a report draws, and how what is known of some spots is laid out over all of them."""
+"""Which sections a report draws, and how what some spots know is laid out over all of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DISC_SHARE = 0.92
 
 
 class ShownSections:
-  """Up to `SHOWN` held-out sections: one of each donor first, those with a picture before others."""
+  """Up to `SHOWN` held-out sections: those with a picture first, and one of each donor first."""
 
   def __init__(self, corpus: Corpus, held_out: Cohort):
     self._corpus = corpus

@@ -120,9 +120,7 @@ def _task_table(rows: Sequence[Row], model_methods: Sequence[str]) -> TaskTable:
     for (protocol, split), metrics in by_block.items()
   )  # fmt: skip
   splits = dict.fromkeys(row.split for row in rows)
-  return TaskTable(
-    rows[0].task, rows[0].dataset, "; ".join(splits), columns, blocks, tuple(notes)
-  )
+  return TaskTable(rows[0].task, rows[0].dataset, "; ".join(splits), columns, blocks, tuple(notes))
 
 
 def _columns(rows: Sequence[Row], model_methods: Sequence[str]) -> tuple[Column, ...]:

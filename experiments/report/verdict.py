@@ -4,8 +4,9 @@ The rule, which every report states: two figures tie where they differ by no mor
 The margin is the larger of
 
 - 5 % of how far the better of the two is from chance, and
-- the standard deviation of the difference over the parts that both were measured on (folds, donors,
-  sections, seeds), or, where they share fewer than two parts, the larger of their two spreads.
+- the standard deviation of the difference over the parts that both figures are made of (folds,
+  donors, sections, seeds, classes), or, with fewer than two shared parts, the larger of their two
+  spreads.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ LEAST_SHARE = 0.05
 
 RULE = (
   "Two figures tie where they differ by no more than a margin: the larger of "
-  f"{LEAST_SHARE:.0%} of the better one's distance from chance, and the standard deviation of their "
-  "difference over the parts both were measured on (folds, donors, sections or seeds; with fewer "
-  "than two shared parts, the larger of their two spreads)."
+  f"{LEAST_SHARE:.0%} of the better one's distance from chance, and the standard deviation of "
+  "their difference over the parts both are made of (folds, donors, sections, seeds or classes; with "
+  "fewer than two shared parts, the larger of their two spreads)."
 )
 
 

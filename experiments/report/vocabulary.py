@@ -6,6 +6,7 @@ A name that is not here stands as it is: protocols are written to be read.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 TASKS = {
   "retrieval": (
@@ -58,7 +59,7 @@ _PROTOCOLS = (
    " literature, not a measure of generalisation"),
   (r"few.?shot", "only a few labelled spots of each class are seen"),
   (r"zero.?shot", "no label is seen: classes are described by gene sets"),
-  (r"k-?means", "k-means on standardised embeddings of one section; the number of clusters is given"),
+  (r"k-?means", "k-means in one section; the number of clusters is given"),
   (r"[Ww]ard|agglomerative", "bottom-up clustering with Ward's criterion"),
   (r"[Ll]eiden", "communities of the graph of nearest neighbours in the embedding"),
   (r"region", "the nested, contiguous regions of the model"),
@@ -67,31 +68,44 @@ _PROTOCOLS = (
 )  # fmt: skip
 
 _METRICS = (
-  (r"^recall@(\d+)$", "the true item is among the first {0}"),
-  (r"^recall@(\d+)%", "the true item is among the first {0} % of the gallery"),
-  (r"^recall", "the true item is among the first of the gallery"),
-  (r"^median_rank_share", "median rank of the true item over the gallery's size"),
-  (r"^median_rank", "median rank of the true item"),
-  (r"^mrr", "mean of one over the rank of the true item"),
-  (r"^section_identity", "the first hit comes from the right section"),
-  (r"^donor_identity", "the first hit comes from the right donor"),
-  (r"^pearson_in_section", "correlation over the spots of a section, mean over genes and sections"),
-  (r"^pearson", "correlation of predicted and measured values, mean over genes"),
-  (r"^balanced_accuracy", "mean over classes of the share found"),
-  (r"^macro_f1", "mean over classes of the F1 score"),
-  (r"^weighted_f1", "F1 score, classes weighted by their spots"),
-  (r"^auroc", "probability that a spot of the class scores above one outside it"),
-  (r"^ari", "adjusted Rand index: 1 is the annotation itself, 0 is chance"),
-  (r"^nmi", "normalised mutual information"),
-  (r"^ami", "adjusted mutual information: 0 is chance"),
-  (r"^homogeneity", "1 where every cluster holds one label only"),
-  (r"^chaos", "mean distance to the nearest spot of the same cluster; no label is used"),
-  (r"^pas", "share of spots unlike most of their neighbours; no label is used"),
-  (r"^mse", "mean squared error"),
-  (r"^mae", "mean absolute error"),
-  (r"^loss/(\w+)", "the {0} loss of pretraining"),
-  (r"^purity", "share of the keyword genes that are planted in the spot"),
-  (r"^housekeeping_share", "share of the keyword genes that are housekeeping genes"),
+  (r"^recall@\d+$", "recall@k", "the true item is among the first k of the gallery"),
+  (r"^recall@\d+%", "recall@k%", "the true item is among the first k % of the gallery"),
+  (r"^near_recall", "near_recall@k", "the true spot or a neighbour of it is among the first k"),
+  (r"^label_recall", "label_recall@k", "a spot of the query's label is among the first k"),
+  (
+    r"^median_rank_share",
+    "median_rank_share",
+    "median rank of the true item over the gallery's size",
+  ),
+  (r"^median_rank", "median_rank", "median rank of the true item"),
+  (r"^mrr", "mrr", "mean of one over the rank of the true item"),
+  (r"^section_identity", "section_identity", "the first hit comes from the right section"),
+  (r"^donor_identity", "donor_identity", "the first hit comes from the right donor"),
+  (
+    r"^pearson_in_section",
+    "pearson_in_section",
+    "correlation over the spots of a section, mean over genes and sections",
+  ),
+  (r"^pearson", "pearson", "correlation of predicted and measured values, mean over genes"),
+  (r"^balanced_accuracy", "balanced_accuracy", "mean over classes of the share found"),
+  (r"^macro_f1", "macro_f1", "mean over classes of the F1 score"),
+  (r"^weighted_f1", "weighted_f1", "F1 score, classes weighted by their spots"),
+  (r"^auroc", "auroc", "probability that a spot of the class scores above one outside it"),
+  (r"^ari", "ari", "adjusted Rand index: 1 is the annotation itself, 0 is chance"),
+  (r"^nmi", "nmi", "normalised mutual information"),
+  (r"^ami", "ami", "adjusted mutual information: 0 is chance"),
+  (r"^homogeneity", "homogeneity", "1 where every cluster holds one label only"),
+  (r"^chaos", "chaos", "mean distance to the nearest spot of the same cluster; no label is used"),
+  (r"^pas", "pas", "share of spots unlike most of their neighbours; no label is used"),
+  (r"^mse", "mse", "mean squared error"),
+  (r"^mae", "mae", "mean absolute error"),
+  (r"^loss/(\w+)", "loss/…", "the named loss of pretraining"),
+  (r"^purity", "purity", "share of the keyword genes that are planted in the spot"),
+  (
+    r"^housekeeping_share",
+    "housekeeping_share",
+    "share of the keyword genes that are housekeeping genes",
+  ),
 )
 
 
@@ -110,9 +124,12 @@ def protocol_explained(protocol: str) -> str:
   return "; ".join(text for pattern, text in _PROTOCOLS if re.search(pattern, protocol))
 
 
-def metric_explained(metric: str) -> str:
-  """What the metric measures; empty where its name has to do."""
-  for pattern, text in _METRICS:
-    if match := re.search(pattern, metric, re.IGNORECASE):
-      return text.format(*match.groups())
-  return ""
+def metrics_explained(metrics: Iterable[str]) -> list[tuple[str, str]]:
+  """(name, what it measures) of the metrics that have a word to themselves; a family only once."""
+  found: dict[str, str] = {}
+  for metric in metrics:
+    for pattern, name, text in _METRICS:
+      if re.search(pattern, metric, re.IGNORECASE):
+        found.setdefault(name, text)
+        break
+  return list(found.items())
