@@ -15,7 +15,7 @@ from experiments.report.exhibits import Absent, Confusion, GroupMap, MapRow
 from experiments.report.shown_sections import ShownSections
 from hibio.tasks.annotation import labelled
 from hibio.tasks.cohort import Cohort
-from hibio.tasks.folds import Fold
+from hibio.tasks.folds import Fold, described
 
 FEATURES = {
   "hibio/image": "HiBio-ST, from H&E",
@@ -69,7 +69,7 @@ def annotation_maps(
              if name in cohort.features}  # fmt: skip
   answers = {name: found for name, found in answers.items() if found}
   if not answers:
-    why = f"no held-out donor has labels of {label} that two classes of other donors stand beside"
+    why = f"it takes two classes of {label} to fit on, and a labelled spot of another donor"
     return [], [], [Absent("annotation", _TITLE, why)]
   truth = labelled(cohort, label)
   classes = tuple(sorted(set(truth.spots[label].astype(str))))
@@ -84,8 +84,8 @@ def annotation_maps(
                 confusion_matrix(true, names, labels=list(classes)))
     )  # fmt: skip
   explained = (
-    "Logistic regression on the frozen embedding, fitted on all other donors; the figure is the "
-    "balanced accuracy in the section."
+    f"Logistic regression on the frozen embedding, {described(folds)}. Bal. acc.: mean over the "
+    "classes of the section of the share called right."
   )
   return [MapRow("annotation", _TITLE, explained, maps)], confusions, []
 
@@ -96,13 +96,13 @@ def _map(
   groups: dict[str, np.ndarray] = {}
   figures = {}
   for one in found:
-    laid = shown.groups(one.cohort, one.names)
+    laid_out = shown.groups(one.cohort, one.names)
+    groups |= laid_out
     for section, rows in one.cohort.sections():
-      if section in laid:
-        groups[section] = laid[section]
+      if section in laid_out:
         truth = one.cohort.spots[label].to_numpy(str)[rows]
         if len(set(truth)) > 1:
-          figures[section] = f"{_balanced(truth, one.names[rows]):.2f}"
+          figures[section] = f"bal. acc. {_balanced(truth, one.names[rows]):.2f}"
   return GroupMap(title, groups, figures, classes)
 
 

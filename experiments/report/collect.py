@@ -44,7 +44,7 @@ def exhibits(
   if not len(held_out.spots):
     why = "no held-out spot has both an image and counts"
     return Exhibits(curves=curves, absent=(Absent("retrieval", "Tissue", why),))
-  shown = ShownSections(corpus, held_out)
+  shown = ShownSections(corpus, held_out, label)
   folds = folds_of(both, list(dict.fromkeys(held_out.spots["donor_id"])))
   anchors, scale = _anchors(model, forward, corpus, tables)
   # Everything here is small: more than one thread would wait for each other, not work.

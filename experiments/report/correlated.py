@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -25,6 +27,21 @@ def in_sections(
     norms = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
     found[section] = np.where(norms > 1e-9, (a * b).sum(0) / np.maximum(norms, 1e-9), np.nan)
   return found
+
+
+def mean_defined(
+  scores: Sequence[Mapping[str, Float[np.ndarray, " thing"]]],
+) -> Float[np.ndarray, " thing"]:
+  """Mean over sections of each thing's correlations; not-a-number where no section defines it."""
+  stacked = np.stack([r for one in scores for r in one.values()])
+  defined = np.isfinite(stacked)
+  count = defined.sum(0)
+  return np.where(count, np.where(defined, stacked, 0.0).sum(0) / np.maximum(count, 1), np.nan)
+
+
+def in_words(r: float) -> str:
+  """A correlation for a caption; nothing where it is not defined."""
+  return f"r {r:.2f}" if np.isfinite(r) else ""
 
 
 def at_quantiles(score: Float[np.ndarray, " thing"]) -> list[list[tuple[str, int]]]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from experiments.report.correlated import LISTED, at_quantiles, in_sections
+from experiments.report.correlated import LISTED, at_quantiles, in_sections, in_words, mean_defined
 from experiments.report.exhibits import Absent, MapRow, ValueMap
 from experiments.report.shown_sections import ShownSections
 from hibio.tasks import expression
 from hibio.tasks.cohort import Cohort
-from hibio.tasks.folds import Fold
+from hibio.tasks.folds import Fold, described
 
 FEATURE = "hibio/image"
 NUM_GENES = 50
@@ -38,9 +37,9 @@ def expression_maps(
     why = "no spot of a training donor has an image and counts to fit on"
     return [], [Absent("expression", _TITLE, why)]
   genes = expression.variable_genes(fit, NUM_GENES)
-  drawn = [(held_out, predicted) for held_out, predicted in _predicted(cohort, folds, genes)]
+  drawn = list(_predicted(cohort, folds, genes))
   scores = [in_sections(c, c.log_expression(genes), p) for c, p in drawn]
-  score = np.nanmean(np.concatenate([np.stack(list(one.values())) for one in scores]), axis=0)
+  score = mean_defined(scores)
   of_section = {name: r for one in scores for name, r in one.items()}
   rows = []
   for pair in at_quantiles(score):
@@ -50,22 +49,22 @@ def expression_maps(
       measured, predicted = {}, {}
       for held_out, values in drawn:
         truth = held_out.log_expression(genes[gene : gene + 1])[:, 0]
-        measured |= _there(shown.values(held_out, truth))
-        predicted |= _there(shown.values(held_out, values[:, gene]))
-      figures = {section: f"r {r[gene]:.2f}" for section, r in of_section.items()}
+        measured |= shown.values(held_out, truth)
+        predicted |= shown.values(held_out, values[:, gene])
+      figures = {section: in_words(r[gene]) for section, r in of_section.items()}
       maps.append(ValueMap(f"{name}, measured", "log1p(CP10k)", measured))
       maps.append(ValueMap(f"{name}, from H&E ({place})", "log1p(CP10k)", predicted, figures))
     which = " and ".join(place for place, _ in pair)
-    told = "" if rows else _explained(len(genes))
+    told = "" if rows else _explained(len(genes), folds)
     rows.append(MapRow("expression", f"{_TITLE}: {which}", told, maps))
   return rows, []
 
 
-def _explained(count: int) -> str:
+def _explained(count: int, folds: Sequence[Fold]) -> str:
   return (
     f"The {count} most variable genes of the training donors, predicted by ridge from the frozen "
-    "image embedding, fitted without the donor that is shown. They are sorted by their mean "
-    f"correlation within the held-out sections; {LISTED} are drawn. r: correlation in the section."
+    f"image embedding, {described(folds)}. They are sorted by their mean correlation within the "
+    f"held-out sections; {LISTED} are drawn. r: correlation in the section."
   )
 
 
@@ -76,8 +75,3 @@ def _predicted(cohort: Cohort, folds: Sequence[Fold], genes: np.ndarray):
     scaler = StandardScaler().fit(fit.features[FEATURE])
     ridge = RidgeCV(_ALPHAS).fit(scaler.transform(fit.features[FEATURE]), fit.log_expression(genes))
     yield held_out, ridge.predict(scaler.transform(held_out.features[FEATURE]))
-
-
-def _there(laid_out: dict[str, Float[np.ndarray, " spot"]]) -> dict[str, np.ndarray]:
-  """Only the sections in which a spot has a value."""
-  return {name: values for name, values in laid_out.items() if np.isfinite(values).any()}

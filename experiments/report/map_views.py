@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,9 +32,23 @@ def map_row_view(row: MapRow, canvases: Sequence[Canvas]) -> dict[str, Any]:
   return {
     "title": row.title,
     "explanation": row.explanation,
+    "legend": _shared_legend(sections),
     "sections": sections,
     "columns": min(1 + max((len(s["panels"]) for s in sections), default=0), _MOST_COLUMNS),
   }
+
+
+def _shared_legend(sections: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+  """Groups and colours of all panels, told once; panels keep only what differs from it."""
+  panels = [panel for section in sections for panel in section["panels"]]
+  shared: dict[str, str] = {}
+  for panel in panels:
+    for name, colour in panel["legend"].groups:
+      if shared.setdefault(name, colour) != colour:
+        return ()
+  for panel in panels:
+    panel["legend"] = dataclasses.replace(panel["legend"], groups=())
+  return tuple(sorted(shared.items()))
 
 
 def _section(place: int, canvas: Canvas, panels: list[dict[str, Any]]) -> dict[str, Any]:

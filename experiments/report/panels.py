@@ -30,9 +30,6 @@ _EDGE_STEPS, _COLOUR_STEPS = 2, 20
 _CLIPPED = (2.0, 98.0)
 """Percentiles between which a value map spreads its colours."""
 
-_FEW = 12
-"""Groups without classes that still get a legend."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Legend:
@@ -92,9 +89,8 @@ class Canvas:
       colours = [colours[i] for i in np.random.default_rng(0).permutation(len(colours))]
     of_name = dict(zip(names, colours, strict=True))
     rgb = np.array([palettes.rgb(of_name.get(name, "#808080")) for name in groups], np.uint8)
-    told = one.classes or len(present) <= _FEW
-    legend = tuple((name, of_name[name]) for name in names if name in present) if told else ()
-    return self._discs(rgb, missing), Legend(groups=legend)
+    told = tuple((name, of_name[name]) for name in one.classes if name in present)
+    return self._discs(rgb, missing), Legend(groups=told)
 
   def values(self, one: ValueMap) -> tuple[str, Legend]:
     """A layer of discs coloured by value, between two percentiles of the section."""

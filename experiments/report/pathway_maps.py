@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipelines.loading.corpus import Corpus
-from experiments.report.correlated import LISTED, at_quantiles, in_sections
+from experiments.report.correlated import LISTED, at_quantiles, in_sections, in_words, mean_defined
 from experiments.report.exhibits import Absent, MapRow, ValueMap
 from experiments.report.shown_sections import ShownSections
 from hibio import pathways
@@ -36,17 +36,15 @@ def pathway_maps(
     return [], [Absent("pathway", _TITLE, "the corpus was prepared without gene sets")]
   active, seen = _activity_and_probability(held_out, corpus, tables, anchors, scale)
   scores = in_sections(held_out, active, seen)
-  stacked = np.stack(list(scores.values()))
-  defined = np.isfinite(stacked).all(0)
-  if not defined.any():
+  score = mean_defined([scores])
+  if not np.isfinite(score).any():
     return [], [Absent("pathway", _TITLE, "no gene set has enough measured genes")]
-  score = np.where(defined, np.where(defined, stacked, 0.0).mean(0), np.nan)
   rows = []
   for pair in at_quantiles(score):
     maps = []
     for place, pathway in pair:
       name = corpus.gene_set_names[pathway]
-      figures = {section: f"r {r[pathway]:.2f}" for section, r in scores.items()}
+      figures = {section: in_words(r[pathway]) for section, r in scores.items()}
       maps.append(ValueMap(f"{name}, measured", "sd", shown.values(held_out, active[:, pathway])))
       maps.append(
         ValueMap(
@@ -54,7 +52,7 @@ def pathway_maps(
         )
       )
     which = " and ".join(place for place, _ in pair)
-    told = "" if rows else _explained(int(defined.sum()))
+    told = "" if rows else _explained(int(np.isfinite(score).sum()))
     rows.append(MapRow("pathway", f"{_TITLE}: {which}", told, maps))
   return rows, []
 
@@ -63,8 +61,8 @@ def _explained(count: int) -> str:
   return (
     "Measured: activity of the pathway's genes, standardised in the section. From H&E: log2 of the "
     "probability that the image embedding gives the pathway's anchor, over an even guess among "
-    f"all; no count is read. All {count:,} pathways are sorted by their mean correlation within the "
-    f"held-out sections; {LISTED} of them are drawn. r: correlation in the section."
+    f"all; no count is read. All {count:,} pathways are sorted by their mean correlation within "
+    f"the held-out sections; {LISTED} of them are drawn. r: correlation in the section."
   )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from data_pipelines.loading.corpus import Corpus
-from experiments.report.exhibits import Tissue
+from experiments.report.exhibits import NO_GROUP, Tissue
 from hibio.tasks.cohort import Cohort
 
 SHOWN = 3
@@ -21,40 +22,43 @@ _DISC_SHARE = 0.92
 
 
 class ShownSections:
-  """Up to `SHOWN` held-out sections: those with a picture first, and one of each donor first."""
+  """Up to `SHOWN` held-out sections: labelled ones first, then those with a picture, then a section
+  of each donor before a second one of any."""
 
-  def __init__(self, corpus: Corpus, held_out: Cohort):
+  def __init__(self, corpus: Corpus, held_out: Cohort, label: str = ""):
     self._corpus = corpus
     self._entries = {entry["section_id"]: entry for entry in corpus.manifest["sections"]}
-    ids = [section_id for section_id, _ in held_out.sections()]
-    self.ids = tuple(sorted(ids, key=lambda name: self._priority(name, ids))[:SHOWN])
+    section = held_out.spots["section_id"].to_numpy()
+    names = held_out.spots[label].to_numpy(str) if label else np.full(len(section), "")
+    order, of_donor = [], collections.Counter()
+    for name, _ in held_out.sections():
+      entry = self._entries[name]
+      labelled = bool(set(names[section == name]) - set(NO_GROUP))
+      order.append((not labelled, not entry.get("thumbnail"), of_donor[entry["donor_id"]], name))
+      of_donor[entry["donor_id"]] += 1
+    self.ids = tuple(name for *_, name in sorted(order, key=lambda one: one[:-1])[:SHOWN])
     section = corpus.spots["section_id"].to_numpy()
     self._rows = {name: np.flatnonzero(section == name) for name in self.ids}
-
-  def _priority(self, section_id: str, ids: list[str]) -> tuple:
-    entry = self._entries[section_id]
-    donor = entry["donor_id"]
-    earlier = [name for name in ids[: ids.index(section_id)]
-               if self._entries[name]["donor_id"] == donor]  # fmt: skip
-    return not entry.get("thumbnail"), len(earlier), ids.index(section_id)
 
   def tissues(self) -> tuple[Tissue, ...]:
     """Their pictures and spots."""
     return tuple(self._tissue(name) for name in self.ids)
 
   def groups(self, cohort: Cohort, names: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Names of a cohort's spots, laid out over the shown sections; "" for spots not in it."""
+    """Names of a cohort's spots, laid out over the shown sections that have any; "" elsewhere."""
     everywhere = np.full(len(self._corpus.spots), "", dtype=object)
     everywhere[cohort.spots["spot_index"].to_numpy()] = names
-    return {name: everywhere[rows].astype(str) for name, rows in self._rows.items()}
+    laid_out = {name: everywhere[rows].astype(str) for name, rows in self._rows.items()}
+    return {name: groups for name, groups in laid_out.items() if (groups != "").any()}
 
   def values(
     self, cohort: Cohort, values: Float[np.ndarray, " spot"]
   ) -> Mapping[str, Float[np.ndarray, " spot"]]:
-    """Values of a cohort's spots, laid out over the shown sections; not-a-number elsewhere."""
+    """Values of a cohort's spots, laid out likewise; not-a-number elsewhere."""
     everywhere = np.full(len(self._corpus.spots), np.nan)
     everywhere[cohort.spots["spot_index"].to_numpy()] = values
-    return {name: everywhere[rows] for name, rows in self._rows.items()}
+    laid_out = {name: everywhere[rows] for name, rows in self._rows.items()}
+    return {name: values for name, values in laid_out.items() if np.isfinite(values).any()}
 
   def of(self, cohort: Cohort) -> Cohort:
     """Only the cohort's spots that lie in the shown sections."""

@@ -63,9 +63,14 @@ def in_words(line: HeadlineLine) -> str:
   return word
 
 
+def _other_name(method: str) -> str:
+  """The name under which the model takes part, where that is not its own."""
+  return "" if method.startswith("hibio") else method
+
+
 def _line(line: HeadlineLine) -> dict[str, Any]:
   return {
-    "sees": seen_in_words(line.sees),
+    "sees": seen_in_words(line.sees) or _other_name(line.model.method),
     "plot": dot_plot(line),
     "model": figure(line.model),
     "untrained": figure(line.untrained),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from experiments.report.headlines import best
 from experiments.report.methods import ROLES, role, seen
@@ -175,7 +175,7 @@ def _note(text: str, notes: dict[str, int]) -> int:
   return notes.setdefault(text, len(notes) + 1)
 
 
-def _range(values: Sequence[float], form) -> str:
+def _range(values: Sequence[float | int], form: Callable[[float], str]) -> str:
   """One number, or the smallest and the largest where methods differ; "" for none."""
   if not values:
     return ""

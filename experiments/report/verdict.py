@@ -24,8 +24,8 @@ LEAST_SHARE = 0.05
 RULE = (
   "Two figures tie where they differ by no more than a margin: the larger of "
   f"{LEAST_SHARE:.0%} of the better one's distance from chance, and the standard deviation of "
-  "their difference over the parts both are made of (folds, donors, sections, seeds or classes; with "
-  "fewer than two shared parts, the larger of their two spreads)."
+  "their difference over the parts both are made of (folds, donors, sections, seeds or classes; "
+  "with fewer than two shared parts, the larger of their two spreads)."
 )
 
 
