@@ -20,7 +20,8 @@ from absl import flags
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
 from data_pipelines.problems import BadInputError
-from experiments import entry, report, report_tables, suite
+from experiments import entry, report_tables, suite
+from experiments.report import about, collect, page
 from hibio import pretrained
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a training run")
@@ -54,20 +55,22 @@ def main() -> None:
   model = pretrained.load(entry.required(_CHECKPOINT))
   corpus = Corpus.open(entry.required(_CORPUS))
   found = suite.evaluate(model, corpus, _options())
-  about = {
-    "command": "python -m experiments.evaluate " + shlex.join(sys.argv[1:]),
+  command = "python -m experiments.evaluate " + shlex.join(sys.argv[1:])
+  origin = about.of(model, corpus, command, [found.banner] if found.banner else [])
+  results = {
+    "command": command,
     "banner": found.banner,
     "notes": list(found.notes),
     "checkpoint": model.describe(),
     "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
+    "rows": [row.to_json() for row in found.rows],
   }
-  tables = report_tables.markdown(found.rows, found.banner)
-  rows = [row.to_json() for row in found.rows]
-  write_text(
-    output / "results.json", json.dumps({**about, "rows": rows}, indent=1, allow_nan=False)
-  )
+  tables = report_tables.markdown(found.rows, origin.model_methods)
+  if found.banner:
+    tables = f"**{found.banner}**\n\n{tables}"
+  write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
   write_text(output / "results.md", tables)
-  report.write(output / "report.html", found, about)
+  page.write(found.rows, collect.exhibits(found.setting), origin, output / "report.html")
   print(tables)
   print(f"report.html, results.md and results.json: {output}")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from hibio.training import metrics
 
@@ -23,8 +26,17 @@ PANELS = (
 
 def draw(workdir: Path) -> Path:
   """Draws `figures/training.png` of a work directory from its `metrics.jsonl`."""
-  lines = metrics.read(workdir)
-  figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), constrained_layout=True, sharex=True)
+  drawn = figure(metrics.read(workdir))
+  path = workdir / "figures" / "training.png"
+  path.parent.mkdir(parents=True, exist_ok=True)
+  drawn.savefig(path, dpi=130)
+  plt.close(drawn)
+  return path
+
+
+def figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
+  """The panels, from the lines of `metrics.jsonl`; the caller saves and closes it."""
+  drawn, axes = plt.subplots(2, 3, figsize=(13, 6.5), constrained_layout=True, sharex=True)
   for axis, (title, names) in zip(axes.flat, PANELS, strict=True):
     for name in names:
       points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
@@ -37,14 +49,10 @@ def draw(workdir: Path) -> Path:
       axis.legend(fontsize=7, frameon=False)
   for axis in axes[-1]:
     axis.set_xlabel("step")
-  path = workdir / "figures" / "training.png"
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130)
-  plt.close(figure)
-  return path
+  return drawn
 
 
-def _shade_stages(axis, lines: list[dict]) -> None:
+def _shade_stages(axis, lines: Sequence[Mapping[str, Any]]) -> None:
   stages = list(dict.fromkeys(line["stage"] for line in lines if "stage" in line))
   for number, stage in enumerate(stages):
     steps = [line["step"] for line in lines if line.get("stage") == stage]

@@ -1,0 +1,93 @@
+"""A few patches and what they find: drawn at random, so failures show as often as they happen."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from data_pipelines.loading.corpus import Corpus
+from experiments.report.exhibits import Hit, Retrieval
+from experiments.report.spot_patches import spot_patches
+from hibio import configs
+from hibio.batch import Tables
+from hibio.keywords import keyword_scores
+from hibio.tasks.cohort import Cohort
+from hibio.tasks.retrieval import unit
+
+NUM_EXAMPLES = 6
+NUM_HITS = 5
+NUM_KEYWORDS = 6
+SEED = 0
+
+EXPLAINED = (
+  f"{NUM_EXAMPLES} patches drawn at random (seed {SEED}) from all held-out spots, successes and "
+  "failures as they come. Each looks for its own expression profile among those of all held-out "
+  f"spots; shown are the first {NUM_HITS}, each by the patch of its spot, with the cosine and the "
+  "keyword genes of its profile. Green: its own profile, and keyword genes that it shares with the "
+  "query's profile, which the search never sees."
+)
+
+
+def retrieval_examples(
+  held_out: Cohort, corpus: Corpus, tables: Tables, config: configs.KeywordConfig
+) -> tuple[Retrieval, ...]:
+  """The examples; none where nothing is held out."""
+  if not len(held_out.spots):
+    return ()
+  n = len(held_out.spots)
+  queries = np.random.default_rng(SEED).choice(n, min(NUM_EXAMPLES, n), replace=False)
+  gallery = unit(held_out.features["hibio/gene"])
+  cosines = unit(held_out.features["hibio/image"][queries]) @ gallery.T
+  hits = np.argsort(-cosines, axis=1, kind="stable")[:, :NUM_HITS]
+  rows = np.concatenate([queries[:, None], hits], axis=1)  # of the cohort
+  used, places = np.unique(rows, return_inverse=True)
+  places = places.reshape(rows.shape)
+  patches = spot_patches(corpus, held_out.spots["spot_index"].to_numpy()[used])
+  keywords = keyword_names(held_out, used, corpus, tables, config)
+  sections = held_out.spots["section_id"].to_numpy(str)
+  positions = held_out.spots[["x_um", "y_um"]].to_numpy(float)
+
+  def hit(query: int, place: int, row: int, cosine: float) -> Hit:
+    same = sections[row] == sections[query]
+    distance = float(np.linalg.norm(positions[row] - positions[query])) if same else None
+    own = bool(row == query)
+    return Hit(patches[place], sections[row], cosine, distance, keywords[place], own)
+
+  return tuple(
+    Retrieval(
+      patches[places[q, 0]],
+      sections[query],
+      int((cosines[q] > cosines[q, query]).sum()) + 1,
+      n,
+      keywords[places[q, 0]],
+      tuple(
+        hit(query, places[q, 1 + h], row, float(cosines[q, row])) for h, row in enumerate(hits[q])
+      ),
+    )
+    for q, query in enumerate(queries)
+  )
+
+
+def keyword_names(
+  cohort: Cohort,
+  rows: Int[np.ndarray, " chosen"],
+  corpus: Corpus,
+  tables: Tables,
+  config: configs.KeywordConfig,
+) -> list[tuple[str, ...]]:
+  """The strongest keyword genes of some spots of a cohort, by name."""
+  section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
+  index = [section_row[name] for name in cohort.spots["section_id"].to_numpy(str)[rows]]
+  counts = cohort.counts[rows].toarray().astype(np.int32)
+  scores = np.asarray(
+    keyword_scores(
+      jnp.asarray(counts)[:, None], tables.statistics, jnp.array(index, jnp.int32), config
+    )
+  )[:, 0]
+  top = np.argsort(-scores, axis=1, kind="stable")[:, :NUM_KEYWORDS]
+  symbols = corpus.panel.symbols
+  return [
+    tuple(symbols[gene] for gene in genes if scores[spot, gene] > 0)
+    for spot, genes in enumerate(top)
+  ]

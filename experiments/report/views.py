@@ -1,0 +1,144 @@
+"""Tasks as the template wants them: texts, pictures and tables, nothing left to compute."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.report import pictures, vocabulary
+from experiments.report.exhibits import Absent, Confusion, Exhibits, Hit, Retrieval
+from experiments.report.headlines import HeadlineLine, headlines
+from experiments.report.map_views import map_row_view
+from experiments.report.methods import seen_in_words
+from experiments.report.panels import Canvas
+from experiments.report.tables import TaskTable, number, task_tables
+from hibio.tasks.rows import Row
+
+_OPEN_LINES = 24
+"""A longer table starts folded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskView:
+  """A section of the page; the rest are dictionaries that `pieces.html` reads."""
+
+  task: str
+  id: str
+  title: str
+  short: str
+  explained: str
+  tables: list[dict[str, Any]]
+  map_rows: list[dict[str, Any]]
+  confusions: list[dict[str, Any]]
+  retrievals: list[dict[str, Any]]
+  retrievals_explained: str
+  absent: list[Absent]
+  parts: list[dict[str, Any]]
+
+
+def task_views(
+  rows: Sequence[Row],
+  exhibits: Exhibits,
+  canvases: Sequence[Canvas],
+  model_methods: Sequence[str] = (),
+) -> list[TaskView]:
+  """A section a task, for every task that has rows or something to show."""
+  tables = task_tables(rows, model_methods)
+  lines = list(headlines(rows, model_methods))
+  views = []
+  for place, task in enumerate(_tasks(rows, exhibits)):
+    ident = f"task-{place}-" + re.sub(r"[^a-z0-9]+", "-", task.lower()).strip("-")
+    own = [table for table in tables if table.task == task]
+    views.append(
+      TaskView(
+        task=task,
+        id=ident,
+        title=vocabulary.task_title(task),
+        short=task.replace("_", " ").capitalize(),
+        explained=vocabulary.task_explained(task),
+        tables=[_table(table, f"{ident}-{number}") for number, table in enumerate(own)],
+        map_rows=[map_row_view(row, canvases) for row in exhibits.map_rows if row.task == task],
+        confusions=[_confusion(one) for one in exhibits.confusions if one.task == task],
+        retrievals=[_retrieval(r) for r in exhibits.retrievals] if task == "retrieval" else [],
+        retrievals_explained=exhibits.retrievals_explained,
+        absent=[one for one in exhibits.absent if one.task == task],
+        parts=[_parts(line) for line in lines if line.model.task == task and line.model.parts],
+      )
+    )
+  return views
+
+
+def _tasks(rows: Sequence[Row], exhibits: Exhibits) -> list[str]:
+  """Tasks of the rows and of the exhibits; known ones first, in the order of the vocabulary."""
+  shown = [one.task for one in (*exhibits.map_rows, *exhibits.confusions, *exhibits.absent)]
+  shown += ["retrieval"] if exhibits.retrievals else []
+  found = dict.fromkeys([*(row.task for row in rows), *shown])
+  known = [task for task in vocabulary.TASKS if task in found]
+  return [*known, *(task for task in found if task not in known)]
+
+
+def _table(table: TaskTable, ident: str) -> dict[str, Any]:
+  metrics = dict.fromkeys(line.metric for block in table.blocks for line in block.lines)
+  return {
+    "table": table,
+    "id": ident,
+    "open": sum(len(block.lines) for block in table.blocks) <= _OPEN_LINES,
+    "glossary": vocabulary.metrics_explained(metrics),
+  }
+
+
+def _parts(line: HeadlineLine) -> dict[str, Any]:
+  rows = [row for row in (line.model, line.untrained, line.baseline) if row is not None]
+  names = dict.fromkeys(name for row in rows for name in row.parts)
+  return {
+    "title": f"{line.model.metric} {seen_in_words(line.sees)}".strip(),
+    "methods": [row.method for row in rows],
+    "lines": [
+      (name, [number(row.parts[name]) if name in row.parts else "" for row in rows])
+      for name in names
+    ],
+  }
+
+
+def _confusion(one: Confusion) -> dict[str, Any]:
+  lines = []
+  for place, (name, counts) in enumerate(zip(one.classes, one.matrix, strict=True), start=1):
+    total = int(counts.sum())
+    shares = counts / max(total, 1)
+    cells = [
+      {"share": round(100 * float(share), 1), "text": f"{share:.0%}" if total else ""}
+      for share in shares
+    ]
+    lines.append({"name": name, "index": place, "cells": cells, "total": f"{total:,}"})
+  return {"title": one.title, "classes": one.classes, "lines": lines}
+
+
+def _retrieval(one: Retrieval) -> dict[str, Any]:
+  return {
+    "uri": pictures.jpeg(one.patch, quality=88),
+    "section_id": one.section_id,
+    "rank": one.rank,
+    "gallery": one.gallery,
+    "keywords": one.keywords,
+    "hits": [
+      {
+        "uri": pictures.jpeg(hit.patch, quality=88),
+        "section_id": hit.section_id,
+        "where": _where(hit, one.section_id),
+        "cosine": hit.cosine,
+        "keywords": hit.keywords,
+        "is_query": hit.is_query,
+      }
+      for hit in one.hits
+    ],
+  }
+
+
+def _where(hit: Hit, section_id: str) -> str:
+  if hit.is_query:
+    return "its own"
+  if hit.section_id == section_id and hit.distance_um is not None:
+    return f"{hit.distance_um / 1000:.1f} mm off"
+  return hit.section_id

@@ -1,0 +1,53 @@
+"""Several evaluations of the same corpus as one table: mean and standard deviation over seeds.
+
+  python -m experiments.summary --results=A/results.json,B/results.json,C/results.json --output=DIR
+
+Prints the tables; with `--output` they are also written as `summary.md` and `summary.json` (rows of
+`hibio.tasks.rows.Row`; `spread` is the sample standard deviation over runs, `parts` are the runs).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from absl import flags
+
+from experiments import entry, report_tables
+from experiments.report import over_runs
+
+_RESULTS = flags.DEFINE_list("results", None, "results.json of each run, separated by commas")
+_OUTPUT = flags.DEFINE_string("output", "", "Folder for summary.md and summary.json")
+
+
+def main() -> None:
+  runs = [over_runs.read(Path(path)) for path in entry.required(_RESULTS)]
+  rows = over_runs.summarised(runs)
+  listed = ", ".join(str(run.path) for run in runs)
+  tables = (
+    f"# {runs[0].corpus}: {len(runs)} runs\n\nMean ± sample sd over {listed}.\n\n"
+    + report_tables.markdown(rows, tuple({run.keyword_score for run in runs} - {""}))
+  )
+  print(tables)
+  if _OUTPUT.value:
+    output = Path(_OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    content = {
+      "corpus": {"name": runs[0].corpus, "fingerprint": runs[0].fingerprint},
+      "runs": [str(run.path) for run in runs],
+      "rows": [row.to_json() for row in rows],
+    }
+    _write(output / "summary.json", json.dumps(content, indent=1, allow_nan=False))
+    _write(output / "summary.md", tables)
+    print(f"summary.json and summary.md: {output}")
+
+
+def _write(path: Path, text: str) -> None:
+  temporary = path.with_name(path.name + ".tmp")
+  temporary.write_text(text)
+  os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+  entry.run(main)
