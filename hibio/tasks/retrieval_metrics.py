@@ -64,8 +64,7 @@ def share_recalls(
 ) -> Iterator[Score]:
   """Whether a right answer is in the first 1, 5 and 10 per cent of the gallery, rounded up."""
   for share in SHARES:
-    # A gallery of 300 has 3 items in its first per cent, whatever 0.01 * 300 is in floating point.
-    k = np.ceil(np.round(share * size, 9)).astype(np.int64)
+    k = np.ceil(share * size).astype(np.int64)
     yield Score(
       f"{prefix}@{share:.0%}", (rank <= k).astype(float), chance_of_hit(size, num_right, k)
     )

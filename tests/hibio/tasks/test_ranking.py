@@ -4,8 +4,6 @@ import pytest
 from hibio.tasks import ranking
 from hibio.tasks.ranking import Target, stand
 
-ALL = np.array([True, True, True])
-
 
 def _own(n):
   return Target(lambda rows: rows[:, None] == np.arange(n), np.ones(n, bool))
@@ -63,6 +61,14 @@ def test_a_tie_counts_as_its_expected_rank():
   items = np.array([[1.0], [2.0], [2.0], [0.5]], np.float32)
   found, _ = stand(np.ones((4, 1), np.float32), items, np.array([0]), {"own": _own(4)})
   assert found["own"].rank(np.ones((4, 1), bool)).tolist() == [3.0, 1.5, 1.5, 4.0]
+
+
+def test_a_tie_with_what_is_no_candidate_is_no_tie():
+  candidates = np.array([True, False, False, True])
+  target = Target(lambda rows: rows[:, None] == np.arange(4), candidates)
+  ones = np.ones((4, 1), np.float32)
+  found, _ = stand(ones, ones, np.array([0]), {"own": target})
+  assert found["own"].rank(np.ones((4, 1), bool))[0] == 1.5
 
 
 def test_right_answers_in_a_tie_stand_where_a_random_order_puts_the_first_of_them():

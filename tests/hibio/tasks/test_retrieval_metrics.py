@@ -54,13 +54,20 @@ def test_the_median_of_one_gallery_is_its_middle():
     assert value == chance == (size + 1) / 2
 
 
-def test_a_share_of_the_gallery_is_rounded_up_and_not_by_floating_point():
+def test_a_share_of_the_gallery_is_rounded_up():
   sizes = np.array([60, 300, 700])
   by_share = {
     score.metric: score for score in metrics.share_recalls(np.ones(3), sizes, np.ones(3, int))
   }
   np.testing.assert_allclose(by_share["recall@1%"].chance, [1 / 60, 3 / 300, 7 / 700])
   np.testing.assert_allclose(by_share["recall@10%"].chance, [6 / 60, 30 / 300, 70 / 700])
+
+
+def test_chance_of_the_reciprocal_rank_is_the_mean_over_all_ranks():
+  for size in (1, 7, 950):
+    want = np.mean([1 / rank for rank in range(1, size + 1)])
+    score = metrics.reciprocal_ranks(np.ones(1), np.array([size]))
+    assert score.chance[0] == pytest.approx(want, abs=1e-9)
 
 
 def test_first_ranks_score_one_in_every_metric():
