@@ -12,6 +12,7 @@ import numpy as np
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from experiments import exclusion_list, features, gather, inputs, markers, task_rows
+from experiments.setting import Setting
 from experiments.steps import Steps
 from hibio import forward, leakage, pretrained
 from hibio.tasks import fold_expression
@@ -19,7 +20,7 @@ from hibio.tasks.cohort import Cohort
 from hibio.tasks.folds import folds_of
 from hibio.tasks.rows import Row
 
-TASKS: dict[str, Callable[[task_rows.Setting], Iterator[Row]]] = {
+TASKS: dict[str, Callable[[Setting], Iterator[Row]]] = {
   "expression": task_rows.expression_rows,
   "domains": task_rows.domain_rows,
   "annotation": task_rows.annotation_rows,
@@ -73,7 +74,7 @@ class Evaluation:
   """
 
   rows: list[Row]
-  setting: task_rows.Setting
+  setting: Setting
   banner: str
   notes: tuple[str, ...]
 
@@ -87,7 +88,6 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
   """
   models = {"hibio": model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
   donors = _donors(corpus, options.donors)
-  labels = _labels(corpus, options.label)
   banner, notes = _guarded(models, corpus, donors, options)
   steps = Steps(
     "evaluate",
@@ -98,6 +98,28 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
       **{task: _WEIGHTS.get(task, 0.5) for task in options.tasks},
     },
   )
+  setting = gathered(models, corpus, donors, options, steps)
+  rows = []
+  for task in options.tasks:
+    with steps.part(task):
+      rows += TASKS[task](setting)
+  return Evaluation(rows, setting, banner, notes)
+
+
+def gathered(
+  models: Mapping[str, pretrained.Pretrained],
+  corpus: Corpus,
+  donors: tuple[str, ...],
+  options: Options,
+  steps: Steps,
+) -> Setting:
+  """Every method's features of the corpus, and how its donors are held out.
+
+  Args:
+    models: name -> checkpoint; the one to evaluate is "hibio".
+    donors: who is scored.
+  """
+  model, labels = models["hibio"], _labels(corpus, options.label)
   amount = f"{len(corpus.spots):,} spots"
   with steps.part("spots and patches", amount):
     cohort = _unlabelled(gather.measured(corpus), labels, options.ignore_labels)
@@ -121,7 +143,7 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
     regions = gather.regions_of(cohort, corpus, seen)
     cohort = gather.with_regions(cohort, regions, "hibio")
     cohort = features.with_baselines(cohort, corpus, folds, options.features)
-  setting = task_rows.Setting(
+  return Setting(
     model=model,
     corpus=corpus,
     tables=tables,
@@ -135,11 +157,6 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
     regions=regions,
     markers=markers.read(options.markers, corpus.panel) if options.markers else None,
   )
-  rows = []
-  for task in options.tasks:
-    with steps.part(task):
-      rows += TASKS[task](setting)
-  return Evaluation(rows, setting, banner, notes)
 
 
 def _donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.loading import loader
-from data_pipelines.loading.corpus import Corpus
 from experiments import features, planted
-from experiments.markers import Markers
-from hibio import configs, forward, keywords, marker_anchors, pretrained
-from hibio.batch import Batch, Tables
-from hibio.embedding import Forward
+from experiments.setting import Setting
+from hibio import configs, forward, keywords, marker_anchors
+from hibio.batch import Batch
 from hibio.tasks import (
   annotation,
   domains,
@@ -31,9 +28,6 @@ from hibio.tasks import (
   zero_shot,
 )
 from hibio.tasks.clusterers import CLUSTERERS
-from hibio.tasks.cohort import Cohort
-from hibio.tasks.fold_expression import Questions
-from hibio.tasks.folds import Fold
 from hibio.tasks.rows import Row
 
 KEYWORDS = 50
@@ -48,57 +42,6 @@ NOT_PROBED = (*NOT_CLUSTERED, "coordinates/position")
 """Controls of the expression task and of the domains that answer no question elsewhere."""
 
 CONTRAST_BATCHES = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-  """What every task reads.
-
-  Attributes:
-    model: the checkpoint that is evaluated.
-    corpus: what it is evaluated on.
-    tables: of the corpus.
-    params: model name -> parameters; "hibio", "untrained" and others that are compared.
-    frozen: the forward function of "hibio" and "untrained".
-    cohort: every spot with every method's features.
-    donors: who is scored.
-    folds: how they are held out.
-    questions: the folds' genes, for the expression task.
-    labels: label columns.
-    regions: the model's nested regions of every spot, finest first.
-    markers: gene sets that describe classes, if any were given.
-  """
-
-  model: pretrained.Pretrained
-  corpus: Corpus
-  tables: Tables
-  params: Mapping[str, Any]
-  frozen: Forward
-  cohort: Cohort
-  donors: tuple[str, ...]
-  folds: tuple[Fold, ...]
-  questions: Questions
-  labels: tuple[str, ...]
-  regions: np.ndarray
-  markers: Markers | None = None
-
-  @property
-  def is_scored(self) -> np.ndarray:
-    """Which spots belong to a donor that is scored."""
-    return self.cohort.spots["donor_id"].isin(self.donors).to_numpy()
-
-  @property
-  def scored(self) -> Cohort:
-    """The spots of donors that are scored."""
-    return self.cohort.subset(self.is_scored)
-
-  @property
-  def split(self) -> str:
-    return "donors " + ", ".join(self.donors)
-
-  def models(self) -> tuple[str, ...]:
-    """Names of everything that has an image and a gene embedding in one space."""
-    return tuple(self.params)
 
 
 def expression_rows(setting: Setting) -> Iterator[Row]:
@@ -135,7 +78,7 @@ def annotation_rows(setting: Setting) -> Iterator[Row]:
   cohort, folds = setting.cohort, setting.folds
   for label in setting.labels:
     for feature in (f for f in cohort.features if f not in NOT_PROBED and "@region2" not in f):
-      found = annotation.predictions(cohort, folds, feature, label)
+      found = setting.predictions(label, feature)
       yield from annotation.rows(found, cohort, folds, label, feature)
       if feature == "hibio/gene":
         yield from annotation.majority(found, cohort, folds, label)

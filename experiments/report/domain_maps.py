@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from data_pipelines.preparation.regions import nested_regions
 from experiments.report.exhibits import GroupMap, MapRow
 from experiments.report.shown_sections import ShownSections
-from hibio.tasks import domains
+from experiments.setting import Setting
 from hibio.tasks.annotation import labelled
+from hibio.tasks.clusterers import kmeans
 from hibio.tasks.cohort import Cohort
 
 FEATURES = {
@@ -42,8 +41,8 @@ def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[
   classes = tuple(sorted(set(truth))) if label else ()
   maps = [GroupMap(label, shown.groups(cohort, truth), classes=classes)] if label else []
   for feature, title in FEATURES.items():
-    if feature in cohort.features:
-      maps.append(_clusters(cohort, shown, feature, title, truth, classes))
+    if feature in cohort.features and len((seen := cohort.seen_by(feature)).spots):
+      maps.append(_clusters(seen, shown, feature, title, label, classes))
   about = (
     f"k-means in each section, as many clusters as it has labels of {label}; no label is seen. A "
     "cluster has the colour of the label that it overlaps most, one to one."
@@ -53,28 +52,20 @@ def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[
   yield MapRow("domains", "Domains over the tissue", about, maps)
 
 
-def region_maps(
-  held_out: Cohort, shown: ShownSections, spots_per_region: tuple[int, ...]
-) -> Iterator[MapRow]:
-  """The nested, contiguous regions that the model's fused embedding draws, level by level."""
-  cohort = shown.of(held_out)
-  levels = np.full((len(spots_per_region), len(cohort.spots)), "", dtype=object)
-  counts: list[dict[str, str]] = [{} for _ in spots_per_region]
-  for section, rows in cohort.sections():
-    positions = cohort.spots[["x_um", "y_um"]].to_numpy(float)[rows]
-    found = nested_regions(cohort.features["hibio/fused"][rows], positions, spots_per_region)
-    for level, ids in enumerate(found):
-      levels[level, rows] = ids.astype(str)
-      counts[level][section] = f"{len(set(ids))} regions"
-  maps = [
-    GroupMap(f"about {spots} spots a region", shown.groups(cohort, levels[level]), counts[level])
-    for level, spots in enumerate(spots_per_region)
-  ]
+def region_maps(setting: Setting, shown: ShownSections) -> Iterator[MapRow]:
+  """The nested, contiguous regions that the model's embedding draws, level by level."""
+  cohort, maps = setting.scored, []
+  for spots, ids in zip(
+    setting.corpus.manifest["region_spots"], setting.regions[:, setting.is_scored], strict=True
+  ):
+    counts = {name: f"{len(set(ids[rows]))} regions" for name, rows in cohort.sections()}
+    laid_out = shown.groups(cohort, ids.astype(str))
+    maps.append(GroupMap(f"about {spots} spots a region", laid_out, counts))
   yield MapRow(
     "domains",
     "Nested regions",
-    "Contiguous regions drawn by the model's embedding of both modalities, as in pretraining; a "
-    "coarse region is made of fine ones. Colours only tell neighbours apart.",
+    "Contiguous regions drawn by the model's embedding, as in pretraining; a coarse region is made "
+    "of fine ones. Colours only tell neighbours apart.",
     maps,
   )
 
@@ -96,22 +87,20 @@ def _clusters(
   shown: ShownSections,
   feature: str,
   title: str,
-  truth: np.ndarray | None,
+  label: str,
   classes: tuple[str, ...],
 ) -> GroupMap:
   names = np.full(len(cohort.spots), "", dtype=object)
+  positions = cohort.spots[["x_um", "y_um"]].to_numpy(float)
   figures = {}
   for section, rows in cohort.sections():
-    k = len(set(truth[rows])) if truth is not None else _WITHOUT_LABELS
-    found = _clustered(cohort.features[feature][rows], min(max(k, 2), len(rows)))
+    truth = cohort.spots[label].to_numpy(str)[rows] if label else None
+    k = len(set(truth)) if label else _WITHOUT_LABELS
+    values = cohort.features[feature][rows]
+    (found,) = kmeans(values, positions[rows], min(max(k, 2), len(rows)), seed=0)
     if truth is None:
       names[rows] = [f"domain {cluster + 1}" for cluster in found]
     else:
-      names[rows] = named_after(found, truth[rows])
-      figures[section] = f"ARI {adjusted_rand_score(truth[rows], found):.2f}"
+      names[rows] = named_after(found, truth)
+      figures[section] = f"ARI {adjusted_rand_score(truth, found):.2f}"
   return GroupMap(title, shown.groups(cohort, names), figures, classes)
-
-
-def _clustered(features: Float[np.ndarray, "spot width"], k: int) -> np.ndarray:
-  """The one place that asks the task for its clusters."""
-  return domains.cluster(features, k, seed=0)

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from data_pipelines.loading.corpus import Corpus
+from experiments import suite
+from hibio import pretrained
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,3 +37,10 @@ def workdir(tmp_path_factory) -> Path:
   )
   assert done.returncode == 0, done.stderr[-2000:]
   return path
+
+
+@pytest.fixture(scope="session")
+def evaluation(workdir) -> suite.Evaluation:
+  """That run, evaluated by every task on its own corpus; shared like the run itself."""
+  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  return suite.evaluate(pretrained.load(workdir), corpus, suite.Options())

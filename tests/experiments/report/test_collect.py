@@ -9,7 +9,7 @@ import scipy.stats
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
-from experiments import gather, inputs
+from experiments import inputs
 from experiments.report import collect
 from experiments.report.correlated import at_quantiles, in_sections, mean_defined
 from experiments.report.domain_maps import named_after
@@ -18,7 +18,8 @@ from experiments.report.pathway_maps import pathway_maps
 from experiments.report.retrieval_examples import NUM_HITS, retrieval_examples
 from experiments.report.shown_sections import ShownSections
 from experiments.report.spot_patches import spot_patches
-from hibio import forward, pathways, pretrained
+from experiments.setting import Setting
+from hibio import pathways, pretrained
 from hibio.tasks.cohort import Cohort
 
 
@@ -33,23 +34,23 @@ def model(workdir) -> pretrained.Pretrained:
 
 
 @pytest.fixture(scope="module")
-def frozen(model):
-  return forward.frozen(model.model)
+def setting(evaluation) -> Setting:
+  return evaluation.setting
 
 
 @pytest.fixture(scope="module")
-def cohort(corpus, model, frozen) -> Cohort:
-  return gather.cohort(corpus, {"hibio": (frozen, model.params)}, inputs.tables_of(corpus))
+def cohort(setting) -> Cohort:
+  return setting.cohort
 
 
 @pytest.fixture(scope="module")
-def held_out(cohort) -> Cohort:
-  return cohort.split("test")
+def held_out(setting) -> Cohort:
+  return setting.scored
 
 
 @pytest.fixture(scope="module")
-def shown(corpus, cohort, model, frozen) -> Exhibits:
-  return collect.exhibits(corpus, cohort, model, frozen, "leaf")
+def shown(setting) -> Exhibits:
+  return collect.exhibits(dataclasses.replace(setting, labels=("leaf",)))
 
 
 def test_every_task_with_something_to_show_shows_it(shown):
@@ -78,8 +79,8 @@ def test_measured_genes_are_the_counts_of_the_section(shown, held_out, corpus):
   np.testing.assert_allclose(row.maps[0].values[tissue.section_id], want, rtol=1e-6)
 
 
-def test_without_labels_the_reason_is_shown(corpus, cohort, model, frozen):
-  found = collect.exhibits(corpus, cohort, model, frozen)
+def test_without_labels_the_reason_is_shown(setting):
+  found = collect.exhibits(dataclasses.replace(setting, labels=()))
   assert [one.reason for one in found.absent] == ["the corpus has no labels"]
   assert not found.confusions
   domains = next(row for row in found.map_rows if row.title.startswith("Domains"))
