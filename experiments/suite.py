@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
+import sklearn
+from threadpoolctl import threadpool_limits
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
@@ -30,6 +33,8 @@ TASKS: dict[str, Callable[[Setting], Iterator[Row]]] = {
 }
 """The four tasks, and two looks at pretraining itself: its objective on held-out donors, and what
 its keywords pick where the answer is planted."""
+
+_FEW_SPOTS = 30_000
 
 _WEIGHTS = {"expression": 3.0, "domains": 6.0, "annotation": 8.0, "retrieval": 1.0}
 """Rough shares of the time, for the time that is left."""
@@ -101,7 +106,7 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
   setting = gathered(models, corpus, donors, options, steps)
   rows = []
   for task in options.tasks:
-    with steps.part(task):
+    with steps.part(task), _threads(len(corpus.spots)):
       rows += TASKS[task](setting)
   return Evaluation(rows, setting, banner, notes)
 
@@ -157,6 +162,18 @@ def gathered(
     regions=regions,
     markers=markers.read(options.markers, corpus.panel) if options.markers else None,
   )
+
+
+@contextlib.contextmanager
+def _threads(num_spots: int) -> Iterator[None]:
+  """Thousands of fits of few spots: threads would wait for each other, and checks take longer than
+  what they check."""
+  limits = 1 if num_spots < _FEW_SPOTS else None
+  with (
+    threadpool_limits(limits=limits),
+    sklearn.config_context(assume_finite=True, skip_parameter_validation=True),
+  ):
+    yield
 
 
 def _donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
