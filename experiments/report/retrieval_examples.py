@@ -33,40 +33,44 @@ def retrieval_examples(
   held_out: Cohort, corpus: Corpus, tables: Tables, config: configs.KeywordConfig
 ) -> tuple[Retrieval, ...]:
   """The examples; none where nothing is held out."""
-  if not len(held_out.spots):
-    return ()
   n = len(held_out.spots)
+  if not n:
+    return ()
   queries = np.random.default_rng(SEED).choice(n, min(NUM_EXAMPLES, n), replace=False)
   gallery = unit(held_out.features["hibio/gene"])
   cosines = unit(held_out.features["hibio/image"][queries]) @ gallery.T
   hits = np.argsort(-cosines, axis=1, kind="stable")[:, :NUM_HITS]
-  rows = np.concatenate([queries[:, None], hits], axis=1)  # of the cohort
-  used, places = np.unique(rows, return_inverse=True)
-  places = places.reshape(rows.shape)
+  used = np.unique(np.concatenate([queries, hits.ravel()]))
   patches = spot_patches(corpus, held_out.spots["spot_index"].to_numpy()[used])
-  keywords = keyword_names(held_out, used, corpus, tables, config)
-  sections = held_out.spots["section_id"].to_numpy(str)
-  positions = held_out.spots[["x_um", "y_um"]].to_numpy(float)
-
-  def hit(query: int, place: int, row: int, cosine: float) -> Hit:
-    same = sections[row] == sections[query]
-    distance = float(np.linalg.norm(positions[row] - positions[query])) if same else None
-    own = bool(row == query)
-    return Hit(patches[place], sections[row], cosine, distance, keywords[place], own)
-
-  return tuple(
-    Retrieval(
-      patches[places[q, 0]],
-      sections[query],
-      int((cosines[q] > cosines[q, query]).sum()) + 1,
-      n,
-      keywords[places[q, 0]],
-      tuple(
-        hit(query, places[q, 1 + h], row, float(cosines[q, row])) for h, row in enumerate(hits[q])
-      ),
+  patch = dict(zip(used.tolist(), patches, strict=True))
+  names = keyword_names(held_out, used, corpus, tables, config)
+  keywords = dict(zip(used.tolist(), names, strict=True))
+  section = held_out.spots["section_id"].astype(str).tolist()
+  positions_um = held_out.spots[["x_um", "y_um"]].to_numpy(float)
+  found = []
+  for query, found_rows, cosine in zip(queries.tolist(), hits.tolist(), cosines, strict=True):
+    away_um = np.linalg.norm(positions_um - positions_um[query], axis=1)
+    found.append(
+      Retrieval(
+        patch=patch[query],
+        section_id=section[query],
+        rank=int((cosine > cosine[query]).sum()) + 1,
+        gallery=n,
+        keywords=keywords[query],
+        hits=tuple(
+          Hit(
+            patch=patch[row],
+            section_id=section[row],
+            cosine=float(cosine[row]),
+            distance_um=float(away_um[row]) if section[row] == section[query] else None,
+            keywords=keywords[row],
+            is_query=row == query,
+          )
+          for row in found_rows
+        ),
+      )
     )
-    for q, query in enumerate(queries)
-  )
+  return tuple(found)
 
 
 def keyword_names(

@@ -74,6 +74,9 @@ def test_evaluation_writes_rows_beside_chance_and_baselines(workdir, tmp_path):
     assert any(name.startswith("untrained") for name in methods)
     assert any(name.startswith(("colour", "pca")) for name in methods)
   assert (tmp_path / "figures" / "domains.png").is_file()
+  page = (tmp_path / "report.html").read_text()
+  assert all(f">{row['protocol']}" in page for row in rows)
+  assert page.count("<img") > 50
 
 
 def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
