@@ -56,7 +56,8 @@ def main() -> None:
   corpus = Corpus.open(entry.required(_CORPUS))
   found = suite.evaluate(model, corpus, _options())
   command = "python -m experiments.evaluate " + shlex.join(sys.argv[1:])
-  origin = about.of(model, corpus, command, [found.banner] if found.banner else [])
+  leaks = [found.banner.removeprefix("LEAK: ")] if found.banner else []
+  origin = about.of(model, corpus, command, leaks)
   results = {
     "command": command,
     "banner": found.banner,
@@ -65,14 +66,12 @@ def main() -> None:
     "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
     "rows": [row.to_json() for row in found.rows],
   }
-  tables = report_tables.markdown(found.rows, origin.model_methods)
-  if found.banner:
-    tables = f"**{found.banner}**\n\n{tables}"
+  tables = report_tables.markdown(found.rows, origin.model_methods, leaks)
   write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
   write_text(output / "results.md", tables)
   page.write(found.rows, collect.exhibits(found.setting), origin, output / "report.html")
-  print(tables)
-  print(f"report.html, results.md and results.json: {output}")
+  print(report_tables.summary(found.rows, origin.model_methods, leaks))
+  print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
 
 
 def _options() -> suite.Options:

@@ -25,11 +25,22 @@ def markdown(
     leaks: reasons why these are no figures of unseen tissue; they come first.
   """
   rows = list(rows)
-  text = [f"**LEAK: {leak}**\n" for leak in leaks]
-  text += _summary(rows, model_methods)
+  text = [summary(rows, model_methods, leaks)]
   for table in task_tables(rows, model_methods):
     text += _task(table)
   return "\n".join(text) + "\n"
+
+
+def summary(
+  rows: Sequence[Row], model_methods: Sequence[str] = (), leaks: Sequence[str] = ()
+) -> str:
+  """The headline of each task: the model, the untrained one, the best simple baseline, chance.
+
+  Args:
+    model_methods: as in `markdown`, like `leaks`.
+  """
+  text = [f"**LEAK: {leak}**\n" for leak in leaks]
+  return "\n".join([*text, *_summary(rows, model_methods)])
 
 
 def _summary(rows: Sequence[Row], model_methods: Sequence[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from experiments.suite import TASKS
 from hibio.training.metrics import read as read_metrics
 from tests.experiments.conftest import ROOT, run
 
@@ -55,28 +56,46 @@ def test_another_config_is_refused_by_the_first_key_that_differs(workdir):
   assert "Traceback" not in other.stderr
 
 
-def test_evaluation_writes_rows_beside_chance_and_baselines(workdir, tmp_path):
+def test_every_task_is_asked_of_the_model_the_untrained_one_and_baselines(evaluation):
+  methods = {task: {row.method for row in evaluation.rows if row.task == task} for task in TASKS}
+  assert all(methods.values())
+  for task in ("retrieval", "annotation", "domains", "expression"):
+    for name in ("hibio", "untrained", "colour", "pca" if task != "expression" else "depth"):
+      assert any(method.startswith(name) for method in methods[task]), (task, name)
+  assert not evaluation.banner
+
+
+def test_every_number_stands_beside_chance_or_says_why_not(evaluation):
+  for row in evaluation.rows:
+    assert row.value is None or math.isfinite(row.value)
+    assert row.note if row.value is None else True
+  compared = [row for row in evaluation.rows if row.value is not None and row.chance is None]
+  assert {row.metric for row in compared} <= {"regions_per_section"}
+
+
+def test_evaluation_writes_a_page_tables_and_rows(workdir, tmp_path):
   corpus = workdir.parent / "embedded-tiny" / "corpus"
   done = run(
-    "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}", f"--output={tmp_path}"
-  )
+    "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
+    f"--output={tmp_path / 'out'}", "--tasks=retrieval,expression",
+    f"--compare=twin={workdir}",
+  )  # fmt: skip
   assert done.returncode == 0, done.stderr[-2000:]
-  rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-  assert {row["task"] for row in rows} == {
-    "retrieval", "annotation", "domains", "expression", "contrast", "keywords"
-  }  # fmt: skip
+  found = json.loads((tmp_path / "out" / "results.json").read_text())
+  rows = found["rows"]
   fields = {"task", "dataset", "protocol", "split", "metric", "method", "value", "n", "chance"}
   assert all(fields <= set(row) for row in rows)
-  by_task = {task: {row["method"] for row in rows if row["task"] == task}
-             for task in ("retrieval", "annotation", "domains", "expression")}  # fmt: skip
-  for methods in by_task.values():
-    assert any(name.startswith("hibio") for name in methods)
-    assert any(name.startswith("untrained") for name in methods)
-    assert any(name.startswith(("colour", "pca")) for name in methods)
-  assert (tmp_path / "figures" / "domains.png").is_file()
-  page = (tmp_path / "report.html").read_text()
+  assert {row["task"] for row in rows} == {"retrieval", "expression"}
+  same = {(r["task"], r["protocol"], r["metric"], r["method"].partition("/")[0]): r["value"]
+          for r in rows if r["method"] in ("hibio", "twin", "hibio/image", "twin/image")}  # fmt: skip
+  twins = [key for key in same if key[3] == "twin"]
+  assert len(twins) > 20
+  assert all(same[key] == same[(*key[:3], "hibio")] for key in twins)
+  page = (tmp_path / "out" / "report.html").read_text()
   assert all(f">{row['protocol']}" in page for row in rows)
-  assert page.count("<img") > 50
+  assert page.count("<img") > 30
+  assert "## Summary" in (tmp_path / "out" / "results.md").read_text()
+  assert "| retrieval |" in done.stdout
 
 
 def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
@@ -95,7 +114,8 @@ def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
     f"--output={tmp_path / 'out'}",
   )  # fmt: skip
   assert done.returncode == 3
-  assert "training donors" in done.stderr
+  assert "was trained on" in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
   assert not (tmp_path / "out").exists()
 
 
