@@ -86,8 +86,11 @@ def test_evaluation_writes_a_page_tables_and_rows(workdir, tmp_path):
   fields = {"task", "dataset", "protocol", "split", "metric", "method", "value", "n", "chance"}
   assert all(fields <= set(row) for row in rows)
   assert {row["task"] for row in rows} == {"retrieval", "expression"}
-  same = {(r["task"], r["protocol"], r["metric"], r["method"].partition("/")[0]): r["value"]
-          for r in rows if r["method"] in ("hibio", "twin", "hibio/image", "twin/image")}  # fmt: skip
+  same = {
+    (row["task"], row["protocol"], row["metric"], row["method"].partition("/")[0]): row["value"]
+    for row in rows
+    if row["method"] in ("hibio", "twin", "hibio/image", "twin/image")
+  }
   twins = [key for key in same if key[3] == "twin"]
   assert len(twins) > 20
   assert all(same[key] == same[(*key[:3], "hibio")] for key in twins)
