@@ -40,7 +40,10 @@ def cohort(corpus: Corpus, models: Mapping[str, tuple[Forward, dict]], tables: T
   split = {s["section_id"]: s["split"] for s in corpus.manifest["sections"]}
   donor = {s["section_id"]: s["donor_id"] for s in corpus.manifest["sections"]}
   spots = corpus.spots.assign(
-    split=[split[section] for section in ids], donor_id=[donor[section] for section in ids]
+    split=[split[section] for section in ids],
+    donor_id=[donor[section] for section in ids],
+    has_patch=complete,  # spots with one modality only are left out below
+    has_counts=complete,
   )
   measured = {
     s["section_id"]: np.asarray(corpus.statistics["measured"][row])
