@@ -18,7 +18,7 @@ from data_pipelines.loading.corpus import Corpus
 from experiments import entry, report_tables, suite
 from experiments.figures import maps
 from hibio import pretrained
-from hibio.tasks import domains
+from hibio.tasks.clusterers import kmeans
 from hibio.tasks.cohort import Cohort
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a pretraining run")
@@ -58,6 +58,7 @@ def main() -> None:
 def draw(corpus: Corpus, cohort: Cohort, label: str, folder: Path) -> None:
   """Labels and domains over the tissue of up to three held-out sections."""
   test = cohort.split("test")
+  positions = test.spots[["x_um", "y_um"]].to_numpy(np.float64)
   ids = list(dict.fromkeys(test.spots["section_id"]))[:3]
   columns = {}
   if label:
@@ -66,7 +67,7 @@ def draw(corpus: Corpus, cohort: Cohort, label: str, folder: Path) -> None:
     groups = np.full(len(corpus.spots), "-1", dtype="<U8")
     for section, rows in test.sections():
       k = len(set(columns[label][corpus.spots["section_id"] == section]) - {""}) if label else 7
-      found = domains.cluster(test.features[feature][rows], max(k, 2), seed=0)
+      (found,) = kmeans(test.features[feature][rows], positions[rows], max(k, 2), seed=0)
       groups[test.spots["spot_index"].to_numpy()[rows]] = found.astype(str)
     columns[f"domains, {feature}"] = groups
   maps.draw_groups(corpus, columns, ids, folder / "domains.png")

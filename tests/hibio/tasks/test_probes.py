@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from hibio.tasks import annotation, baselines, domains, expression, keyword_purity
+from hibio.tasks import annotation, baselines, expression, keyword_purity
 
 
 def _value(rows, metric):
@@ -55,14 +55,6 @@ def test_one_class_gives_no_number_but_a_reason(cohort):
   (row,) = annotation.evaluate(fit, test, "truth", "leaf", "m", "test")
   assert row.value is None
   assert "2 classes" in row.note
-
-
-def test_domains_of_the_truth_score_one_and_of_noise_zero(cohort):
-  truth = list(domains.evaluate(cohort, "truth", "leaf", "m", "all"))
-  noise = list(domains.evaluate(cohort, "noise", "leaf", "m", "all"))
-  assert _value(truth, "ari").value == 1.0
-  assert abs(_value(noise, "ari").value) < 0.05
-  assert abs(_value(noise, "nmi").value - _value(noise, "nmi").chance) < 0.05
 
 
 def test_pearson_equals_scipy_in_each_section(cohort):
