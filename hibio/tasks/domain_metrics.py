@@ -8,19 +8,22 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from sklearn import metrics
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.preprocessing import StandardScaler
 
 from hibio.tasks.nearest_spots import nearest_spots
 
-AGREEMENT = {
-  "ari": metrics.adjusted_rand_score,
-  "nmi": metrics.normalized_mutual_info_score,
-  "ami": metrics.adjusted_mutual_info_score,
-  "homogeneity": metrics.homogeneity_score,
-}
-"""(annotated, found) -> score; 1 is perfect."""
-
 _PAS_NEIGHBOURS = 10
+
+
+def agreement(annotated: np.ndarray, found: np.ndarray) -> dict[str, float]:
+  """ARI, NMI, AMI and homogeneity, as scikit-learn has them; 1 is perfect."""
+  # The V-measure is the NMI with the arithmetic mean, and comes from the same pass.
+  homogeneity, _, nmi = metrics.homogeneity_completeness_v_measure(annotated, found)
+  return {
+    "ari": float(metrics.adjusted_rand_score(annotated, found)),
+    "nmi": float(nmi),
+    "ami": float(metrics.adjusted_mutual_info_score(annotated, found)),
+    "homogeneity": float(homogeneity),
+  }
 
 
 def chaos(labels: np.ndarray, positions_um: Float[np.ndarray, "spot 2"]) -> float:
@@ -33,7 +36,8 @@ def chaos(labels: np.ndarray, positions_um: Float[np.ndarray, "spot 2"]) -> floa
     Shang & Zhou 2022, doi 10.1038/s41467-022-34879-1; as computed by the benchmark SDMBench,
     Yuan et al. 2024, doi 10.1038/s41592-024-02215-8.
   """
-  scaled = StandardScaler().fit_transform(positions_um)
+  sd = positions_um.std(axis=0)
+  scaled = positions_um / np.where(sd > 0, sd, 1.0)
   total = 0.0
   for label in np.unique(labels):
     own = scaled[labels == label]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from hibio.tasks.domain_metrics import AGREEMENT, COHERENCE, layer_f1
+from hibio.tasks.domain_metrics import COHERENCE, agreement, layer_f1
 from hibio.tasks.rows import Row
 
 
@@ -79,7 +79,7 @@ class DomainScores:
 def _metrics(
   annotated: np.ndarray, found: np.ndarray, positions_um: np.ndarray
 ) -> dict[str, float]:
-  values = {name: float(metric(annotated, found)) for name, metric in AGREEMENT.items()}
+  values = agreement(annotated, found)
   values["layer_f1"] = float(np.mean(list(layer_f1(annotated, found).values())))
   for name, metric in COHERENCE.items():
     values[name] = metric(found, positions_um)

@@ -43,15 +43,7 @@ def evaluate(
   sections = annotated_sections(cohort, label)
   common = {"task": "domains", "dataset": cohort.dataset, "split": split, "method": method}
   if not sections:
-    yield Row(
-      **common,
-      protocol=f"clusters in each section, k = labels of {label}",
-      metric="ari",
-      value=None,
-      n=0,
-      chance=None,
-      note=f"no section with two labels of {label}",
-    )
+    yield nothing_to_find(label, common)
     return
   told = told_of(cohort, every, sections, label)
   for name in clusterers:
@@ -62,6 +54,13 @@ def annotated_sections(cohort: Cohort, label: str) -> dict[str, np.ndarray]:
   """Section id -> its spots, for the sections that have two labels or more."""
   names = cohort.spots[label].to_numpy(str)
   return {section: rows for section, rows in cohort.sections() if len(np.unique(names[rows])) > 1}
+
+
+def nothing_to_find(label: str, common: dict[str, str]) -> Row:
+  """The row of a cohort without two labels in any section."""
+  reason = f"no section with two labels of {label}"
+  protocol = f"domains of {label}"
+  return Row(**common, protocol=protocol, metric="ari", value=None, n=0, chance=None, note=reason)
 
 
 def told_of(cohort: Cohort, every: Cohort, sections: dict[str, np.ndarray], label: str) -> str:

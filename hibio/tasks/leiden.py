@@ -28,10 +28,16 @@ def runs_with_k_domains(
   Ten resolutions from 0.05 to 3 are tried first, then eight more where they step over `k`. If none
   hits, those with the nearest number of domains are returned.
 
+  Spots with the very same features, as those of a region have in a region's mean, are one point of
+  the graph: as points of their own they would be each other's nearest, and no more than that.
+
   References:
     Traag, Waltman & van Eck 2019, doi 10.1038/s41598-019-41695-z; modularity with resolution.
   """
-  graph = neighbour_graph(features)
+  points, of_spot = np.unique(features, axis=0, return_inverse=True)
+  if len(points) < 2:
+    return np.zeros((1, len(features)), np.int64)
+  graph = neighbour_graph(points)
   tried = {value: communities(graph, value, seed) for value in _COARSE}
   below = [value for value, labels in tried.items() if labels.max() + 1 < k]
   above = [value for value, labels in tried.items() if labels.max() + 1 > k]
@@ -40,19 +46,19 @@ def runs_with_k_domains(
     tried[value] = communities(graph, value, seed)
   runs = np.stack(list(tried.values()))
   missed_by = np.abs(runs.max(axis=1) + 1 - k)
-  return runs[missed_by == missed_by.min()]
+  return runs[missed_by == missed_by.min()][:, of_spot]
 
 
-def neighbour_graph(features: Float[np.ndarray, "spot width"]) -> scipy.sparse.csr_matrix:
-  """The symmetric graph that joins each spot to its nearest ones in feature space."""
-  graph = kneighbors_graph(features, min(NUM_NEIGHBOURS, len(features) - 1))
+def neighbour_graph(points: Float[np.ndarray, "point width"]) -> scipy.sparse.csr_matrix:
+  """The symmetric graph that joins each point to its nearest ones in feature space."""
+  graph = kneighbors_graph(points, min(NUM_NEIGHBOURS, len(points) - 1))
   return scipy.sparse.csr_matrix(graph.maximum(graph.T))
 
 
 def communities(
   graph: scipy.sparse.csr_matrix, resolution: float, seed: int
-) -> Int[np.ndarray, " spot"]:
-  """The community of each spot, numbered from 0; the same seed gives the same communities."""
+) -> Int[np.ndarray, " point"]:
+  """The community of each point, numbered from 0; the same seed gives the same communities."""
   _, community = graspologic_native.leiden_csr(
     graph.indptr.astype(np.int64),
     graph.indices.astype(np.int32),
@@ -62,5 +68,5 @@ def communities(
     iterations=2,
     seed=seed,
   )
-  labels = np.fromiter((community[spot] for spot in range(graph.shape[0])), np.int64)
+  labels = np.fromiter((community[point] for point in range(graph.shape[0])), np.int64)
   return np.unique(labels, return_inverse=True)[1]

@@ -1,12 +1,12 @@
 """Scores of other methods as their benchmarks printed them: for display beside ours, not a rerun.
 
-They are of all twelve DLPFC sections and of whole transcriptomes. Their preprocessing, smoothing
-and ways to reach k domains differ, and a benchmark of foundation models does not score what one of
-domain methods does: read an order of magnitude from them, no ranking.
+Their preprocessing, smoothing and ways to reach k domains differ, and where the foundation models
+are compared, we do not even know the sections: read an order of magnitude from them, no ranking.
+All were read in summaries, none in the original.
 
-Why nothing here is run: the methods for domains train a network on each section and need PyTorch
-or R, which this project does not depend on. GraphST on PyPI also is AGPL-3.0 and no longer
-maintained. What they gain from averaging over neighbours is in `spatial_baselines`, which is run.
+Why nothing here is run: most train a network on each section, and they need PyTorch or R, which
+this project does not depend on. GraphST on PyPI also is AGPL-3.0 and no longer maintained. What
+they gain by averaging over neighbours is in `spatial_baselines`, which is run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Published:
     dataset: what it was measured on.
     protocol: family and protocol, as far as they are told.
     ari: adjusted Rand index.
-    num_sections: how many sections it is the mean of.
+    num_sections: how many sections it is the mean of; 0 where we do not know.
     citation: where it is printed.
   """
 
@@ -38,8 +38,8 @@ class Published:
   citation: str
 
 
-_BENCHMARK = "Hu et al. 2024, Genome Biology, doi 10.1186/s13059-024-03361-0, by way of an audit"
-_FOUNDATION = "as compared in the STAMP paper; read in a summary, not checked in the original"
+_BENCHMARK = "Hu et al. 2024, Genome Biology, doi 10.1186/s13059-024-03361-0, read in an audit"
+_FOUNDATION = "as compared by the authors of STAMP, read in a summary"
 _ALL = "trained on each section, k given"
 _FROZEN = "frozen foundation model, clustered"
 
@@ -49,7 +49,7 @@ def _domain_method(name: str, ari: float, sections: int = 12) -> Published:
 
 
 def _foundation_model(name: str, ari: float) -> Published:
-  return Published(name, "DLPFC", _FROZEN, ari, 12, _FOUNDATION)
+  return Published(name, "DLPFC", _FROZEN, ari, 0, _FOUNDATION)
 
 
 DLPFC = (
@@ -75,6 +75,9 @@ DLPFC = (
 """Human dorsolateral prefrontal cortex, Maynard et al. 2021, doi 10.1038/s41593-020-00787-0."""
 
 
+_SECTIONS = {12: "all 12 sections", 1: "1 section", 0: "sections not told"}
+
+
 def rows(numbers: tuple[Published, ...] = DLPFC) -> Iterator[Row]:
   """The numbers as rows, each marked as published and not rerun."""
   for one in numbers:
@@ -82,7 +85,7 @@ def rows(numbers: tuple[Published, ...] = DLPFC) -> Iterator[Row]:
       task="domains",
       dataset=one.dataset,
       protocol=f"published, not rerun: {one.protocol}",
-      split=f"{one.num_sections} sections" if one.num_sections > 1 else "1 section",
+      split=_SECTIONS[one.num_sections],
       metric="ari",
       method=one.method,
       value=one.ari,

@@ -16,7 +16,7 @@ from sklearn.cluster import AgglomerativeClustering
 from hibio.tasks.annotation import labelled
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.domain_scores import DomainScores
-from hibio.tasks.domains import annotated_sections, told_of
+from hibio.tasks.domains import annotated_sections, nothing_to_find, told_of
 from hibio.tasks.labelled_rows import labelled_rows
 from hibio.tasks.rows import Row
 
@@ -70,22 +70,23 @@ def evaluate(
   sections = annotated_sections(scored, label)
   common = {"task": "domains", "dataset": cohort.dataset, "split": split, "method": method}
   if not sections:
-    yield Row(
-      **common,
-      protocol=f"regions, {label}",
-      metric="ari",
-      value=None,
-      n=0,
-      chance=None,
-      note=f"no section with two labels of {label}",
-    )
+    yield nothing_to_find(label, common)
     return
   told = told_of(scored, cohort, sections, label)
   for level, ids in enumerate(regions, start=1):
     yield from _level(scored, sections, ids, level, feature, label, told, common)
 
 
-def _level(scored, sections, ids, level, feature, label, told, common) -> Iterator[Row]:
+def _level(
+  scored: Cohort,
+  sections: dict[str, np.ndarray],
+  ids: Int[np.ndarray, " spot"],
+  level: int,
+  feature: str,
+  label: str,
+  told: str,
+  common: dict[str, str],
+) -> Iterator[Row]:
   positions = scored.spots[["x_um", "y_um"]].to_numpy(np.float64)
   names = scored.spots[label].to_numpy(str)
   standing, united, counts, short = DomainScores(), DomainScores(), {}, []

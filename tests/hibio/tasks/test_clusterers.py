@@ -49,6 +49,13 @@ def test_without_a_hit_the_nearest_number_of_domains_is_given(blobs):
   assert counts == 3
 
 
+def test_leiden_unites_regions_whose_spots_all_have_the_same_features(blobs):
+  # 40 spots a region: as points of their own they would only know each other.
+  features, truth = blobs
+  runs = leiden.runs_with_k_domains(np.repeat(features, 40, axis=0), 3, 0)
+  assert all(adjusted_rand_score(np.repeat(truth, 40), run) == 1.0 for run in runs)
+
+
 def test_a_higher_resolution_gives_more_communities():
   graph = leiden.neighbour_graph(np.random.default_rng(3).normal(size=(200, 3)))
   assert (graph != graph.T).nnz == 0
