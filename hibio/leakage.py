@@ -125,7 +125,7 @@ def _seen(
       if section["donor_id"] == donor and section.get("content") in known
     ]
     if donor in names:
-      reasons.append(f"donor {donor} was {what}: a {split} donor of that name")
+      reasons.append(f"donor {donor} was {what}: the checkpoint has a donor of that name")
     elif copies:
       section, other = copies[0]
       more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
