@@ -77,7 +77,10 @@ def _of_expression(cohort: Cohort, fit: Cohort) -> dict[str, np.ndarray]:
   return {
     "pca/gene": pca,
     "pca + 6 neighbours/gene": spatial_baselines.neighbour_mean(cohort, pca),
-    "banksy-style/gene": spatial_baselines.banksy(fit, cohort, genes),
+    **{
+      f"banksy-style {weight}/gene": spatial_baselines.banksy(fit, cohort, genes, weight)
+      for weight in (spatial_baselines.LAMBDA_VISIUM, spatial_baselines.LAMBDA_DOMAINS)
+    },
     "depth/gene": baselines.sequencing_depth(cohort),
   }
 

@@ -86,7 +86,7 @@ def with_model(
 
 
 def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
-  """Nested regions of every section as the model sees it; [level, spot], finest first."""
+  """Nested regions of every section, drawn from a feature; [level, spot], finest first."""
   return refreshed(
     corpus.regions,
     corpus.spots,

@@ -35,7 +35,8 @@ class Setting:
     folds: how they are held out.
     questions: the folds' genes, for the expression task.
     labels: label columns.
-    regions: the model's nested regions of every spot, finest first.
+    regions: feature -> nested regions of every spot drawn from it, finest first; the model's come
+      first, then those of controls.
     markers: gene sets that describe classes, if any were given.
     called: (label, feature) -> answers of the linear probe, once somebody has asked for them.
   """
@@ -50,7 +51,7 @@ class Setting:
   folds: tuple[Fold, ...]
   questions: Questions
   labels: tuple[str, ...]
-  regions: np.ndarray
+  regions: Mapping[str, np.ndarray]
   markers: Markers | None = None
   called: dict[tuple[str, str], Predictions] = dataclasses.field(default_factory=dict)
 

@@ -145,9 +145,13 @@ def gathered(
       cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables, genes)
   with steps.part("baselines", amount):
     seen = "hibio/fused" if cohort.spots["has_patch"].any() else "hibio/gene"
-    regions = gather.regions_of(cohort, corpus, seen)
-    cohort = gather.with_regions(cohort, regions, "hibio")
+    regions = {seen: gather.regions_of(cohort, corpus, seen)}
+    cohort = gather.with_regions(cohort, regions[seen], "hibio")
     cohort = features.with_baselines(cohort, corpus, folds, options.features)
+    # Contiguous regions agree with contiguous labels whatever they were drawn from: the fair
+    # controls are trees of the same kind.
+    for control in ("pca/gene", "coordinates/position"):
+      regions[control] = gather.regions_of(cohort, corpus, control)
   return Setting(
     model=model,
     corpus=corpus,

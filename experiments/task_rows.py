@@ -66,9 +66,9 @@ def domain_rows(setting: Setting) -> Iterator[Row]:
       if len(cohort.spots):
         clusterers = tuple(CLUSTERERS) if feature in HEADLINE else ("kmeans",)
         yield from domains.evaluate(cohort, feature, label, feature, split, clusterers)
-    regions = setting.regions[:, setting.is_scored]
-    sees = "hibio/fused" if len(seen["hibio/fused"].spots) else "hibio/gene"
-    yield from region_domains.evaluate(scored, regions, sees, label, "hibio regions", split)
+    for feature, regions in setting.regions.items():
+      ids = regions[:, setting.is_scored]
+      yield from region_domains.evaluate(scored, ids, feature, label, feature, split)
   if "dlpfc" in setting.corpus.name.lower():
     yield from published.rows()
 

@@ -55,8 +55,9 @@ def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[
 def region_maps(setting: Setting, shown: ShownSections) -> Iterator[MapRow]:
   """The nested, contiguous regions that the model's embedding draws, level by level."""
   cohort, maps = setting.scored, []
+  regions = next(iter(setting.regions.values()))
   for spots, ids in zip(
-    setting.corpus.manifest["region_spots"], setting.regions[:, setting.is_scored], strict=True
+    setting.corpus.manifest["region_spots"], regions[:, setting.is_scored], strict=True
   ):
     counts = {name: f"{len(set(ids[rows]))} regions" for name, rows in cohort.sections()}
     laid_out = shown.groups(cohort, ids.astype(str))
