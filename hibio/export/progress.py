@@ -40,7 +40,6 @@ class Progress:
   def finished(self) -> float:
     """The last line, with the rate over everything; returns that rate, in spots a second."""
     seconds = max(self._clock() - self._begin, 1e-9)
-    self._write(
-      f"embed: {self._done:,} spots in {seconds:.1f} s, {self._done / seconds:,.0f} spots/s"
-    )
-    return self._done / seconds
+    rate = self._done / seconds
+    self._write(f"embed: {self._done:,} spots in {seconds:.1f} s, {rate:,.0f} spots/s")
+    return rate

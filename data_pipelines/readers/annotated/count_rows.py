@@ -56,8 +56,7 @@ class DenseRows:
     self._dataset, self._path, self.shape = dataset, path, tuple(map(int, dataset.shape))
 
   def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
-    parts = [read(self._dataset, slice(*run), self._path) for run in runs(rows)]
-    return scipy.sparse.csr_matrix(np.concatenate(parts) if parts else np.zeros((0, self.shape[1])))
+    return scipy.sparse.csr_matrix(read(self._dataset, rows, self._path))
 
 
 class SparseRows:
@@ -141,7 +140,7 @@ def runs(rows: Int[np.ndarray, " row"]) -> Iterator[tuple[int, int]]:
     yield int(part[0]), int(part[-1]) + 1
 
 
-def read(dataset: h5py.Dataset, part: slice, path: Path) -> np.ndarray:
+def read(dataset: h5py.Dataset, part: slice | Int[np.ndarray, " row"], path: Path) -> np.ndarray:
   """A part of a dataset.
 
   Raises:

@@ -57,10 +57,9 @@ class RawMatrix:
       BadInputError: a value is no raw count.
     """
     counts = self._matrix.rows(rows)
-    raw = dataclasses.replace(
-      self._named, counts=counts, spot_ids=self._spot_ids[rows].to_numpy(str)
-    )
-    return whole_counts(raw)[:, self._columns]
+    spot_ids = self._spot_ids[rows].to_numpy(str)
+    whole = whole_counts(dataclasses.replace(self._named, counts=counts, spot_ids=spot_ids))
+    return whole if len(self._columns) == self._matrix.shape[1] else whole[:, self._columns]
 
 
 def find(contents: Contents, layer: str | None = None) -> RawMatrix:
