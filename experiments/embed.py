@@ -13,6 +13,7 @@ What is written is listed in `hibio/export/keys.py`; `uns["hibio"]` says how it 
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the output if it is 
 
 
 def main() -> None:
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, _stop)
   checkpoint = entry.required(_CHECKPOINT)
   source, output = Path(entry.required(_INPUT)).expanduser(), Path(entry.required(_OUTPUT))
   from experiments import embed_inputs  # JAX and anndata: a wrong flag need not wait for them
@@ -70,6 +73,12 @@ def main() -> None:
     command="python -m experiments.embed " + " ".join(sys.argv[1:]),
   )
   print(embed_inputs.embed(checkpoint, request))
+
+
+def _stop(number: int, _) -> None:
+  """Leaves by the way that clears half-written files."""
+  print("embed: stopped; nothing was written", file=sys.stderr)
+  sys.exit(128 + number)
 
 
 def _path(flag: Any) -> Path | None:

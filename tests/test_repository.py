@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_no_data_step_imports_jax():
     if re.search(r"^\s*(import|from) (jax|flax)\b", path.read_text(), re.MULTILINE)
   ]
   assert not wrong
+
+
+def test_importing_the_library_waits_for_nothing():
+  slow = {"jax", "anndata", "pandas", "data_pipelines"}
+  code = f"import sys, hibio; print(sorted({slow} & set(sys.modules)))"
+  done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                        check=True)  # fmt: skip
+  assert done.stdout.strip() == "[]"
 
 
 def test_every_entry_point_explains_itself():

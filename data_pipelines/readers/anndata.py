@@ -64,11 +64,11 @@ def read(source: SectionSource, name: str) -> Section:
   with contents.opened(source.path) as found:
     rows = np.flatnonzero(places.section_of_spots(found) == name)
     choices = Choices(image=entry.path_of("image"), image_scale=entry.image_scale)
-    spots = section_of(found, choices, name, rows)
+    matrix = raw_matrix.find(found)
+    spots = section_of(found, choices, matrix, name, rows)
     array = places.array_positions(found)
     obs = found.obs.iloc[rows]
     ids = obs.index.to_numpy(str)
-    matrix = raw_matrix.find(found)
     raw = RawCounts(
       path=source.path,
       counts=matrix.rows(rows),

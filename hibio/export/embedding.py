@@ -105,24 +105,25 @@ def embed(
 
   progress = Progress(spots)
   sees = np.full(spots, keys.SEES_VALUES.index("nothing"))
-  domains = np.full((len(settings.domain_spots), spots), "", dtype=object)
+  domains = np.full((len(settings.domain_spots), spots), -1, np.int32)
+  domain_names: list[list[str]] = [[] for _ in settings.domain_spots]
   rows = []
   for one in sections:
     found = sections_.embed(frozen, one, results, settings.domain_spots, prediction, progress.add)
     sees[one.rows] = found.sees
     prefix = f"{one.section_id}/" if len(sections) > 1 else ""
     for level, ids in enumerate(found.domains):
-      domains[level, one.rows] = [f"{prefix}{number}" for number in ids.tolist()]
+      domains[level, one.rows] = len(domain_names[level]) + ids
+      domain_names[level] += [f"{prefix}{number}" for number in range(int(ids.max()) + 1)]
     rows.append(found.about)
     if one.read_counts is not None:
       genes = found.about["panel_genes_found"]
       say(f"embed: {one.section_id}: {genes:,} of {len(frozen.panel):,} panel genes found")
   columns = {keys.SEES: pd.Categorical.from_codes(sees, list(keys.SEES_VALUES))}
-  for level, names in enumerate(domains, 1):
-    columns[f"{keys.DOMAIN}{level}"] = pd.Categorical(names, list(dict.fromkeys(names.tolist())))
+  for level, (codes, names) in enumerate(zip(domains, domain_names, strict=True), 1):
+    columns[f"{keys.DOMAIN}{level}"] = pd.Categorical.from_codes(codes, names)
   results.finish(columns, _about(model, frozen, rows, settings, prediction, command or {}))
-  progress.finished()
-  return progress.rate
+  return progress.finished()
 
 
 def _renamed(section: StreamedSection, names: GeneNames) -> StreamedSection:

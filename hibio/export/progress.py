@@ -23,24 +23,23 @@ class Progress:
     self._begin = self._said = clock()
     self._done = 0
 
-  @property
-  def rate(self) -> float:
-    """Spots a second so far."""
-    return self._done / max(self._clock() - self._begin, 1e-9)
-
   def add(self, spots: int, section_id: str) -> None:
     """Says that so many spots more are done."""
     self._done += spots
-    if self._clock() - self._said < _EVERY_SECONDS or self._done >= self._spots:
+    now = self._clock()
+    if now - self._said < _EVERY_SECONDS or self._done >= self._spots:
       return
-    self._said = self._clock()
-    left = (self._spots - self._done) / max(self.rate, 1e-9)
+    self._said = now
+    rate = self._done / max(now - self._begin, 1e-9)
+    left = (self._spots - self._done) / rate
     self._write(
-      f"embed: {self._done:,} of {self._spots:,} spots ({section_id}), {self.rate:,.0f} spots/s, "
+      f"embed: {self._done:,} of {self._spots:,} spots ({section_id}), {rate:,.0f} spots/s, "
       f"{left // 60:.0f}:{left % 60:02.0f} left"
     )
 
-  def finished(self) -> None:
-    """The last line, with the rate over everything."""
-    seconds = self._clock() - self._begin
-    self._write(f"embed: {self._done:,} spots in {seconds:.1f} s, {self.rate:,.0f} spots/s")
+  def finished(self) -> float:
+    """The last line, with the rate over everything; returns that rate, in spots a second."""
+    seconds = max(self._clock() - self._begin, 1e-9)
+    rate = self._done / seconds
+    self._write(f"embed: {self._done:,} spots in {seconds:.1f} s, {rate:,.0f} spots/s")
+    return rate

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import nested_regions
 from data_pipelines.streamed import StreamedSection
+from hibio.batch import Batch
 from hibio.export import keys, windows
 from hibio.export.corpus_tables import CorpusTables, unmeasured
 from hibio.export.counted import Counted
@@ -21,6 +22,7 @@ from hibio.model import HiBio
 
 FUSED, IMAGE, GENE = (("obsm", name) for name in (keys.FUSED, keys.IMAGE, keys.GENE))
 PATHWAYS: Place = ("obsm", keys.PATHWAYS)
+_NOTHING = keys.SEES_VALUES.index("nothing")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,57 +91,87 @@ def embed(
   Raises:
     BadInputError: its counts or its image cannot be used.
   """
-  num_genes, num_pathways = frozen.shape.num_genes, len(frozen.tables.membership)
   counted = None
   if section.read_counts is not None:
     counted = Counted(section, frozen.panel, frozen.tables.membership)
   has_counts = counted.has_counts if counted else np.zeros(section.num_spots, bool)
-  on_image = section.on_image()
-  modalities = [name for name, has in (("image", on_image), ("gene", has_counts)) if has.any()]
-  named_pathways = bool(frozen.tables.names)
-  read = compiled(frozen.model, tuple(modalities), named_pathways, prediction is not None)
+  modalities = _modalities(section.on_image(), has_counts)
+  read = compiled(frozen.model, modalities, bool(frozen.tables.names), prediction is not None)
   tables = frozen.tables.of_section(
-    counted.table if counted else unmeasured(num_genes, num_pathways)
+    counted.table if counted else unmeasured(frozen.shape.num_genes, len(frozen.tables.membership))
   )
-  sees = np.zeros(section.num_spots, np.int64)
-  features = np.zeros((section.num_spots, len(modalities), frozen.model.config.embedding_width),
-                      np.float32)  # fmt: skip
-
-  def settle(spots: np.ndarray, batch, found) -> None:
-    real = spots >= 0
-    own = spots[real]
-    sees[own] = _sees(batch, frozen.neighbours_um)[real]
-    something = sees[own] < keys.SEES_VALUES.index("nothing")
-    vectors = {name: np.asarray(found[name])[real] * something[:, None] for name in modalities}
-    features[own] = np.stack(list(vectors.values()), axis=1)
-    rows = section.rows[own]
-    for name, place in (("image", IMAGE), ("gene", GENE)):
-      if name in vectors:
-        results.write(place, rows, vectors[name])
-    known = {"image": on_image[own], "gene": has_counts[own]}
-    results.write(FUSED, rows, fused(vectors, {name: known[name] for name in modalities}))
-    if named_pathways:
-      results.write(PATHWAYS, rows, _or_nan(np.asarray(found["pathways"])[real], something))
-    if prediction is not None:
-      values = np.asarray(found["predicted"])[real]
-      values = np.where(prediction.panel_rows >= 0, values[:, prediction.panel_rows], np.nan)
-      results.write(prediction.place, rows, _or_nan(values, something))
-    tell(len(own), section.section_id)
-
+  rows = _Rows(frozen, section, results, modalities, prediction)
   waiting = None  # the device works on one batch while the next is read
-  reader = counted.rows if counted else None
-  for spots, batch in windows.batches(section, reader, has_counts, frozen.shape):
+  for spots, batch in windows.batches(
+    section, counted.rows if counted else None, has_counts, frozen.shape
+  ):
     found = read(frozen.params, batch, tables)
     if waiting is not None:
-      settle(*waiting)
+      rows.write(*waiting)
     waiting = (spots, batch, found)
-  settle(*waiting)
-
+    tell(int((spots >= 0).sum()), section.section_id)
+  rows.write(*waiting)
   domains = np.zeros((0, section.num_spots), np.int32)
   if domain_spots:
-    flat = features.reshape(section.num_spots, -1)
+    flat = rows.vectors.reshape(section.num_spots, -1)
     domains = nested_regions(flat, section.positions_um, domain_spots)
-  return Embedded(sees, domains, _about(section, counted, modalities, sees))
+  return Embedded(rows.sees, domains, _about(section, counted, modalities, rows.sees))
+
+
+def _modalities(
+  on_image: Bool[np.ndarray, " spot"], has_counts: Bool[np.ndarray, " spot"]
+) -> tuple[str, ...]:
+  """What any spot of the section has; the image first, which pathways are read from."""
+  return tuple(name for name, has in (("image", on_image), ("gene", has_counts)) if has.any())
+
+
+class _Rows:
+  """Turns what the model returns for a batch into rows of the results.
+
+  Attributes:
+    sees: index into `keys.SEES_VALUES` of each spot.
+    vectors: embeddings of each spot, for domains; a section at a time stays in memory.
+  """
+
+  def __init__(
+    self,
+    frozen: Frozen,
+    section: StreamedSection,
+    results: Results,
+    modalities: tuple[str, ...],
+    prediction: Prediction | None,
+  ):
+    self._section, self._results, self._modalities = section, results, modalities
+    self._prediction, self._neighbours_um = prediction, frozen.neighbours_um
+    width = frozen.model.config.embedding_width
+    self.sees = np.full(section.num_spots, _NOTHING)
+    self.vectors = np.zeros((section.num_spots, len(modalities), width), np.float32)
+
+  def write(
+    self, spots: Int[np.ndarray, "window place"], batch: Batch, found: dict[str, Any]
+  ) -> None:
+    """Writes the real spots of a batch."""
+    real = spots >= 0
+    own = spots[real]
+    self.sees[own] = _sees(batch, self._neighbours_um)[real]
+    something = self.sees[own] != _NOTHING
+    rows = self._section.rows[own]
+    vectors = {
+      name: np.asarray(found[name])[real] * something[:, None] for name in self._modalities
+    }
+    self.vectors[own] = np.stack(list(vectors.values()), axis=1)
+    for name, values in vectors.items():
+      self._results.write({"image": IMAGE, "gene": GENE}[name], rows, values)
+    known = {"image": batch.has_patch[real], "gene": batch.has_counts[real]}
+    known = {name: known[name] for name in self._modalities}
+    self._results.write(FUSED, rows, fused(vectors, known))
+    if "pathways" in found:
+      self._results.write(PATHWAYS, rows, _or_nan(np.asarray(found["pathways"])[real], something))
+    if self._prediction is not None:
+      columns = self._prediction.panel_rows
+      values = np.asarray(found["predicted"])[real][:, columns]
+      values = np.where(columns >= 0, values, np.nan)
+      self._results.write(self._prediction.place, rows, _or_nan(values, something))
 
 
 def fused(
@@ -157,7 +189,7 @@ def fused(
   return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
-def _sees(batch, radius_um: float) -> Int[np.ndarray, "window spot"]:
+def _sees(batch: Batch, radius_um: float) -> Int[np.ndarray, "window spot"]:
   """Index into `keys.SEES_VALUES`; a spot's own data first, then whether a neighbour has any."""
   known = batch.has_patch | batch.has_counts
   offsets = batch.positions_um[:, :, None] - batch.positions_um[:, None]
@@ -172,7 +204,7 @@ def _or_nan(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _about(
-  section: StreamedSection, counted: Counted | None, modalities: list[str], sees: np.ndarray
+  section: StreamedSection, counted: Counted | None, modalities: tuple[str, ...], sees: np.ndarray
 ) -> dict[str, Any]:
   return {
     "section": section.section_id,

@@ -200,6 +200,15 @@ def test_the_scale_comes_from_the_lattice_the_diameter_or_a_factor(adata, sectio
   assert read(adata, um_per_px=2.0)[0].um_per_px == 2.0
 
 
+def test_a_factor_that_says_so_is_believed_and_a_square_array_is_no_visium(adata):
+  adata.uns["spatial"] = {"S": {"scalefactors": {"spot_diameter_fullres": 20.0}, "images": {}}}
+  adata.obs["array_col"] = adata.obs["array_col"] // 2  # legacy arrays: spots of 100 um
+  with pytest.raises(BadInputError, match="--um_per_px"):
+    read(adata)
+  adata.uns["spatial"]["S"]["scalefactors"]["microns_per_pixel"] = 5.0
+  assert read(adata)[0].um_per_px == 5.0
+
+
 def test_positions_without_any_length_are_refused(adata):
   del adata.obs["array_row"]
   adata.obsm["spatial"] = np.random.default_rng(0).uniform(0, 500, (adata.n_obs, 2))

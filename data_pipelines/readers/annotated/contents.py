@@ -21,7 +21,7 @@ from data_pipelines.readers.annotated import count_rows
 from data_pipelines.readers.annotated.count_rows import CountRows, MemoryRows
 
 POSITION_KEYS = ("spatial", "X_spatial")
-CACHE_BYTES = 64 * 1024**2
+CACHE_BYTES = 16 * 1024**2
 """Of each matrix: rows of one window lie all over a file, and packed chunks are dear to unpack."""
 
 

@@ -56,8 +56,7 @@ class DenseRows:
     self._dataset, self._path, self.shape = dataset, path, tuple(map(int, dataset.shape))
 
   def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
-    parts = [read(self._dataset, slice(*run), self._path) for run in runs(rows)]
-    return scipy.sparse.csr_matrix(np.concatenate(parts) if parts else np.zeros((0, self.shape[1])))
+    return scipy.sparse.csr_matrix(read(self._dataset, rows, self._path))
 
 
 class SparseRows:
@@ -99,6 +98,23 @@ class SparseRows:
     )
 
 
+class ByGeneRows:
+  """A compressed-column matrix in an HDF5 file, which comes into memory whole when it is used."""
+
+  def __init__(self, group: h5py.Group, shape: tuple[int, int], path: Path):
+    self._group, self._path, self.shape = group, path, shape
+    self._whole: scipy.sparse.csr_matrix | None = None
+
+  def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
+    if self._whole is None:
+      parts = {
+        name: read(self._group[name], slice(None), self._path)
+        for name in ("data", "indices", "indptr")
+      }
+      self._whole = csr_from_columns(**parts, shape=self.shape, path=self._path).T.tocsr()
+    return self._whole[rows]
+
+
 def stored(item: h5py.Dataset | h5py.Group, path: Path) -> CountRows:
   """The matrix that an .h5ad file keeps here.
 
@@ -113,16 +129,7 @@ def stored(item: h5py.Dataset | h5py.Group, path: Path) -> CountRows:
   if shape is None or len(shape) != 2 or not all(parts):
     raise BadInputError(path, item.name, kind or "a group", "a dense or sparse matrix", _AGAIN)
   size = int(shape[0]), int(shape[1])
-  if "csc" not in kind:
-    return SparseRows(item, size, path)
-  by_gene = csr_from_columns(
-    data=item["data"][()],
-    indices=item["indices"][()],
-    indptr=item["indptr"][()],
-    shape=size,
-    path=path,
-  )
-  return MemoryRows(by_gene.T.tocsr())
+  return ByGeneRows(item, size, path) if "csc" in kind else SparseRows(item, size, path)
 
 
 def runs(rows: Int[np.ndarray, " row"]) -> Iterator[tuple[int, int]]:
@@ -133,7 +140,7 @@ def runs(rows: Int[np.ndarray, " row"]) -> Iterator[tuple[int, int]]:
     yield int(part[0]), int(part[-1]) + 1
 
 
-def read(dataset: h5py.Dataset, part: slice, path: Path) -> np.ndarray:
+def read(dataset: h5py.Dataset, part: slice | Int[np.ndarray, " row"], path: Path) -> np.ndarray:
   """A part of a dataset.
 
   Raises:

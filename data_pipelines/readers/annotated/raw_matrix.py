@@ -48,7 +48,7 @@ class RawMatrix:
   _matrix: CountRows
   _columns: np.ndarray
   _named: RawCounts
-  _spot_ids: np.ndarray
+  _spot_ids: pd.Index
 
   def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
     """Counts of these spots, whose numbers must rise, as int32.
@@ -57,8 +57,9 @@ class RawMatrix:
       BadInputError: a value is no raw count.
     """
     counts = self._matrix.rows(rows)
-    raw = dataclasses.replace(self._named, counts=counts, spot_ids=self._spot_ids[rows])
-    return whole_counts(raw)[:, self._columns]
+    spot_ids = self._spot_ids[rows].to_numpy(str)
+    whole = whole_counts(dataclasses.replace(self._named, counts=counts, spot_ids=spot_ids))
+    return whole if len(self._columns) == self._matrix.shape[1] else whole[:, self._columns]
 
 
 def find(contents: Contents, layer: str | None = None) -> RawMatrix:
@@ -115,7 +116,7 @@ def _named_matrix(contents: Contents, where: str) -> RawMatrix:
     _matrix=matrix,
     _columns=columns,
     _named=dataclasses.replace(genes, gene_ids=ids, gene_symbols=symbols),
-    _spot_ids=contents.obs.index.to_numpy(str),
+    _spot_ids=contents.obs.index,
   )
 
 

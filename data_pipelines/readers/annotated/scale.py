@@ -1,6 +1,6 @@
 """Micrometres a pixel of a section of an AnnData, by whatever in it states a length.
 
-No key is agreed upon. What states the length most exactly is asked first.
+No key is agreed upon. A factor that says so is believed; else the most exact rule is asked first.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ def um_per_px(evidence: Evidence) -> tuple[float, str]:
   Raises:
     BadInputError: nothing in the file states a length, or two lengths contradict each other.
   """
+  stated = evidence.scalefactors.get("microns_per_pixel")
+  if stated is not None:
+    return stated, "scalefactor microns_per_pixel"
   found = {how: value for how, rule in RULES.items() if (value := rule(evidence)) is not None}
   if not found:
     raise BadInputError(
@@ -67,10 +70,6 @@ def um_per_px(evidence: Evidence) -> tuple[float, str]:
   return value, how
 
 
-def _stated(evidence: Evidence) -> float | None:
-  return evidence.scalefactors.get("microns_per_pixel")
-
-
 def _pitch(evidence: Evidence) -> float | None:
   """By array coordinates, where they show a lattice whose pitch is known."""
   if evidence.array_positions is None or len(evidence.positions_px) < 4:
@@ -78,7 +77,7 @@ def _pitch(evidence: Evidence) -> float | None:
   rows, columns = evidence.array_positions.T
   if "bin_size_um" in evidence.scalefactors:
     nominal = np.stack([columns, rows], axis=1) * evidence.scalefactors["bin_size_um"]
-  elif np.array_equal(rows % 2, columns % 2):  # rows of Visium are shifted by half a spot
+  elif _is_visium(evidence):
     nominal = lattice.hexagonal(rows, columns, PITCH_UM)
   else:
     return None
@@ -86,15 +85,29 @@ def _pitch(evidence: Evidence) -> float | None:
 
 
 def _diameter(evidence: Evidence) -> float | None:
-  diameter = evidence.scalefactors.get("spot_diameter_fullres")
-  if diameter is None or "bin_size_um" in evidence.scalefactors:
+  """By what Space Ranger writes; on other arrays a spot has another diameter."""
+  if "spot_diameter_fullres" not in evidence.scalefactors or _is_other(evidence):
     return None
-  return SPOT_DIAMETER_UM / diameter
+  return SPOT_DIAMETER_UM / evidence.scalefactors["spot_diameter_fullres"]
+
+
+def _is_visium(evidence: Evidence) -> bool:
+  """Rows of Visium are shifted by half a spot, and columns count half spots."""
+  if evidence.array_positions is None or "bin_size_um" in evidence.scalefactors:
+    return False
+  rows, columns = evidence.array_positions.T
+  return np.array_equal(rows % 2, columns % 2)
+
+
+def _is_other(evidence: Evidence) -> bool:
+  """The array is known not to be Visium's."""
+  known = evidence.array_positions is not None or "bin_size_um" in evidence.scalefactors
+  return known and not _is_visium(evidence)
 
 
 def _neighbours(evidence: Evidence) -> float | None:
   """By the distance between spots, where they lie on a hexagonal lattice: Visium's is known."""
-  if len(evidence.positions_px) < 20:
+  if len(evidence.positions_px) < 20 or _is_other(evidence):
     return None
   distances = cKDTree(evidence.positions_px).query(evidence.positions_px, k=7)[0][:, 1:]
   first, sixth = np.quantile(distances[:, 0], 0.5), np.quantile(distances[:, 5], 0.25)
@@ -104,7 +117,6 @@ def _neighbours(evidence: Evidence) -> float | None:
 
 
 RULES: dict[str, Callable[[Evidence], float | None]] = {
-  "scalefactor microns_per_pixel": _stated,
   "lattice pitch": _pitch,
   f"spot diameter of {SPOT_DIAMETER_UM:g} um": _diameter,
   "hexagonal lattice, taken for Visium's 100 um": _neighbours,

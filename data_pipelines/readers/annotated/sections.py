@@ -11,6 +11,7 @@ from jaxtyping import Int
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import images, places, raw_matrix, scale
 from data_pipelines.readers.annotated.contents import Contents
+from data_pipelines.readers.annotated.raw_matrix import RawMatrix
 from data_pipelines.slide_image import SlideImage
 from data_pipelines.streamed import StreamedSection
 
@@ -52,11 +53,29 @@ def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
       contents.path, "--image", f"one image for {len(ids)} sections ({', '.join(ids[:3])})",
       "one section", "give the sections one by one, or store their images in uns['spatial']",
     )  # fmt: skip
-  return [section_of(contents, choices, name, np.flatnonzero(names == name)) for name in ids]
+  matrix = matrix_of(contents, choices)
+  return [
+    section_of(contents, choices, matrix, name, np.flatnonzero(names == name)) for name in ids
+  ]
+
+
+def matrix_of(contents: Contents, choices: Choices) -> RawMatrix | None:
+  """The raw counts; None where there are no matrices, or none is to be read.
+
+  Raises:
+    BadInputError: there are matrices, and none is raw.
+  """
+  if choices.layer == NO_COUNTS or not (contents.matrices or choices.layer):
+    return None
+  return raw_matrix.find(contents, choices.layer)
 
 
 def section_of(
-  contents: Contents, choices: Choices, name: str, rows: Int[np.ndarray, " spot"]
+  contents: Contents,
+  choices: Choices,
+  matrix: RawMatrix | None,
+  name: str,
+  rows: Int[np.ndarray, " spot"],
 ) -> StreamedSection:
   """The section of these rows.
 
@@ -77,8 +96,7 @@ def section_of(
   )
   if image is not None:
     images.check_inside(section.positions_px, image, contents.path)
-  if choices.layer != NO_COUNTS and (contents.matrices or choices.layer):
-    matrix = raw_matrix.find(contents, choices.layer)
+  if matrix is not None:
     return dataclasses.replace(
       section,
       gene_ids=matrix.gene_ids,

@@ -15,6 +15,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated.sections import Choices
 from hibio import pathways
 from hibio.export import corpus_tables, embedding, files, keys, objects, windows
+from hibio.export.progress import Progress
 from hibio.export.section import fused
 from tests.data_pipelines import annotated
 from tests.hibio.export import conftest
@@ -284,6 +285,25 @@ def test_a_checkpoint_without_gene_sets_gives_the_same_vectors_and_no_scores(
   assert "hibio_pathways" not in got.obsm
   assert "no gene sets" in capsys.readouterr().err
   np.testing.assert_allclose(got.obsm["X_hibio"], want.obsm["X_hibio"], atol=1e-6)
+
+
+def test_a_checkpoint_that_says_nothing_of_its_patches_has_the_usual_ones(model):
+  assert (model.patch_um, model.window_spots) == (conftest.PATCH_UM, conftest.WINDOW_SPOTS)
+  meta = {name: value for name, value in model.meta.items() if name != "reading"}
+  old = dataclasses.replace(model, meta=meta)
+  assert (old.patch_um, old.window_spots) == (112.0, 64)
+
+
+def test_progress_says_how_far_how_fast_and_how_long():
+  seconds = iter([0.0, 2.0, 4.0, 10.0, 40.0])
+  said = []
+  progress = Progress(1000, clock=lambda: next(seconds), write=said.append)
+  progress.add(100, "A")
+  progress.add(100, "A")
+  progress.add(200, "A")
+  assert said == ["embed: 400 of 1,000 spots (A), 40 spots/s, 0:15 left"]
+  assert progress.finished() == 10.0
+  assert said[1] == "embed: 400 spots in 40.0 s, 10 spots/s"
 
 
 def test_tables_that_are_damaged_or_of_another_model_are_refused(model, tmp_path):
