@@ -6,12 +6,14 @@ RUNS ?= runs
 WORKDIR ?= $(RUNS)/hibio
 CORPUS ?= $(RUNS)/embedded-medium/corpus
 
-.PHONY: help setup demo test test-slow lint format lock clean
+.PHONY: help setup demo test test-slow test-notebooks test-scverse lint format lock clean
 
 help:
 	@echo "make demo       set up, pretrain on embedded tissue, run the four tasks (about 10 minutes on 2 cores)"
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the minutes-long checks"
+	@echo "make test-notebooks  run the notebooks of experiments/colabs"
+	@echo "make test-scverse    draw results with scanpy and squidpy (installs both)"
 	@echo "make lint       ruff format --check and ruff check"
 	@echo "make format     ruff format and ruff check --fix"
 	@echo "make lock       recompile requirements.lock from requirements.txt"
@@ -29,10 +31,17 @@ demo: setup
 	$(BIN)/python -m experiments.evaluate --checkpoint=$(WORKDIR) --corpus=$(CORPUS) --output=$(WORKDIR)/evaluation
 
 test: setup
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	$(BIN)/python -m pytest -q -m "not slow and not gpu and not notebooks"
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
+
+test-notebooks: setup
+	$(BIN)/python -m pytest -q -m notebooks
+
+test-scverse: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-scverse.txt
+	$(BIN)/python -m pytest -q -m scverse
 
 lint: setup
 	$(BIN)/ruff format --check .
