@@ -25,9 +25,12 @@ from data_pipelines.problems import BadInputError
 
 CONFIG, PANEL, RUN = "config.json", "panel.tsv", "run.json"
 
-MAY_CHANGE = tuple(
-  f"config.training.{name}"
-  for name in ("mesh", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints")
+MAY_CHANGE = (
+  *(
+    f"config.training.{name}"
+    for name in ("mesh", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints")
+  ),
+  "config.source.workdir",
 )
 """Keys that a run may be continued with another value of: they do not change what is learned."""
 
@@ -69,19 +72,34 @@ def corpus_fingerprint(corpus: Mapping[str, Any]) -> str:
   return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def describe(config: Mapping[str, Any], panel: Any, corpus: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+  config: Mapping[str, Any],
+  panel: Any,
+  corpus: Mapping[str, Any],
+  earlier_corpus: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
   """What belongs to every checkpoint: enough to build the model again and to read a corpus for it.
 
   Args:
     config: plain values of the dataclasses, under "model", "objectives" and "training".
+    earlier_corpus: "corpus" of the checkpoint that training began from: its training donors stay
+      training donors, whoever is trained on now.
   """
+  here = {"fingerprint": corpus_fingerprint(corpus), "splits": corpus["splits"]}
   return {
     "format": "hibio-checkpoint",
     "version": 1,
     "config": json.loads(json.dumps(config)),
     "panel": {"hash": panel.hash, "ids": list(panel.ids), "symbols": list(panel.symbols)},
-    "corpus": {"fingerprint": corpus_fingerprint(corpus), "splits": corpus["splits"]},
+    "corpus": here if earlier_corpus is None else _with_earlier(here, earlier_corpus),
   }
+
+
+def _with_earlier(corpus: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+  """The corpus' description, with the training donors of the one before among its own."""
+  splits = corpus["splits"]
+  train = [*splits["train"], *earlier["splits"]["train"]]
+  return {**corpus, "splits": {**splits, "train": list(dict.fromkeys(train))}}
 
 
 def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
