@@ -176,7 +176,7 @@ def _adapters(
   if task is not None:
     names = tasks.heads.MODALITIES[task.modality]
     parts = tuple(part for name in names for part in trainable.TOWERS[name])
-  return lora.begin(jax.random.key(seed), params, config.rank, parts)
+  return lora.begin(seed, params, config.rank, parts)
 
 
 def _source(source: Pretrained) -> dict[str, Any]:

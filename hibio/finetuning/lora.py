@@ -13,29 +13,29 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 _ADAPTED = re.compile(r"(qkv|out|up|down|query|key|value)/kernel$")
 """Matrices of attention and feed-forward parts."""
 
 
-def begin(key: jax.Array, params: Any, rank: int, parts: Sequence[str] | None = None) -> Any:
+def begin(seed: int, params: Any, rank: int, parts: Sequence[str] | None = None) -> Any:
   """Adapters of a model's matrices, which change nothing yet.
 
   Args:
     params: of the model; leading axes of a matrix (a scanned depth) are those of its adapter.
     parts: adapt only what lies under these names; None for the whole model.
   """
-  adapters = {}
+  # On the host: compiling a draw for every shape of matrix takes longer than the draws.
+  rng, adapters = np.random.default_rng(seed), {}
   for path, kernel in sorted(flatten_dict(params).items()):
     if not _ADAPTED.search("/".join(path)) or (parts is not None and path[0] not in parts):
       continue
-    key, own = jax.random.split(key)
     *depth, width_in, width_out = kernel.shape
-    a = jax.random.normal(own, (*depth, width_in, rank), kernel.dtype) * width_in**-0.5
-    adapters[(*path[:-1], "a")] = a
+    a = rng.normal(scale=width_in**-0.5, size=(*depth, width_in, rank))
+    adapters[(*path[:-1], "a")] = jnp.asarray(a, kernel.dtype)
     adapters[(*path[:-1], "b")] = jnp.zeros((*depth, rank, width_out), kernel.dtype)
   return unflatten_dict(adapters)
 

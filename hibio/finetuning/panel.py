@@ -20,7 +20,10 @@ from data_pipelines.problems import BadInputError
 
 
 def check_extends(
-  new_ids: Sequence[str], old_ids: Sequence[str], corpus: os.PathLike, workdir: os.PathLike
+  new_ids: Sequence[str],
+  old_ids: Sequence[str],
+  corpus: str | os.PathLike,
+  workdir: str | os.PathLike,
 ) -> None:
   """Refuses a corpus whose panel does not begin with the checkpoint's genes, in their order.
 
