@@ -81,7 +81,12 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def main(config: ConfigDict, checkpoint: str, allow_leak: bool) -> None:
   workdir = Path(config.workdir)
+  choices = configs.from_dict(FinetuningConfig, config.finetuning.to_dict(), "config.finetuning.")
+  training = configs.from_dict(
+    configs.TrainingConfig, config.training.to_dict(), "config.training."
+  )
   source = pretrained.load(checkpoint)
+  finetuning.check(source, choices)
   corpus = Corpus.open(
     config.corpus
     or embedded.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
@@ -90,8 +95,8 @@ def main(config: ConfigDict, checkpoint: str, allow_leak: bool) -> None:
     source,
     corpus,
     workdir,
-    configs.from_dict(FinetuningConfig, config.finetuning.to_dict(), "config.finetuning."),
-    configs.from_dict(configs.TrainingConfig, config.training.to_dict(), "config.training."),
+    choices,
+    training,
     num_threads=config.num_threads,
     allow_leak=allow_leak,
   )

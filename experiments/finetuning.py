@@ -29,6 +29,16 @@ from hibio.training import loop
 from hibio.training.progress import say
 
 
+def check(source: Pretrained, config: FinetuningConfig) -> None:
+  """Refuses choices that do not exist, or that this checkpoint does not allow.
+
+  Raises:
+    BadInputError: names the key.
+  """
+  tasks.check(config)
+  trainable.check(config.trainable, source.model.config, config.last_blocks)
+
+
 def finetune(
   source: Pretrained,
   corpus: Corpus,
@@ -47,8 +57,7 @@ def finetune(
     BadInputError: config, corpus and checkpoint do not belong together, or a test donor of the
       corpus is one that the checkpoint was trained on.
   """
-  tasks.check(config)
-  trainable.check(config.trainable, source.model.config, config.last_blocks)
+  check(source, config)
   _check(source, corpus, allow_leak)
   tables, task = inputs.tables_of(corpus), None
   if config.task != tasks.CONTINUE:

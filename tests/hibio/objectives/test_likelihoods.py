@@ -9,7 +9,7 @@ from hibio.objectives.likelihoods import nb_nll, poisson_nll
 
 @pytest.fixture(scope="module")
 def case():
-  """Counts from none to many, means from tiny to a few hundred, genes from noisy to nearly Poisson."""
+  """Counts from none to many, means from tiny to hundreds, genes from noisy to nearly Poisson."""
   rng = np.random.default_rng(0)
   mean = rng.lognormal(0, 2, (3, 40, 5)).astype(np.float32)
   counts = rng.poisson(rng.gamma(0.5, 2 * mean)).astype(np.int32)
