@@ -30,21 +30,6 @@ def zero(width: int, num_outputs: int) -> Head:
   }
 
 
-def readout(params: Any) -> Head:
-  """A head that says what a model's own readout of expression from the image says.
-
-  Args:
-    params: of the model.
-  """
-  table = jnp.asarray(params["gene_table"]["embedding"])
-  query = params["readout_image"]
-  kernel = query["kernel"] @ table.T
-  return {
-    "kernel": kernel / _gain(kernel.shape[0]),
-    "bias": table @ query["bias"] + params["gene_bias"],
-  }
-
-
 def read(
   head: Head, embedding: Float[Array | np.ndarray, "*spots width"]
 ) -> Float[Array, "*spots output"]:

@@ -43,13 +43,18 @@ class Task:
 
 
 def expression_mse(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
-  """Standardised log expression from the image; begins as the model's own readout."""
+  """Standardised log expression from the image; begins at the section's mean of every gene.
+
+  Not as the model's own readout, which pretraining weighs towards keyword genes: that is worse than
+  the mean at first (1.36 against 0.97 on held-out embedded tissue), and after 300 steps of a head
+  alone still behind (Pearson 0.12 against 0.14).
+  """
   del config, label_weights
-  return Task("expression_mse", "image", heads.readout, expression.squared_error)
+  return Task("expression_mse", "image", _no_departure, expression.squared_error)
 
 
 def expression_poisson(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
-  """Counts from the image, Poisson; begins at the section's mean of every gene."""
+  """Counts from the image, Poisson; begins as above."""
   del config, label_weights
   return Task("expression_poisson", "image", _no_departure, expression.poisson)
 

@@ -15,8 +15,8 @@ from hibio.model import HiBio
 GENES, PATHWAYS = 24, 3
 
 
-def config(scan: bool = False) -> ModelConfig:
-  tower = TransformerConfig(width=8, depth=2, num_heads=2, mlp_ratio=2.0, scan=scan)
+def config(scan: bool = False, depth: int = 2) -> ModelConfig:
+  tower = TransformerConfig(width=8, depth=depth, num_heads=2, mlp_ratio=2.0, scan=scan)
   return ModelConfig(
     embedding_width=8,
     patch_px=8,
@@ -34,10 +34,10 @@ def data() -> tuple[Batch, Tables]:
 
 
 @functools.cache
-def params(scan: bool = False):
+def params(scan: bool = False, depth: int = 2):
   """Drawn here: compiling an initialiser takes seconds."""
   batch, tables = data()
-  model = HiBio(config(scan), GENES)
+  model = HiBio(config(scan, depth), GENES)
   shapes = jax.eval_shape(lambda: forward.initial_params(model, batch, tables, seed=0))
   rng = np.random.default_rng(0)
   return jax.tree.map(
