@@ -169,7 +169,7 @@ def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:
 
 def _gene_set_names(workdir: Path) -> tuple[str, ...] | None:
   """Names of the gene sets of a run, in the order of its anchors; None where it does not say."""
-  path = workdir / "gene_sets.npz"
+  path = workdir / "corpus.npz"
   if not path.is_file():
     return None
   with np.load(path) as arrays:

@@ -96,10 +96,14 @@ def describe(
 
 
 def _with_earlier(corpus: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-  """The corpus' description, with the training donors of the one before among its own."""
+  """The corpus' description, with what was trained on before among what is trained on now."""
   splits = corpus["splits"]
   train = [*splits["train"], *earlier["splits"]["train"]]
-  return {**corpus, "splits": {**splits, "train": list(dict.fromkeys(train))}}
+  joined = {**corpus, "splits": {**splits, "train": list(dict.fromkeys(train))}}
+  if "sections" in corpus:
+    before = [one for one in earlier.get("sections", ()) if one["split"] == "train"]
+    joined["sections"] = [*corpus["sections"], *(s for s in before if s not in corpus["sections"])]
+  return joined
 
 
 def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:

@@ -99,7 +99,7 @@ def _source(corpus, ids, workdir_of=Path("runs/pretrained"), train=("Z",)):
 def source(corpus, folder):
   """Knows all genes and gene sets of the corpus."""
   (folder / "pretrained").mkdir()
-  np.savez(folder / "pretrained" / "gene_sets.npz", names=np.array(corpus.gene_set_names))
+  np.savez(folder / "pretrained" / "corpus.npz", names=np.array(corpus.gene_set_names))
   return _source(corpus, corpus.panel.ids, folder / "pretrained")
 
 
@@ -226,7 +226,7 @@ def test_new_genes_are_learned_while_the_old_model_stays(corpus, tmp_path):
 
 
 def test_anchors_of_a_checkpoint_that_names_its_gene_sets_are_kept(corpus, tmp_path):
-  np.savez(tmp_path / "gene_sets.npz", names=np.array(["right", "other", "left"]))
+  np.savez(tmp_path / "corpus.npz", names=np.array(["right", "other", "left"]))
   source = _source(corpus, corpus.panel.ids, tmp_path)
   offset = finetuning._begin(source, corpus)[1]["anchor_offset"]
   assert corpus.gene_set_names == ("left", "other", "right")
