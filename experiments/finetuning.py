@@ -26,6 +26,7 @@ from hibio.model import HiBio
 from hibio.objectives.total import OBJECTIVES
 from hibio.pretrained import Pretrained
 from hibio.training import loop
+from hibio.training.optimizer import Trained
 from hibio.training.progress import say
 
 
@@ -63,19 +64,12 @@ def finetune(
   if config.task != tasks.CONTINUE:
     config, labels, weights = finetuning_labels.of_task(corpus, config)
     tables, task = tables.replace(labels=labels), tasks.TASKS[config.task](config, weights)
+    _check_images(corpus, task)
   objectives = _objectives(source, task)
   if task is not None:
     training = dataclasses.replace(training, stages=task.stages)
   model, begin = _begin(source, corpus)
-  trained = trainable.trained_by(
-    config.trainable,
-    trainable.Scope(
-      {"image": model.config.image.depth, "gene": model.config.gene.depth}, config.last_blocks
-    ),
-    modalities=task and tasks.heads.MODALITIES[task.modality],
-    follows_means=task is None,
-    num_old_genes=source.model.num_genes,
-  )
+  trained = _trained(source, model, task, config)
   functions = _functions(model, task, config, objectives, training, trained)
   split = between_steps.held_out_split(corpus)
   loop.train(
@@ -115,6 +109,19 @@ def _objectives(source: Pretrained, task: tasks.Task | None) -> configs.Objectiv
   return dataclasses.replace(objectives, weights=(*weights, *own))
 
 
+def _trained(
+  source: Pretrained, model: HiBio, task: tasks.Task | None, config: FinetuningConfig
+) -> Trained:
+  depth = {"image": model.config.image.depth, "gene": model.config.gene.depth}
+  return trainable.trained_by(
+    config.trainable,
+    trainable.Scope(depth, config.last_blocks),
+    modalities=None if task is None else tasks.heads.MODALITIES[task.modality],
+    follows_means=task is None,
+    num_old_genes=source.model.num_genes,
+  )
+
+
 class _Functions(NamedTuple):
   """What the loop is handed."""
 
@@ -129,7 +136,7 @@ def _functions(
   config: FinetuningConfig,
   objectives: configs.ObjectiveConfig,
   training: configs.TrainingConfig,
-  trained: Callable,
+  trained: Trained,
 ) -> _Functions:
   if task is None:
     run = finetuned.continued(model, config, training.augmentation, trained)
@@ -221,4 +228,15 @@ def _check(source: Pretrained, corpus: Corpus, allow_leak: bool) -> None:
     raise BadInputError(
       corpus.path, "test donors", f"{', '.join(leaked)} in the checkpoint's training donors",
       "donors that it has not seen", "prepare with other --test_donors, or pass --allow_leak",
+    )  # fmt: skip
+
+
+def _check_images(corpus: Corpus, task: tasks.Task) -> None:
+  """Refuses a task that reads images where no training section has one."""
+  train = [s for s in corpus.manifest["sections"] if s["split"] == "train"]
+  if "image" in tasks.heads.MODALITIES[task.modality] and not any(s["has_image"] for s in train):
+    raise BadInputError(
+      corpus.path, "images", "none in the sections of training donors", "an H&E image to read",
+      "name images in metadata.csv and prepare again, or learn labels from"
+      " --config.finetuning.modality=gene",
     )  # fmt: skip

@@ -71,6 +71,9 @@ def _of_head(
     corpus, {"finetuned": (frozen, model.params), "source": (frozen, begin)}, tables
   )
   fit, test = cohort.split("train"), cohort.split("test")
+  if not len(fit.spots) or not len(test.spots):
+    say("no spots with both image and counts on both sides of the split: nothing is scored")
+    return
   split = "donors " + ", ".join(dict.fromkeys(test.spots["donor_id"]))
   head = model.heads[config.task]
   features = [f"{name}/{config.modality}" for name in ("finetuned", "source")]

@@ -67,19 +67,12 @@ def test_every_variant_has_its_own_work_directory_and_an_unknown_one_is_refused(
     finetune.get_config("anotation")
 
 
-@pytest.mark.parametrize(
-  ("arguments", "says"),
-  [
-    (("--config.finetuning.trainble=full",), "trainable"),
-    (("--checkpoint=nowhere",), "nowhere"),
-  ],
-)
-def test_a_mistake_on_the_command_line_is_one_line(arguments, says, workdir, tmp_path):
+def test_a_misspelt_key_is_one_line(workdir, tmp_path):
   done = run(
     "experiments.finetune", "--config=experiments/finetune.py:test", f"--checkpoint={workdir}",
-    f"--config.workdir={tmp_path / 'run'}", *arguments,
+    f"--config.workdir={tmp_path / 'run'}", "--config.finetuning.trainble=full",
   )  # fmt: skip
   assert done.returncode == 3
-  assert says in done.stderr
+  assert "'trainable'" in done.stderr
   assert len(done.stderr.strip().splitlines()) == 1
   assert not (tmp_path / "run").exists()

@@ -23,6 +23,7 @@ from hibio.configs import (
   TrainingConfig,
   to_dict,
 )  # fmt: skip
+from hibio.finetuning import forward as finetuned
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
 from hibio.training import metrics, workdir
@@ -261,6 +262,37 @@ def test_a_corpus_that_does_not_fit_the_checkpoint_is_refused_with_the_command_t
   larger = dataclasses.replace(source, model=HiBio(larger, source.model.num_genes))
   with pytest.raises(BadInputError, match="--patch_px=16"):
     _run(larger, corpus, tmp_path)
+
+
+def test_reading_images_of_a_corpus_without_any_is_refused(source, corpus, tmp_path):
+  sections = [{**section, "has_image": False} for section in corpus.manifest["sections"]]
+  without = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": sections})
+  with pytest.raises(BadInputError, match="modality=gene"):
+    _run(source, without, tmp_path)
+
+
+def test_where_pretraining_goes_on_adapters_learn_and_means_follow_and_nothing_else_moves(
+  source, corpus
+):
+  config = FinetuningConfig(task="continue", rank=2)
+  model, begin = finetuning._begin(source, corpus)
+  trained = finetuning._trained(source, model, None, config)
+  run = finetuned.continued(model, config, TRAINING.augmentation, trained)
+  params = finetuned.begun(begin, finetuning._adapters(begin, None, config, 0), None)
+  tables = jax.tree.map(jax.numpy.asarray, inputs.tables_of(corpus))
+  batch = next(between_steps.training_batches(corpus, TRAINING, 1)(0))
+
+  def loss(params):
+    outputs = run(params, batch, tables, jax.random.key(0))
+    return (outputs.image - 2 * outputs.gene).sum() + outputs.anchors.sum()
+
+  quick = {"xla_backend_optimization_level": 0}
+  gradient = jax.jit(jax.grad(loss), compiler_options=quick)(params)
+  moved = {name for name, leaf in small.names(gradient).items() if np.any(leaf)}
+  adapters = {f"adapters/{name}" for name in small.names(params["adapters"]) if name[-1] == "b"}
+  means = {f"model/centre_{side}/tracked_mean" for side in ("image", "gene")}
+  assert moved == adapters | means
+  assert finetuning._objectives(source, None).weights == ObjectiveConfig().weights
 
 
 def test_a_test_donor_of_the_checkpoints_training_is_refused_unless_allowed(
