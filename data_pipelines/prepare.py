@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import gene_sets, readers
+from data_pipelines.extended_panel import extended
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel, choose_panel
 from data_pipelines.preparation import manifest as manifests
@@ -81,8 +82,10 @@ def _prepare(
   reader: _Reader, output: Path, splits: dict[str, list[str]], key: str, options: PrepareOptions
 ) -> Manifest:
   training = [n for n, s in reader.sources.items() if split_of(splits, s.donor_id) == "train"]
+  old = GenePanel.load(options.extend_panel) if options.extend_panel else None
   panel = GenePanel.load(options.panel) if options.panel else _panel(reader, training, options)
   panel = reader.names.on_panel(panel) if reader.names else panel
+  panel = extended(old, panel) if old else panel
   names, membership, sets = _gene_sets(panel, options)
   # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
   (output / manifests.FILE).unlink(missing_ok=True)
@@ -251,7 +254,8 @@ def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
 def _corpus_key(
   fingerprints: dict[str, str], splits: dict[str, list[str]], options: PrepareOptions
 ) -> str:
-  files = [*options.gene_sets, *([options.panel] if options.panel else [])]
+  panel = options.panel or options.extend_panel
+  files = [*options.gene_sets, *([panel] if panel else [])]
   for file in map(Path, files):
     if not file.is_file():
       raise BadInputError(file, "file", "none", "a file", "correct the path")
@@ -260,6 +264,7 @@ def _corpus_key(
     [sha256(Path(file)) for file in files],
     options.patch_px, options.patch_um, options.window_spots, options.min_counts,
     options.min_document_share, options.max_genes, options.region_spots,
+    *(("extended",) if options.extend_panel else ()),
   )  # fmt: skip
   return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
@@ -316,6 +321,12 @@ def _parser() -> argparse.ArgumentParser:
     help="table of ensembl_id and symbol (or alias and symbol), to join sections that differ",
   )
   add("--panel", type=Path, metavar="panel.tsv", help="genes of another corpus")
+  add(
+    "--extend_panel",
+    type=Path,
+    metavar="panel.tsv",
+    help="genes of a checkpoint, then those of this corpus that it lacks: to finetune it",
+  )
   add("--patch_px", type=int, default=_DEFAULTS.patch_px, help="pixels of a patch's side")
   add("--patch_um", type=float, default=_DEFAULTS.patch_um, help="micrometres of a patch's side")
   add("--window_spots", type=int, default=_DEFAULTS.window_spots, help="most spots of a window")

@@ -7,22 +7,17 @@ again resumes. See `experiments/hibio.py` for what can be set.
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import config_flags
 
-from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.regions import refreshed
-from experiments import embedded, entry, inputs
+from experiments import between_steps, embedded, entry, inputs
 from experiments.figures import curves, maps
 from hibio import configs, forward
 from hibio.batch import Batch, Tables
-from hibio.embedding import Forward, embed
 from hibio.model import HiBio
 from hibio.training import loop
 
@@ -32,9 +27,6 @@ _CONFIG = config_flags.DEFINE_config_file(
   "The experiment, e.g. experiments/hibio.py or experiments/hibio.py:base",
   lock_config=True,
 )
-
-HELD_OUT_BATCHES = 6
-"""Batches of held-out donors looked at during training; enough for a curve."""
 
 
 def main() -> None:
@@ -74,33 +66,23 @@ def pretrain(
   total = forward.loss(objectives, training.shuffle_pairs)
 
   @jax.jit
-  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+  def measured(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
     return total(outputs, batch, tables, {}, jax.random.key(0))[1]
 
-  def batches(step: int) -> Iterator[Batch]:
-    arrays = loader.batches(
-      corpus,
-      "train",
-      windows_per_batch=training.windows_per_batch,
-      sections_per_batch=training.sections_per_batch,
-      seed=training.seed,
-      start_step=step,
-      num_threads=num_threads,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
-    )
-    return (Batch(**one) for one in arrays)
+  def measure(params, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+    return measured(frozen(params, batch, tables), batch, tables)
 
+  split = between_steps.held_out_split(corpus)
   result = loop.train(
     init=lambda: forward.initial_params(model, inputs.first_window(corpus), tables, training.seed),
     forward=forward.for_training(model, training.augmentation),
     total=total,
-    batches=batches,
+    batches=between_steps.training_batches(corpus, training, num_threads),
     tables=tables,
     workdir=workdir,
-    refresh_regions=functools.partial(_refresh_regions, corpus, frozen, training),
-    evaluate=functools.partial(_held_out, corpus, frozen, measure, training)
-    if _held_out_split(corpus)
+    refresh_regions=functools.partial(between_steps.refresh_regions, corpus, frozen, training),
+    evaluate=functools.partial(between_steps.held_out, corpus, split, measure, training)
+    if split
     else None,
     config=training,
     model_config=model_config,
@@ -115,47 +97,6 @@ def pretrain(
   train_sections = [s["section_id"] for s in corpus.manifest["sections"] if s["split"] == "train"]
   maps.draw_groups(corpus, regions, train_sections[:3], workdir / "figures" / "regions.png")
   return result
-
-
-def _refresh_regions(
-  corpus: Corpus, frozen: Forward, training: configs.TrainingConfig, params, tables: Tables
-) -> np.ndarray:
-  """New nested regions of the training sections, from what the model sees in both modalities."""
-  windows = loader.windows_once(corpus, ("train",), windows_per_batch=training.windows_per_batch)
-  found = embed(frozen, params, tables, windows)
-  features = np.concatenate([found.image, found.gene], axis=1)
-  return refreshed(
-    np.asarray(tables.regions), corpus.spots, found.spot_index, features, training.region_spots
-  )
-
-
-def _held_out_split(corpus: Corpus) -> str:
-  """The donors to look at while training: validation, else test, else none ("")."""
-  return next((name for name in ("validation", "test") if corpus.manifest["splits"][name]), "")
-
-
-def _held_out(
-  corpus: Corpus, frozen: Forward, measure, training: configs.TrainingConfig, params, tables: Tables
-) -> dict[str, float]:
-  """Mean metrics over a few windows of donors that are not trained on."""
-  split = _held_out_split(corpus)
-  arrays = loader.batches(
-    corpus,
-    split,
-    windows_per_batch=training.windows_per_batch,
-    sections_per_batch=training.sections_per_batch,
-    seed=0,
-  )
-  measured = []
-  for one in itertools.islice(arrays, HELD_OUT_BATCHES):
-    batch = Batch(**one)
-    metrics = measure(frozen(params, batch, tables), batch, tables)
-    measured.append({name: float(value) for name, value in metrics.items()})
-  return {
-    name: float(np.mean([one[name] for one in measured]))
-    for name in measured[0]
-    if name.startswith(("loss/", "chance/", "monitor/"))
-  }
 
 
 if __name__ == "__main__":

@@ -73,12 +73,14 @@ class Tables:
       level over the whole corpus; -1 where a spot has none.
     overlap: shared genes over all genes of every two pathways; None to compute it in each step,
       which costs more than the model where there are a thousand pathways.
+    labels: class of each spot of the corpus; -1 where it has none.
   """
 
   statistics: SectionStatistics
   membership: Bool[Array | np.ndarray, "pathway gene"]
   regions: Int[Array | np.ndarray, "level corpus_spot"]
   overlap: Float[Array | np.ndarray, "pathway pathway"] | None = None
+  labels: Int[Array | np.ndarray, " corpus_spot"] | None = None
 
 
 def fake(

@@ -82,6 +82,8 @@ class ModelConfig:
     keywords: keyword genes.
     context: neighbour context, the same shape for both modalities.
     dtype: "float32" or "bfloat16" for activations; parameters are float32.
+    reference_genes: genes of the panel that the model first learned on, where new ones were added
+      behind them since; the share that a platform measures is a share of these. None: all genes.
   """
 
   embedding_width: int
@@ -92,6 +94,7 @@ class ModelConfig:
   keywords: KeywordConfig = KeywordConfig()
   context: ContextConfig = ContextConfig()
   dtype: str = "float32"
+  reference_genes: int | None = None
 
 
 SIZES: dict[str, dict] = {

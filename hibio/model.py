@@ -66,7 +66,8 @@ class HiBio(nn.Module):
     ).embedding
 
     keywords, keyword_weight = self.keywords(batch, statistics)
-    measured_share = statistics.measured.mean(-1, dtype=jnp.float32)[batch.section_index]
+    first = statistics.measured[:, : config.reference_genes]
+    measured_share = first.mean(-1, dtype=jnp.float32)[batch.section_index]
     towers = {
       "image": ImageEncoder(config.image, config.token_px, dtype, name="image")(batch.patches),
       "gene": GeneEncoder(config.gene, dtype, name="gene")(keywords, gene_table, measured_share),

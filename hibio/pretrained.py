@@ -1,4 +1,4 @@
-"""A work directory of pretraining -> a frozen model, in one line."""
+"""A work directory of pretraining or finetuning -> a frozen model, in one line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import jax
 
 from hibio import configs
+from hibio.finetuning import parameters
+from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
 from hibio.training.checkpoints import read_params
 
@@ -22,14 +24,17 @@ class Pretrained:
   Attributes:
     workdir: the work directory it was loaded from.
     model: the module; `model.apply({"params": params}, ...)`.
-    params: its parameters, a plain nested dictionary.
-    meta: config, gene panel, training donors and corpus of the run.
+    params: its parameters, a plain nested dictionary; adapters are merged into them.
+    meta: config, gene panel, training donors and corpus of the run. The training donors are those
+      of every run that the parameters have gone through.
+    heads: task -> what reads it off an embedding, with `hibio.finetuning.heads.read`.
   """
 
   workdir: Path
   model: HiBio
   params: Any
   meta: dict[str, Any]
+  heads: Any = dataclasses.field(default_factory=dict)
 
   @property
   def panel_hash(self) -> str:
@@ -134,6 +139,7 @@ class Pretrained:
       "step": self.meta["step"],
       "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(self.params)),
       "config": self.meta["config"],
+      "heads": sorted(self.heads),
       "panel_hash": self.panel_hash,
       "corpus": self.meta["corpus"],
     }
@@ -146,5 +152,12 @@ def load(workdir: str | os.PathLike) -> Pretrained:
     BadInputError: no work directory, or no checkpoint in it that can be believed.
   """
   params, meta = read_params(Path(workdir))
+  heads = {}
+  if "finetuning" in meta["config"]:
+    heads = parameters.heads(params)
+    params = parameters.plain(
+      params, configs.from_dict(FinetuningConfig, meta["config"]["finetuning"])
+    )
   config = configs.from_dict(configs.ModelConfig, meta["config"]["model"])
-  return Pretrained(Path(workdir), HiBio(config, len(meta["panel"]["ids"])), params, meta)
+  model = HiBio(config, len(meta["panel"]["ids"]))
+  return Pretrained(Path(workdir), model, params, meta, heads)

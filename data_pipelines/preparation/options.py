@@ -17,6 +17,8 @@ class PrepareOptions:
     metadata: table of sections, donors, images and labels, as the readers describe it.
     gene_names: table of Ensembl ids and symbols, for sections that name genes differently.
     panel: `panel.tsv` of another corpus, to prepare data for a model trained there.
+    extend_panel: `panel.tsv` of a checkpoint to finetune: its genes first, in its order, then those
+      of this corpus that it lacks.
     patch_px: side of a stored patch.
     patch_um: side of a patch on the tissue.
     window_spots: most spots of a window.
@@ -33,6 +35,7 @@ class PrepareOptions:
   metadata: Path | None = None
   gene_names: Path | None = None
   panel: Path | None = None
+  extend_panel: Path | None = None
   patch_px: int = 32
   patch_um: float = 112.0
   window_spots: int = 64
@@ -45,6 +48,14 @@ class PrepareOptions:
   region_spots: tuple[int, ...] = (16, 64)
 
   def __post_init__(self):
+    if self.panel and self.extend_panel:
+      raise BadInputError(
+        "--extend_panel",
+        "value",
+        f"{self.extend_panel}, and --panel={self.panel}",
+        "one of the two",
+        "leave out --panel to add genes, or --extend_panel to add none",
+      )
     for name, low, high in (
       ("patch_px", 8, 1024),
       ("patch_um", 10, 2000),

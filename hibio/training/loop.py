@@ -24,7 +24,7 @@ from hibio.training.checkpoints import Checkpoints
 from hibio.training.exits import CANNOT_SAVE, INTERRUPTED, NOT_FINITE, RunStopped
 from hibio.training.interruption import Interruption
 from hibio.training.metrics import MetricsWriter, mean_of
-from hibio.training.optimizer import make_optimizer
+from hibio.training.optimizer import Trained, make_optimizer
 from hibio.training.step import Forward, Step, Total, make_train_step
 
 Refresh = Callable[[Any, Tables], np.ndarray]
@@ -68,6 +68,9 @@ def train(
   corpus: Mapping[str, Any],
   refresh_regions: Refresh | None = None,
   evaluate: Evaluate | None = None,
+  trained: Trained | None = None,
+  more_config: Mapping[str, Any] | None = None,
+  earlier_corpus: Mapping[str, Any] | None = None,
 ) -> TrainResult:
   """Trains to `config.num_steps`, from the start or from where the work directory stands.
 
@@ -80,6 +83,9 @@ def train(
     corpus: the corpus' manifest.
     refresh_regions: (params, tables) -> new regions of every spot of the corpus.
     evaluate: (params, tables) -> metrics of held-out donors, logged under "held_out/".
+    trained: which parameters are; None for all of them.
+    more_config: further parts of the config, written and compared like the others.
+    earlier_corpus: what `init`'s parameters were trained on before, as their checkpoint says.
 
   Raises:
     BadInputError: a config that cannot work, or a work directory that belongs to another run.
@@ -96,11 +102,13 @@ def train(
       "model": to_dict(model_config),
       "objectives": to_dict(objective_config) | {"weights": weights},
       "training": to_dict(config),
+      **(more_config or {}),
     },
     panel,
     corpus,
+    earlier_corpus,
   )
-  optimizer = make_optimizer(config)
+  optimizer = make_optimizer(config, trained)
   with _sole_run(workdir) as alive, Interruption() as interruption:
     if _is_first():
       workdirs.claim(workdir, description, panel)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 from hibio.configs import TrainingConfig
 from hibio.nn.centring import TRACKED
 from hibio.training import stages
+
+Trained = Callable[[Any], Any]
+"""(parameters, or their shapes) -> for each leaf True, False, or a bool for each leading row.
+
+Rows are blocks of a scanned depth, or genes of a table.
+"""
 
 TRACKING = 0.1
 """Part of the way to the batch's mean that a tracked mean goes in a step."""
@@ -37,11 +45,17 @@ def learning_rate(step: Int[Array, ""] | int, config: TrainingConfig) -> Float[A
   return rate
 
 
-def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
+def make_optimizer(
+  config: TrainingConfig, trained: Trained | None = None
+) -> optax.GradientTransformation:
   """Clipping, Adam and decoupled decay of matrices; the step multiplies by -`step_sizes`.
 
   Tracked means have no loss: their gradient is their distance from the mean they follow, and comes
   out as it went in; see `step_sizes`.
+
+  Args:
+    trained: what is trained; None for everything. A leaf that is not has no moments, and neither it
+      nor a row that is not trained ever changes by a bit.
 
   References:
     Loshchilov and Hutter 2019, arXiv:1711.05101.
@@ -52,7 +66,17 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     optax.scale_by_adam(b2=0.98),
     optax.add_decayed_weights(config.weight_decay, mask=decayed),
   )
-  return optax.partition({"learned": learned, "tracked": optax.identity()}, _kinds)
+  groups = {"learned": learned, "tracked": optax.identity()}
+  if trained is None:
+    return optax.partition(groups, _kinds)
+
+  def kinds(params):
+    return jax.tree.map(
+      lambda kind, part: "frozen" if part is False else kind, _kinds(params), trained(params)
+    )
+
+  groups["frozen"] = optax.set_to_zero()
+  return optax.chain(optax.partition(groups, kinds), optax.stateless(_rows_only(trained)))
 
 
 def step_sizes(params: Any, rate: Float[Array, ""]) -> Any:
@@ -66,6 +90,23 @@ def _kinds(params: Any) -> Any:
     return "tracked" if jax.tree_util.keystr(path[-1:], simple=True) == TRACKED else "learned"
 
   return jax.tree_util.tree_map_with_path(kind, params)
+
+
+def _rows_only(trained: Trained) -> Callable[[Any, Any], Any]:
+  """Updates without the rows that are not trained: decay would move them."""
+
+  def rows_only(updates, params):
+    def leaf(update, part):
+      return jnp.where(rows(part, update), update, 0.0) if isinstance(part, np.ndarray) else update
+
+    return jax.tree.map(leaf, updates, trained(params))
+
+  return rows_only
+
+
+def rows(part: np.ndarray, leaf: Any) -> Array:
+  """Which leading rows are trained, with as many axes as the leaf has."""
+  return jnp.asarray(part).reshape(-1, *[1] * (leaf.ndim - 1))
 
 
 def decayed(params: Any) -> Any:

@@ -28,9 +28,12 @@ from hibio.batch import Tables
 
 CONFIG, PANEL, RUN, TABLES = "config.json", "panel.tsv", "run.json", "corpus.npz"
 
-MAY_CHANGE = tuple(
-  f"config.training.{name}"
-  for name in ("mesh", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints")
+MAY_CHANGE = (
+  *(
+    f"config.training.{name}"
+    for name in ("mesh", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints")
+  ),
+  "config.source.workdir",
 )
 """Keys that a run may be continued with another value of: they do not change what is learned."""
 
@@ -72,31 +75,49 @@ def corpus_fingerprint(corpus: Mapping[str, Any]) -> str:
   return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def describe(config: Mapping[str, Any], panel: Any, corpus: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+  config: Mapping[str, Any],
+  panel: Any,
+  corpus: Mapping[str, Any],
+  earlier_corpus: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
   """What belongs to every checkpoint: enough to build the model again and to read a corpus for it.
 
   `sections` says what was trained on, so that a copy of it is known again under another name.
 
   Args:
     config: plain values of the dataclasses, under "model", "objectives" and "training".
+    earlier_corpus: "corpus" of the checkpoint that training began from: its training donors stay
+      training donors, whoever is trained on now.
   """
-  sections = [
-    {name: section.get(name) for name in ("section_id", "donor_id", "content", "split")}
-    for section in corpus["sections"]
-  ]
+  here = {
+    "fingerprint": corpus_fingerprint(corpus),
+    "splits": corpus["splits"],
+    "sections": [
+      {name: section.get(name) for name in ("section_id", "donor_id", "content", "split")}
+      for section in corpus["sections"]
+    ],
+  }
   return {
     "format": "hibio-checkpoint",
     "version": 1,
     "config": json.loads(json.dumps(config)),
     "panel": {"hash": panel.hash, "ids": list(panel.ids), "symbols": list(panel.symbols)},
-    "corpus": {
-      "fingerprint": corpus_fingerprint(corpus),
-      "splits": corpus["splits"],
-      "sections": sections,
-    },
+    "corpus": here if earlier_corpus is None else _with_earlier(here, earlier_corpus),
     # Not under "corpus", which older runs are compared with when they go on.
     "reading": {name: corpus[name] for name in ("patch", "window_spots") if name in corpus},
   }
+
+
+def _with_earlier(corpus: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+  """The corpus' description, with what was trained on before among what is trained on now."""
+  splits = corpus["splits"]
+  train = [*splits["train"], *earlier["splits"]["train"]]
+  joined = {**corpus, "splits": {**splits, "train": list(dict.fromkeys(train))}}
+  if "sections" in corpus:
+    before = [one for one in earlier.get("sections", ()) if one["split"] == "train"]
+    joined["sections"] = [*corpus["sections"], *(s for s in before if s not in corpus["sections"])]
+  return joined
 
 
 def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:

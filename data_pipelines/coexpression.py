@@ -1,0 +1,50 @@
+"""Which genes go together: for genes that a model has never seen, those that it has."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Float, Int
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.loading.windows import Windows
+from data_pipelines.preparation.progress import say
+from data_pipelines.preparation.statistics import standardised
+
+MAX_WINDOWS = 400
+"""Windows looked at, evenly over the corpus: correlations of 20,000 spots are exact enough."""
+
+
+def coexpressed(
+  corpus: Corpus, num_old: int, num_neighbours: int = 10
+) -> tuple[Int[np.ndarray, "new neighbour"], Float[np.ndarray, "new neighbour"]]:
+  """For each gene behind the first `num_old` of the panel, the old genes it correlates with most.
+
+  Over the spots of training donors, on log expression standardised in its section, so that genes
+  are not alike for being high in the same sections. Holds a table of all old by all new genes.
+
+  Returns:
+    Panel rows of old genes, the most correlated first, and the correlations, 0 where negative.
+  """
+  windows = Windows(corpus, ("train",))
+  numbers = np.unique(np.linspace(0, len(windows) - 1, MAX_WINDOWS).astype(int))
+  num_genes = len(corpus.panel)
+  say(f"{num_genes - num_old:,} new genes: looking for old ones that are expressed with them")
+  products = np.zeros((num_genes - num_old, num_old), np.float32)
+  squares = np.zeros(num_genes)
+  for number in numbers:
+    element = windows[int(number)]
+    row = int(element["section_index"])
+    counts = scipy.sparse.csr_matrix(
+      (element["count"], element["gene"], element["offsets"]),
+      shape=(len(element["spot_index"]), num_genes),
+    )
+    tables = (corpus.statistics[name][row] for name in ("measured", "log_mean", "log_std"))
+    for z in standardised(counts, *tables):
+      z = z.astype(np.float32)
+      products += z[:, num_old:].T @ z[:, :num_old]
+      squares += (z**2).sum(axis=0)
+  lengths = np.sqrt(np.maximum(squares, 1e-12)).astype(np.float32)
+  correlation = products / (lengths[num_old:, None] * lengths[None, :num_old])
+  nearest = np.argsort(-correlation, axis=1, kind="stable")[:, :num_neighbours]
+  return nearest, np.maximum(np.take_along_axis(correlation, nearest, axis=1), 0.0)

@@ -1,0 +1,89 @@
+"""What pretraining and finetuning hand to the loop: batches, regions, looks at held-out donors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation.regions import refreshed
+from hibio import configs
+from hibio.batch import Batch, Tables
+from hibio.embedding import Forward, embed
+
+HELD_OUT_BATCHES = 6
+"""Batches of held-out donors looked at during training; enough for a curve."""
+
+
+def training_batches(
+  corpus: Corpus, training: configs.TrainingConfig, num_threads: int
+) -> Callable[[int], Iterator[Batch]]:
+  """Step -> the batches of training donors from that step on."""
+
+  def batches(step: int) -> Iterator[Batch]:
+    arrays = loader.batches(
+      corpus,
+      "train",
+      windows_per_batch=training.windows_per_batch,
+      sections_per_batch=training.sections_per_batch,
+      seed=training.seed,
+      start_step=step,
+      num_threads=num_threads,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+    return (Batch(**one) for one in arrays)
+
+  return batches
+
+
+def refresh_regions(
+  corpus: Corpus, frozen: Forward, training: configs.TrainingConfig, params, tables: Tables
+) -> np.ndarray:
+  """New nested regions of the training sections, from what the model sees in both modalities."""
+  windows = loader.windows_once(corpus, ("train",), windows_per_batch=training.windows_per_batch)
+  found = embed(frozen, params, tables, windows)
+  features = np.concatenate([found.image, found.gene], axis=1)
+  return refreshed(
+    np.asarray(tables.regions), corpus.spots, found.spot_index, features, training.region_spots
+  )
+
+
+def held_out_split(corpus: Corpus) -> str:
+  """The donors to look at while training: validation, else test, else none ("")."""
+  return next((name for name in ("validation", "test") if corpus.manifest["splits"][name]), "")
+
+
+def held_out(
+  corpus: Corpus,
+  split: str,
+  measure: Callable[..., dict[str, jax.Array]],
+  training: configs.TrainingConfig,
+  params,
+  tables: Tables,
+) -> dict[str, float]:
+  """Mean metrics over a few windows of donors that are not trained on.
+
+  Args:
+    measure: (params, batch, tables) -> metrics.
+  """
+  arrays = loader.batches(
+    corpus,
+    split,
+    windows_per_batch=training.windows_per_batch,
+    sections_per_batch=training.sections_per_batch,
+    seed=0,
+  )
+  measured = []
+  for one in itertools.islice(arrays, HELD_OUT_BATCHES):
+    metrics = measure(params, Batch(**one), tables)
+    measured.append({name: float(value) for name, value in metrics.items()})
+  return {
+    name: float(np.mean([one[name] for one in measured]))
+    for name in measured[0]
+    if name.startswith(("loss/", "chance/", "monitor/"))
+  }

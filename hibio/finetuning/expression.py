@@ -1,0 +1,88 @@
+"""Objectives of expression read from an image: what a head says is held against a spot's counts.
+
+What is said of a gene is its departure from the mean of the spot's section. A patch does not show
+which batch its section was measured in, and a head that has to guess it learns the stain.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from hibio.batch import Batch, Tables
+from hibio.expression import standardised
+from hibio.finetuning.heads import Head
+from hibio.objectives.likelihoods import nb_nll, poisson_nll
+from hibio.objectives.reduce import masked_mean
+
+Values = dict[str, Float[Array, ""]]
+"""The "loss", the "chance" (the loss of saying nothing), and monitors by their names."""
+
+_RAREST = 1e-6
+"""A gene rarer than one count in a million is taken to be that rare."""
+_MAX_LOG_RATE = 8.0
+
+
+def squared_error(said: Array, head: Head, batch: Batch, tables: Tables) -> Values:
+  """Mean squared error of log expression standardised in its section; chance says the mean."""
+  del head
+  statistics, section = tables.statistics, batch.section_index
+  measured = statistics.measured[section][:, None]
+  truth = standardised(
+    batch.counts,
+    measured,
+    statistics.log_mean[section][:, None],
+    statistics.log_std[section][:, None],
+  )
+  known = _known_genes(batch, measured)
+  return {
+    "loss": masked_mean((said - truth) ** 2, known),
+    "chance": masked_mean(truth**2, known),
+  }
+
+
+def poisson(said: Array, head: Head, batch: Batch, tables: Tables) -> Values:
+  """Mean Poisson NLL of the counts; chance says the section's mean share of every gene."""
+  del head
+  mean, guess, known = _rates(said, batch, tables)
+  return {
+    "loss": masked_mean(poisson_nll(batch.counts, mean), known),
+    "chance": masked_mean(poisson_nll(batch.counts, guess), known),
+  }
+
+
+def negative_binomial(said: Array, head: Head, batch: Batch, tables: Tables) -> Values:
+  """As `poisson`, negative binomial, with an inverse dispersion a gene that is learned beside."""
+  mean, guess, known = _rates(said, batch, tables)
+  inverse_dispersion = jnp.exp(head["log_inverse_dispersion"])
+  return {
+    "loss": masked_mean(nb_nll(batch.counts, mean, inverse_dispersion), known),
+    "chance": masked_mean(nb_nll(batch.counts, guess, inverse_dispersion), known),
+  }
+
+
+def _rates(
+  said: Float[Array, "window spot gene"], batch: Batch, tables: Tables
+) -> tuple[
+  Float[Array, "window spot gene"],
+  Float[Array, "window spot gene"],
+  Bool[Array, "window spot gene"],
+]:
+  """Expected counts as said, expected counts of a spot like its section, and where both count.
+
+  The size factor of a spot is its number of counts over measured genes.
+  """
+  statistics, section = tables.statistics, batch.section_index
+  measured = statistics.measured[section][:, None]
+  size_factor = jnp.where(measured, batch.counts, 0).sum(-1, keepdims=True).astype(jnp.float32)
+  guess = size_factor * jnp.maximum(statistics.mean_fraction[section][:, None], _RAREST)
+  mean = guess * jnp.exp(jnp.clip(said, -_MAX_LOG_RATE, _MAX_LOG_RATE))
+  known = _known_genes(batch, measured) & (size_factor > 0)
+  # 1 where nothing counts: a mean of 0 has no finite likelihood, and a mask no finite gradient.
+  return jnp.where(known, mean, 1.0), jnp.where(known, guess, 1.0), known
+
+
+def _known_genes(
+  batch: Batch, measured: Bool[Array, "window 1 gene"]
+) -> Bool[Array, "window spot gene"]:
+  return (batch.spot_mask & batch.has_patch & batch.has_counts)[..., None] & measured
