@@ -19,7 +19,7 @@ from experiments.report import palettes
 
 _MARGIN_UM = 150.0
 _MOST_NAMES = 8
-"""More groups than this are numbered regions, of which nobody reads a legend."""
+"""Of more groups than this nobody reads a legend."""
 
 
 def tissue(axis: Axes, adata: anndata.AnnData, title: str = "H&E", faded: bool = False) -> None:
@@ -42,7 +42,7 @@ def groups(
   title: str,
   order: Sequence[str] | None = None,
 ) -> None:
-  """Spots coloured by group, with a legend of up to eight groups.
+  """Spots coloured by group, with a legend of up to eight groups that have names, not numbers.
 
   Args:
     names: group of each spot; "" and "nan" stay without a colour.
@@ -52,11 +52,12 @@ def groups(
   order = sorted(set(names.tolist()) - {"", "nan"}) if order is None else list(order)
   tissue(axis, adata, title, faded=True)
   positions, colours = _positions_um(adata), palettes.of_groups(len(order))
+  named = len(order) <= _MOST_NAMES and not all(name.isdigit() for name in order)
   for name, colour in zip(order, colours, strict=True):
     maps.discs(axis, positions[names == name], 0.9 * maps.pitch(positions), colour)
-    if len(order) <= _MOST_NAMES:
+    if named:
       axis.scatter([], [], color=colour, label=name, s=14)
-  if len(order) <= _MOST_NAMES:
+  if named:
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncol": 2}
     axis.legend(fontsize=7, frameon=False, handletextpad=0.1, **place)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -49,16 +50,19 @@ def counts_alone(model: Pretrained, section: Section) -> CountsAlone:
   """
   frozen = frozen_of(model, None)
   counted = Counted(of_section(section, 0), frozen.panel, frozen.tables.membership)
-  tables, here = frozen.tables.of_section(counted.table), np.zeros(1, np.int32)
+  tables, here = frozen.tables.of_section(counted.table), jnp.zeros(1, jnp.int32)
   counts = counted.rows(np.arange(section.num_spots)).toarray().astype(np.int32)
   scores, activity = [], []
   for start in range(0, len(counts), _PIECE):
     piece = np.zeros((1, _PIECE, counts.shape[1]), np.int32)  # one shape: compiled once
     real = len(counts[start : start + _PIECE])
     piece[0, :real] = counts[start : start + _PIECE]
-    found = keywords.keyword_scores(piece, tables.statistics, here, model.model.config.keywords)
+    dense = jnp.asarray(piece)
+    found = keywords.keyword_scores(dense, tables.statistics, here, model.model.config.keywords)
     scores.append(np.asarray(found)[0, :real])
-    found = pathways.standardised_activity(piece, tables.statistics, tables.membership, here)
+    found = pathways.standardised_activity(
+      dense, tables.statistics, jnp.asarray(tables.membership), here
+    )
     activity.append(np.asarray(found)[0, :real])
   return CountsAlone(
     genes=np.array(frozen.panel.symbols),
