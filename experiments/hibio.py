@@ -6,7 +6,8 @@ variant:
 
   --config=experiments/hibio.py:base --config.corpus=CORPUS --config.workdir=WORKDIR
 
-Variants: "" (tiny model, embedded tissue), "test" (seconds; for tests), "legacy_st" (tiny model,
+Variants: "" (tiny model, embedded tissue), "test" (seconds; for tests), "short" (half a minute of
+the tiny model on small and easy tissue; for notebooks, not to be judged), "legacy_st" (tiny model,
 spots 200 um apart), "small", "base", "large"; the control "shuffled_pairs", in which images and
 profiles are paired at random: the spot objective must stay at chance; and two baselines with the
 spot contrast alone: "spot_only" (plain InfoNCE) and "bleep" (all of the target is spread over pairs
@@ -23,7 +24,7 @@ from hibio import configs
 
 _SIZE_OF = {"small": "S", "base": "B", "large": "L"}
 _CONTRAST_ALONE = {"spot_only": 0.0, "bleep": 1.0}  # share of the target that is spread
-VARIANTS = ("", "test", "legacy_st", "shuffled_pairs", *_CONTRAST_ALONE, *_SIZE_OF)
+VARIANTS = ("", "test", "short", "legacy_st", "shuffled_pairs", *_CONTRAST_ALONE, *_SIZE_OF)
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -75,6 +76,10 @@ def get_config(variant: str = "") -> ConfigDict:
       evaluate_every=6,
       checkpoint_every=4,
     )
+  if variant == "short":
+    config.workdir = "runs/short"
+    config.embedded.preset = "small"
+    config.training.update(num_steps=60, windows_per_batch=2, evaluate_every=0)
   if variant == "legacy_st":
     config.workdir = "runs/legacy_st"
     config.objectives.neighbour_radius_um = 300.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from data_pipelines.loading.corpus import Corpus
 from experiments import between_steps, embedded, entry, inputs
@@ -31,6 +31,23 @@ _CONFIG = config_flags.DEFINE_config_file(
 
 def main() -> None:
   config = entry.required(_CONFIG)
+  corpus = run(config)
+  print(f"checkpoints, metrics.jsonl and figures: {config.workdir}")
+  print(
+    f"next: python -m experiments.evaluate --checkpoint={config.workdir} --corpus={corpus.path}"
+    f" --output={Path(config.workdir) / 'evaluation'}"
+  )
+
+
+def run(config: ConfigDict) -> Corpus:
+  """All that the command does with a config, from Python; run again, it goes on where it stopped.
+
+  Returns:
+    The corpus that was trained on; embedded tissue, made first, where the config names none.
+
+  Raises:
+    BadInputError: an unknown key in the config, or a corpus that cannot be used.
+  """
   workdir = Path(config.workdir)
   corpus = Corpus.open(
     config.corpus
@@ -44,11 +61,7 @@ def main() -> None:
     configs.from_dict(configs.TrainingConfig, config.training.to_dict(), "config.training."),
     num_threads=config.num_threads,
   )
-  print(f"checkpoints, metrics.jsonl and figures: {workdir}")
-  print(
-    f"next: python -m experiments.evaluate --checkpoint={workdir} --corpus={corpus.path}"
-    f" --output={workdir / 'evaluation'}"
-  )
+  return corpus
 
 
 def pretrain(

@@ -65,16 +65,16 @@ def _spots(axis, positions_um: Float[np.ndarray, "spot 2"], groups: np.ndarray) 
   # Neighbouring regions get far-apart colours: ids are shuffled over a 20-colour wheel.
   wheel = np.random.default_rng(0).permutation(max(len(names), 1)) % 20
   colours = plt.get_cmap("tab20")(wheel)
-  pitch_um = _pitch(positions_um)
-  _discs(axis, positions_um[missing], 0.3 * pitch_um, "0.6")
-  _discs(axis, positions_um[~missing], 0.9 * pitch_um, colours[codes])
+  pitch_um = pitch(positions_um)
+  discs(axis, positions_um[missing], 0.3 * pitch_um, "0.6")
+  discs(axis, positions_um[~missing], 0.9 * pitch_um, colours[codes])
   if 0 < len(names) <= 8:
     for name, colour in zip(names, colours, strict=False):
       axis.scatter([], [], color=colour, label=str(name)[:18], s=12)
     axis.legend(fontsize=5, frameon=False, loc="upper left", bbox_to_anchor=(0, 0), ncol=3)
 
 
-def _discs(axis, centres_um: np.ndarray, diameter_um: float, colours) -> None:
+def discs(axis, centres_um: np.ndarray, diameter_um: float, colours) -> None:
   """Discs in the units of the tissue, so that they stay true to scale at any figure size."""
   size = np.full(len(centres_um), diameter_um)
   axis.add_collection(
@@ -91,8 +91,8 @@ def _discs(axis, centres_um: np.ndarray, diameter_um: float, colours) -> None:
   )
 
 
-def _pitch(positions_um: Float[np.ndarray, "spot 2"]) -> float:
-  """Median distance between nearest spots."""
+def pitch(positions_um: Float[np.ndarray, "spot 2"]) -> float:
+  """Median distance between nearest spots; 100 um for a single spot."""
   if len(positions_um) < 2:
     return 100.0
   return float(np.median(cKDTree(positions_um).query(positions_um, k=2)[0][:, 1]))
