@@ -10,7 +10,7 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio.finetuning.config import FinetuningConfig
 from hibio.objectives.labels import UNLABELLED, balancing_weights
-from hibio.tasks.annotation import UNSCORED
+from hibio.tasks.labels import UNSCORED
 
 
 def of_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,9 @@ from hibio.batch import Batch, Tables
 from hibio.finetuning import heads
 from hibio.finetuning.config import FinetuningConfig
 from hibio.finetuning.tasks import CONTINUE
-from hibio.tasks import annotation, baselines, expression
+from hibio.tasks import annotation, baselines, expression, fold_expression
 from hibio.tasks.cohort import Cohort
+from hibio.tasks.folds import Fold, described
 from hibio.tasks.rows import Row
 from hibio.training.progress import say
 
@@ -66,29 +68,36 @@ def _of_head(
   tables: Tables,
   config: FinetuningConfig,
 ) -> Iterator[Row]:
-  frozen = forward.frozen(model.model)
-  cohort = gather.cohort(
-    corpus, {"finetuned": (frozen, model.params), "source": (frozen, begin)}, tables
-  )
-  fit, test = cohort.split("train"), cohort.split("test")
-  if not len(fit.spots) or not len(test.spots):
+  every = gather.measured(corpus)
+  both = every.split("train", "test").seen_by("hibio/fused")
+  if set(both.spots["split"]) != {"train", "test"}:
     say("no spots with both image and counts on both sides of the split: nothing is scored")
     return
-  split = "donors " + ", ".join(dict.fromkeys(test.spots["donor_id"]))
+  folds = (Fold("split", "test"),)
+  questions = fold_expression.prepare(both, folds)
+  genes = np.flatnonzero(questions.column >= 0)
+  frozen = forward.frozen(model.model)
+  for name, params in (("finetuned", model.params), ("source", begin)):
+    every = gather.with_model(every, corpus, name, frozen, params, tables, genes)
+  cohort = every.split("train", "test").seen_by("hibio/fused")
   head = model.heads[config.task]
   features = [f"{name}/{config.modality}" for name in ("finetuned", "source")]
   if config.task == "annotation":
-    features += _baselines(fit, test, config.modality)
-    yield from _labels(test, head, config, split)
+    cohort = _with_baselines(cohort)
+    features += {"image": ["colour/image"], "gene": ["pca/gene"], "fused": ["simple/fused"]}[
+      config.modality
+    ]
+    yield from _labels(cohort.split("test"), head, config, described(folds))
     for feature in features:
-      yield from annotation.evaluate(fit, test, feature, config.label, feature, split)
+      yield from annotation.evaluate(cohort, folds, feature, config.label, feature)
     return
-  genes = expression.variable_genes(fit)
-  test.readout["finetuned head"] = np.asarray(heads.read(head, test.features["finetuned/image"]))
+  said = np.asarray(heads.read(head, cohort.features["finetuned/image"]))[:, genes]
+  cohort = dataclasses.replace(cohort, readout={**cohort.readout, "finetuned head": said})
+  questions = dataclasses.replace(questions, cohort=cohort)
   for name, method in (("finetuned head", "finetuned head"), ("source", "source readout")):
-    yield from expression.evaluate_readout(test, name, genes, method, split)
+    yield from expression.evaluate_readout(questions, name, method)
   for feature in (*features, "colour/image"):
-    yield from expression.evaluate(fit, test, feature, genes, feature, split)
+    yield from expression.evaluate(questions, feature, ("ridge_cv",))
 
 
 def _labels(test: Cohort, head: Any, config: FinetuningConfig, split: str) -> Iterator[Row]:
@@ -103,7 +112,7 @@ def _labels(test: Cohort, head: Any, config: FinetuningConfig, split: str) -> It
     yield Row(
       "annotation",
       test.dataset,
-      f"finetuned head, {config.label}, held-out donors",
+      f"finetuned head, {config.label}",
       split,
       metric,
       "finetuned head",
@@ -113,17 +122,12 @@ def _labels(test: Cohort, head: Any, config: FinetuningConfig, split: str) -> It
     )
 
 
-def _baselines(fit: Cohort, test: Cohort, modality: str) -> list[str]:
-  """Simple features of this modality, added to the cohorts; their names."""
-  if modality == "image":
-    return ["colour/image"]
-  components = [baselines.expression_pca(fit, cohort) for cohort in (fit, test)]
-  for cohort, found in zip((fit, test), components, strict=True):
-    cohort.features["pca/gene"] = found
-    cohort.features["simple/fused"] = np.concatenate(
-      [cohort.features["colour/image"], found], axis=1
-    )
-  return ["pca/gene"] if modality == "gene" else ["simple/fused"]
+def _with_baselines(cohort: Cohort) -> Cohort:
+  """The cohort with simple features of its expression, and of both modalities side by side."""
+  components = baselines.expression_pca(cohort.split("train"), cohort)
+  both = np.concatenate([cohort.features["colour/image"], components], axis=1)
+  found = {"pca/gene": components, "simple/fused": both}
+  return dataclasses.replace(cohort, features={**cohort.features, **found})
 
 
 def _objectives(
