@@ -50,7 +50,7 @@ def get_config(variant: str = "") -> ConfigDict:
         num_steps=300,
         windows_per_batch=4,
         sections_per_batch=2,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         evaluate_every=50,
         checkpoint_every=100,
       )

@@ -17,6 +17,14 @@ MODALITIES = {"image": ("image",), "gene": ("gene",), "fused": ("image", "gene")
 """What a head reads -> the embeddings that it is given, one after the other."""
 
 
+PACE = 10.0
+"""How much faster a head learns than the model under it: it begins at nothing, the model does not.
+
+On frozen embeddings of embedded tissue, 300 steps at a rate of 0.001 brought the balanced accuracy
+of labels on the training donors to 0.57 with 1 here and to 0.60 with 10.
+"""
+
+
 def seen(outputs: Outputs, modality: str) -> Float[Array, "window spot seen"]:
   """The embeddings that a head of this modality reads."""
   return jnp.concatenate([getattr(outputs, name) for name in MODALITIES[modality]], axis=-1)
@@ -40,8 +48,5 @@ def read(
 
 
 def _gain(width: int) -> float:
-  """Makes the entries of a vector of length 1 about 1, as those of other layers' inputs are.
-
-  Without it a head learns that much more slowly than the model under it.
-  """
-  return width**0.5
+  """Makes the entries of a vector of length 1 about `PACE`."""
+  return PACE * width**0.5
