@@ -107,13 +107,12 @@ def headlines(rows: Sequence[Row], model_methods: Sequence[str] = ()) -> Iterato
   for task in order:
     headline = known.get(task, Headline(task, task, ("",)))
     own = [row for row in rows if row.task == task]
-    chosen = _chosen(headline, own, model_methods)
-    models = [
-      row for row in chosen if role(row, model_methods) == "model" and "@" not in row.method
-    ]
     for what in ("image", "gene", "fused", ""):
-      model = next((row for row in models if seen(row.method) == what), None)
-      if model is not None:
+      # Each on its own: a protocol says which spots it is about, and not all spots have images.
+      chosen = _chosen(headline, own, model_methods, what)
+      models = [row for row in chosen if _is_model(row, model_methods, what)]
+      if models:
+        model = models[0]
         yield _line(headline, what, model, chosen, model_methods)
 
 
@@ -152,12 +151,20 @@ def _line(
   )
 
 
-def _chosen(headline: Headline, rows: Sequence[Row], model_methods: Sequence[str]) -> list[Row]:
+def _is_model(row: Row, model_methods: Sequence[str], what: str) -> bool:
+  """Whether a row is of the model itself, spot by spot, seeing just that."""
+  is_model = role(row, model_methods) == "model" and "@" not in row.method
+  return is_model and seen(row.method) == what
+
+
+def _chosen(
+  headline: Headline, rows: Sequence[Row], model_methods: Sequence[str], what: str
+) -> list[Row]:
   """The rows of the protocol and metric that stand for the task."""
   models = [
     row
     for row in rows
-    if role(row, model_methods) == "model" and not _OFF_THE_RECORD.search(row.protocol)
+    if _is_model(row, model_methods, what) and not _OFF_THE_RECORD.search(row.protocol)
   ]
   # A task whose names nobody foresaw still gets a line.
   for metric, protocol in (*itertools.product(headline.metrics, headline.protocols), ("", "")):
