@@ -44,7 +44,7 @@ def figure(row: Row | None) -> str:
   if row is None:
     return "-"
   if row.value is None:
-    return "n/a" + (f" ({row.note.partition(chr(59))[0]})" if row.note else "")
+    return "n/a" + (f" ({row.note.partition(';')[0]})" if row.note else "")
   return number(row.value) + (f" ± {number(row.spread)}" if row.spread is not None else "")
 
 

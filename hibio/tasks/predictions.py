@@ -56,7 +56,8 @@ class Predictions:
 
   def answered(self, scores: Float[np.ndarray, "spot label"], *notes: str) -> Predictions:
     """The same spots with other scores; each is given the class of its own largest score."""
-    predicted = np.asarray(self.classes)[scores.argmax(1)]
+    # Without a fold there is no spot and no class to choose from.
+    predicted = np.asarray(self.classes)[scores.argmax(1)] if len(scores) else []
     return dataclasses.replace(
       self, spots=self.spots.assign(predicted=predicted), scores=scores, notes=notes
     )

@@ -146,3 +146,13 @@ def test_stratified_guesses_follow_the_fitting_side_not_the_scored_one(annotated
   drawn = [(guesses.stratified(found, rng).spots["predicted"] == "leaf0").mean() for _ in range(50)]
   assert np.mean(drawn) == pytest.approx(found.shares["d2"][0], abs=0.01)
   assert found.shares["d2"][0] < 0.05 < (found.spots["truth"] == "leaf0").mean()
+
+
+def test_with_nothing_held_out_there_is_no_number_but_a_reason(cohort):
+  found = annotation.predictions(cohort, (), "leaf/gene", "leaf")
+  for rows in (
+    list(annotation.rows(found, cohort, (), "leaf", "m")),
+    list(annotation.majority(found, cohort, (), "leaf")),
+  ):
+    assert [row.value for row in rows] == [None]
+    assert "needs 2 classes held out" in rows[0].note
