@@ -148,11 +148,11 @@ def test_stratified_guesses_follow_the_fitting_side_not_the_scored_one(annotated
   assert found.shares["d2"][0] < 0.05 < (found.spots["truth"] == "leaf0").mean()
 
 
-def test_with_nothing_held_out_there_is_no_number_but_a_reason(cohort):
-  found = annotation.predictions(cohort, (), "leaf/gene", "leaf")
+def test_with_nothing_held_out_there_is_no_number_but_a_reason(annotated):
+  found = annotation.predictions(annotated, (), "truth/gene", "leaf")
   for rows in (
-    list(annotation.rows(found, cohort, (), "leaf", "m")),
-    list(annotation.majority(found, cohort, (), "leaf")),
+    list(annotation.rows(found, annotated, (), "leaf", "m")),
+    list(annotation.majority(found, annotated, (), "leaf")),
   ):
     assert [row.value for row in rows] == [None]
     assert "needs 2 classes held out" in rows[0].note
