@@ -122,6 +122,11 @@ def test_the_device_computes_the_same_activity_as_the_tables(case):
 @pytest.mark.parametrize("size", [1, 37, 512, 699, 10_000])
 def test_a_table_is_the_same_to_the_last_bit_however_the_spots_are_cut(case, size):
   dense, measured, membership = case
+  # Gene 0 has the same share of every spot: its deviation is nothing but rounding, which shows any
+  # difference in the order of the sums.
+  dense = dense.copy()
+  dense[:, 0] = 7
+  dense[:, 1] += dense.sum(1).max() - dense.sum(1)
   counts = scipy.sparse.csr_matrix(dense)
   want = statistics.section_table(counts, measured, membership)
 

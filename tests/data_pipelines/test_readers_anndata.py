@@ -69,6 +69,7 @@ def test_raw_counts_are_taken_from_the_layer_before_x_and_from_raw_last(adata, s
   assert streamed.notes == ("counts from layers['counts']",)
   np.testing.assert_array_equal(counts_of(streamed), section.counts.toarray())
   adata.X = section.counts
+  assert read(adata)[0].notes == ("counts from layers['counts']",)
   adata.layers["counts"] = adata.layers["counts"].log1p()
   assert read(adata)[0].notes == ("counts from X",)
 
