@@ -43,4 +43,4 @@ def workdir(tmp_path_factory) -> Path:
 def evaluation(workdir) -> suite.Evaluation:
   """That run, evaluated by every task on its own corpus; shared like the run itself."""
   corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
-  return suite.evaluate(pretrained.load(workdir), corpus, suite.Options())
+  return suite.evaluate(pretrained.load(workdir), corpus, suite.Options(label="leaf"))
