@@ -35,7 +35,10 @@ def of_sections(sections: Sequence[Section]) -> anndata.AnnData:
     for section, part in zip(sections, parts, strict=True):
       if names.has_duplicates:  # slides share barcodes
         part.obs_names = [f"{section.section_id}_{name}" for name in part.obs_names]
-    whole = anndata.concat(parts, join="outer", fill_value=0, merge="first")
+    whole = anndata.concat(parts, join="outer", fill_value=0)
+    # A merge by anndata knows the first section's genes only.
+    genes = pd.concat([part.var for part in parts])
+    whole.var = genes[~genes.index.duplicated()].loc[whole.var_names]
     measured = pd.DataFrame({one.section_id: False for one in sections}, index=whole.var_names)
     for section, part in zip(sections, parts, strict=True):
       measured.loc[part.var_names, section.section_id] = True
