@@ -46,6 +46,9 @@ NOT_PROBED = (*NOT_CLUSTERED, "coordinates/position")
 
 CONTRAST_BATCHES = 16
 
+RANDOM_SETS = 5
+"""Draws of random gene sets: one alone may look like anything."""
+
 
 def expression_rows(setting: Setting) -> Iterator[Row]:
   """Every image feature by every probe; the shared space by retrieval; the models' own readout."""
@@ -176,25 +179,56 @@ def _zero_shot(setting: Setting, label: str) -> Iterator[Row]:
   if described_by is None:
     return
   names, membership, sets_of_class = described_by
-  share = setting.tables.statistics.corpus_document_share
-  rng = np.random.default_rng(0)
   for method in ("hibio", "untrained"):
-    for sets, suffix in (
-      (membership, ""),
-      (zero_shot.random_sets(membership, rng), " random sets"),
-    ):
-      anchors = np.asarray(marker_anchors.marker_anchors(setting.params[method], sets, share))
-      for seen in ("image", "gene", "fused"):
-        cohort = setting.scored.seen_by(f"{method}/{seen}")
-        if len(cohort.spots):
-          scores = zero_shot.similarity(cohort.features[f"{method}/{seen}"], anchors)
-          yield from zero_shot.evaluate(
-            cohort, scores, names, label, f"{method}/{seen}{suffix}", setting.split, sets_of_class
-          )
+    yield from _by_anchors(setting, label, method, membership, names, sets_of_class)
+  rng = np.random.default_rng(0)
+  draws = [
+    list(
+      _by_anchors(
+        setting, label, "hibio", zero_shot.random_sets(membership, rng), names, sets_of_class
+      )
+    )
+    for _ in range(RANDOM_SETS)
+  ]
+  yield from (_mean_of_draws(rows) for rows in zip(*draws, strict=True))
   cohort = setting.scored.seen_by("pca/gene")
   scores = zero_shot.marker_mean(cohort, membership)
   yield from zero_shot.evaluate(
     cohort, scores, names, label, "marker mean/gene", setting.split, sets_of_class
+  )
+
+
+def _by_anchors(
+  setting: Setting,
+  label: str,
+  method: str,
+  membership: np.ndarray,
+  names: Sequence[str],
+  sets_of_class: Mapping[str, Sequence[str]] | None,
+) -> Iterator[Row]:
+  """Every modality of a model against anchors made of these gene sets."""
+  share = setting.tables.statistics.corpus_document_share
+  anchors = np.asarray(marker_anchors.marker_anchors(setting.params[method], membership, share))
+  for seen in ("image", "gene", "fused"):
+    cohort = setting.scored.seen_by(f"{method}/{seen}")
+    if len(cohort.spots):
+      scores = zero_shot.similarity(cohort.features[f"{method}/{seen}"], anchors)
+      yield from zero_shot.evaluate(
+        cohort, scores, names, label, f"{method}/{seen}", setting.split, sets_of_class
+      )
+
+
+def _mean_of_draws(rows: Sequence[Row]) -> Row:
+  """The same figure for several draws of random gene sets, as one row of a control."""
+  values = [row.value for row in rows if row.value is not None]
+  model, _, seen = rows[0].method.partition("/")
+  return dataclasses.replace(
+    rows[0],
+    method=f"random sets, {model}/{seen}",
+    value=float(np.mean(values)) if values else None,
+    spread=float(np.std(values)) if values else None,
+    parts={f"draw {number}": value for number, value in enumerate(values, 1)},
+    note=f"mean of {len(values)} draws of sets of the same sizes; {rows[0].note}",
   )
 
 

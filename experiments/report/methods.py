@@ -13,7 +13,7 @@ ROLES = ("model", "untrained", "baseline", "control", "published")
 _ROLES = (
   ("model", re.compile(r"hibio\b")),
   ("untrained", re.compile(r"untrained\b")),
-  ("control", re.compile(r"(oracle|depth|shuffled|majority|guess)\b")),
+  ("control", re.compile(r"(oracle|depth|shuffled|majority|guess|random)\b")),
 )
 
 _LOWER = re.compile(
