@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.metrics import f1_score, recall_score
 
 from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation.manifest import write_text
 from experiments import between_steps, gather, report_tables
 from hibio import configs, forward, pretrained
 from hibio.batch import Batch, Tables
@@ -56,8 +57,8 @@ def report(
     "rows": [row.to_json() for row in rows],
   }
   table = report_tables.markdown(rows)
-  (workdir / JSON).write_text(json.dumps(content, indent=1, allow_nan=False))
-  (workdir / MARKDOWN).write_text(table)
+  write_text(workdir / JSON, json.dumps(content, indent=1, allow_nan=False))
+  write_text(workdir / MARKDOWN, table)
   return table
 
 

@@ -9,11 +9,11 @@ Prints the tables; with `--output` they are also written as `summary.md` and `su
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from absl import flags
 
+from data_pipelines.preparation.manifest import write_text
 from experiments import entry, report_tables
 from experiments.report import over_runs
 
@@ -32,21 +32,14 @@ def main() -> None:
   print(tables)
   if _OUTPUT.value:
     output = Path(_OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
     content = {
       "corpus": {"name": runs[0].corpus, "fingerprint": runs[0].fingerprint},
       "runs": [str(run.path) for run in runs],
       "rows": [row.to_json() for row in rows],
     }
-    _write(output / "summary.json", json.dumps(content, indent=1, allow_nan=False))
-    _write(output / "summary.md", tables)
+    write_text(output / "summary.json", json.dumps(content, indent=1, allow_nan=False))
+    write_text(output / "summary.md", tables)
     print(f"summary.json and summary.md: {output}")
-
-
-def _write(path: Path, text: str) -> None:
-  temporary = path.with_name(path.name + ".tmp")
-  temporary.write_text(text)
-  os.replace(temporary, path)
 
 
 if __name__ == "__main__":
