@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from data_pipelines.preparation.manifest import write_text
 from experiments.report import palettes, vocabulary
 from experiments.report.about import About
 from experiments.report.exhibits import Exhibits
@@ -62,9 +62,7 @@ def html(rows: Sequence[Row], exhibits: Exhibits, about: About) -> str:
 
 def write(rows: Sequence[Row], exhibits: Exhibits, about: About, path: Path) -> Path:
   """Writes the page; a reader never meets half of one."""
-  temporary = path.with_name(path.name + ".tmp")
-  temporary.write_text(html(rows, exhibits, about), encoding="utf-8")
-  os.replace(temporary, path)
+  write_text(path, html(rows, exhibits, about))
   return path
 
 
