@@ -40,7 +40,7 @@ HEADLINE = ("hibio/image", "hibio/gene", "hibio/fused", "colour/image", "pca/gen
 CLUSTERED_EVERY_WAY = ("hibio/fused", "pca/gene", "pca + 6 neighbours/gene")
 """Methods that every clusterer is tried on: a sweep of Leiden costs as much as ten of k-means."""
 
-NOT_CLUSTERED = ("nuclei/image", "texture/image", "depth/gene")
+NOT_CLUSTERED = ("nuclei/image", "depth/gene")
 NOT_PROBED = (*NOT_CLUSTERED, "coordinates/position")
 """Controls of the expression task and of the domains that answer no question elsewhere."""
 
