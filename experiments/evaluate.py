@@ -74,7 +74,19 @@ def main() -> None:
   print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
 
 
+_RESERVED = (
+  "hibio", "untrained", "random", "colour", "texture", "nuclei", "pca", "banksy", "depth",
+  "coordinates", "marker", "majority",
+)  # fmt: skip
+"""How methods of our own begin; another one would be taken for them."""
+
+
 def _options() -> suite.Options:
+  if both := set(_named(_COMPARE)) & set(_named(_FEATURES)):
+    raise BadInputError(
+      "--features", "name", f"{min(both)!r}, also given to --compare", "a name of its own",
+      "rename one of them",
+    )  # fmt: skip
   for name in _TASKS.value:
     if name not in suite.TASKS:
       raise BadInputError(
@@ -98,12 +110,13 @@ def _named(flag: flags.FlagHolder) -> dict[str, str]:
   found: dict[str, str] = {}
   for text in flag.value:
     name, _, value = text.partition("=")
-    if not name or not value or name in found or name in ("hibio", "untrained") or "/" in name:
+    taken = name in found or name.startswith(_RESERVED) or set(name) & set("/@")
+    if not name or not value or taken:
       raise BadInputError(
         f"--{flag.name}",
         "value",
         repr(text),
-        "NAME=PATH with a new name without '/', other than hibio and untrained",
+        f"NAME=PATH, a new name without '/' or '@' that begins unlike {', '.join(_RESERVED)}",
         "write e.g. --compare=bleep=runs/bleep",
       )
     found[name] = value

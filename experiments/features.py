@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.loading.corpus import Corpus
 from experiments import external_features
 from hibio.tasks import baselines, spatial_baselines
 from hibio.tasks.cohort import Cohort, modality
@@ -22,9 +21,7 @@ Visium (within 250 um, spots 100 um apart)."""
 BANKSY_GENES = 1000
 
 
-def with_baselines(
-  cohort: Cohort, corpus: Corpus, folds: Sequence[Fold], external: Mapping[str, str]
-) -> Cohort:
+def with_baselines(cohort: Cohort, folds: Sequence[Fold], external: Mapping[str, str]) -> Cohort:
   """The cohort with the features of every baseline that its images and counts allow.
 
   Axes of principal components come from donors that no fold holds out, if there are any; else from
@@ -33,8 +30,7 @@ def with_baselines(
   Args:
     external: name -> file of features that somebody else extracted; see `external_features`.
   """
-  found = {f"{name}/image": external_features.read(path, corpus.spots)
-           for name, path in external.items()}  # fmt: skip
+  found = {f"{name}/image": _external(path, cohort) for name, path in external.items()}
   found |= _of_expression(cohort, _unscored(cohort, folds))
   if "colour/image" in cohort.features:
     around = f"colour + {REACH} neighbours/image"
@@ -68,6 +64,15 @@ def components_from_colour(
       rows = test.spots["row"].to_numpy()
       predicted[rows] = baselines.ridge_between(fit, test, "colour/image", "pca/gene")
   return predicted
+
+
+def _external(path: str, cohort: Cohort) -> Float[np.ndarray, "spot width"]:
+  """Features from a file for the spots that have a patch; zero elsewhere."""
+  rows = np.flatnonzero(cohort.spots["has_patch"])
+  values = external_features.read(path, cohort.spots.iloc[rows])
+  found = np.zeros((len(cohort.spots), values.shape[1]), np.float32)
+  found[rows] = values
+  return found
 
 
 def _of_expression(cohort: Cohort, fit: Cohort) -> dict[str, np.ndarray]:

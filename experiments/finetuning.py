@@ -17,7 +17,7 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from experiments import between_steps, finetuning_labels, finetuning_scores, inputs
 from experiments.figures import curves
-from hibio import configs, forward
+from hibio import configs, forward, leakage
 from hibio.batch import Batch, Tables
 from hibio.finetuning import forward as finetuned
 from hibio.finetuning import lora, panel, tasks, trainable
@@ -28,6 +28,7 @@ from hibio.pretrained import Pretrained
 from hibio.training import loop
 from hibio.training.optimizer import Trained
 from hibio.training.progress import say
+from hibio.training.workdir import gene_set_names
 
 
 def check(source: Pretrained, config: FinetuningConfig) -> None:
@@ -164,7 +165,7 @@ def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:
       config = dataclasses.replace(config, reference_genes=num_old)
   names = corpus.gene_set_names
   if source.meta["corpus"]["fingerprint"] != corpus.fingerprint:
-    known = _gene_set_names(source.workdir)
+    known = gene_set_names(source.workdir)
     params = panel.with_gene_sets(params, known, names)
     if known is None and names:
       say(
@@ -172,15 +173,6 @@ def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:
         " what their genes make of them"
       )
   return HiBio(config, len(corpus.panel)), params
-
-
-def _gene_set_names(workdir: Path) -> tuple[str, ...] | None:
-  """Names of the gene sets of a run, in the order of its anchors; None where it does not say."""
-  path = workdir / "corpus.npz"
-  if not path.is_file():
-    return None
-  with np.load(path) as arrays:
-    return tuple(arrays["names"].tolist())
 
 
 def _adapters(
@@ -223,12 +215,8 @@ def _check(source: Pretrained, corpus: Corpus, allow_leak: bool) -> None:
     raise BadInputError(
       corpus.path, "train donors", "none", "at least one", "prepare with fewer --test_donors"
     )
-  leaked = sorted(set(splits["test"]) & set(source.train_donors))
-  if leaked and not allow_leak:
-    raise BadInputError(
-      corpus.path, "test donors", f"{', '.join(leaked)} in the checkpoint's training donors",
-      "donors that it has not seen", "prepare with other --test_donors, or pass --allow_leak",
-    )  # fmt: skip
+  reasons = leakage.leaks(source.meta, corpus.manifest, splits["test"])
+  leakage.refused(reasons, corpus.path, allow_leak)
 
 
 def _check_images(corpus: Corpus, task: tasks.Task) -> None:

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score, recall_score
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
 from experiments import between_steps, gather, report_tables
-from hibio import configs, forward, pretrained
+from hibio import configs, forward, leakage, pretrained
 from hibio.batch import Batch, Tables
 from hibio.finetuning import heads
 from hibio.finetuning.config import FinetuningConfig
@@ -50,13 +50,14 @@ def report(
     rows = list(_objectives(model, begin, corpus, tables))
   else:
     rows = list(_of_head(model, begin, corpus, tables, config))
+  leaks = leakage.leaks(source.meta, corpus.manifest, corpus.manifest["splits"]["test"])
   content = {
     "checkpoint": model.describe(),
     "source": model.meta["config"]["source"],
-    "leaked_donors": sorted(set(corpus.manifest["splits"]["test"]) & set(source.train_donors)),
+    "leaks": leaks,
     "rows": [row.to_json() for row in rows],
   }
-  table = report_tables.markdown(rows)
+  table = report_tables.markdown(rows, leaks=leaks)
   write_text(workdir / JSON, json.dumps(content, indent=1, allow_nan=False))
   write_text(workdir / MARKDOWN, table)
   return table
@@ -70,9 +71,11 @@ def _of_head(
   config: FinetuningConfig,
 ) -> Iterator[Row]:
   every = gather.measured(corpus)
-  both = every.split("train", "test").seen_by("hibio/fused")
+  # Labels are learned from what the head sees; expression takes an image and counts.
+  sees = f"any/{config.modality if config.task == 'annotation' else 'fused'}"
+  both = every.split("train", "test").seen_by(sees)
   if set(both.spots["split"]) != {"train", "test"}:
-    say("no spots with both image and counts on both sides of the split: nothing is scored")
+    say("no spots that the head can read on both sides of the split: nothing is scored")
     return
   folds = (Fold("split", "test"),)
   questions = fold_expression.prepare(both, folds)
@@ -80,7 +83,7 @@ def _of_head(
   frozen = forward.frozen(model.model)
   for name, params in (("finetuned", model.params), ("source", begin)):
     every = gather.with_model(every, corpus, name, frozen, params, tables, genes)
-  cohort = every.split("train", "test").seen_by("hibio/fused")
+  cohort = every.split("train", "test").seen_by(sees)
   head = model.heads[config.task]
   features = [f"{name}/{config.modality}" for name in ("finetuned", "source")]
   if config.task == "annotation":
@@ -106,6 +109,13 @@ def _labels(test: Cohort, head: Any, config: FinetuningConfig, split: str) -> It
   test = annotation.labelled(test, config.label)
   truth = test.spots[config.label].to_numpy(str)
   present = sorted(set(truth))
+  if len(present) < 2:
+    reason = f"needs 2 classes held out, found {len(present)}"
+    yield Row(
+      "annotation", test.dataset, f"finetuned head, {config.label}", split, "balanced_accuracy",
+      "finetuned head", None, len(truth), None, reason,
+    )  # fmt: skip
+    return
   said = np.asarray(heads.read(head, test.features[f"finetuned/{config.modality}"]))
   predicted = np.array(config.label_names)[said.argmax(-1)]
   options = {"labels": present, "average": "macro", "zero_division": 0}
@@ -126,8 +136,9 @@ def _labels(test: Cohort, head: Any, config: FinetuningConfig, split: str) -> It
 def _with_baselines(cohort: Cohort) -> Cohort:
   """The cohort with simple features of its expression, and of both modalities side by side."""
   components = baselines.expression_pca(cohort.split("train"), cohort)
-  both = np.concatenate([cohort.features["colour/image"], components], axis=1)
-  found = {"pca/gene": components, "simple/fused": both}
+  found = {"pca/gene": components}
+  if "colour/image" in cohort.features:
+    found["simple/fused"] = np.concatenate([cohort.features["colour/image"], components], axis=1)
   return dataclasses.replace(cohort, features={**cohort.features, **found})
 
 

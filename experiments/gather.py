@@ -96,11 +96,14 @@ def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
   )
 
 
-def with_regions(cohort: Cohort, regions: np.ndarray, name: str) -> Cohort:
-  """The cohort with "<name>/<modality>@region<level>": each spot's region in place of the spot."""
+def with_regions(cohort: Cohort, regions: np.ndarray, feature: str) -> Cohort:
+  """The cohort with "<feature>@region<level>": each spot's region in place of the spot.
+
+  Only for the feature that the regions were drawn from: another one would be averaged over regions
+  that know what it has not seen.
+  """
   levels = {
-    f"{name}/{seen}@region{level}": region_mean(cohort.features[f"{name}/{seen}"], ids)
-    for seen in MODALITIES
+    f"{feature}@region{level}": region_mean(cohort.features[feature], ids)
     for level, ids in enumerate(regions, 1)
   }
   return dataclasses.replace(cohort, features={**cohort.features, **levels})

@@ -10,8 +10,10 @@ import numpy as np
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from hibio.batch import Batch, SectionStatistics, Tables
+from hibio.finetuning.panel import with_gene_sets
 from hibio.objectives.pathway import jaccard
 from hibio.pretrained import Pretrained
+from hibio.training.workdir import gene_set_names
 
 SPLITS = ("train", "validation", "test")
 
@@ -32,13 +34,12 @@ def first_window(corpus: Corpus) -> Batch:
 
 
 def params_over(model: Pretrained, corpus: Corpus) -> Any:
-  """The model's parameters for the corpus' gene sets.
+  """The model's parameters for the corpus' gene sets, matched by name.
 
   Anchors are made of their member genes and a learned offset. Gene sets that the model was not
   trained with have no offset.
   """
-  rows = max(len(corpus.membership), 1)
-  offset = model.params["anchor_offset"]
-  if len(offset) == rows:
+  if model.meta["corpus"]["fingerprint"] == corpus.fingerprint:
     return model.params
-  return {**model.params, "anchor_offset": jnp.zeros((rows, offset.shape[1]), offset.dtype)}
+  known = gene_set_names(model.workdir)
+  return with_gene_sets(model.params, known, corpus.gene_set_names)

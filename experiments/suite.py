@@ -146,8 +146,8 @@ def gathered(
   with steps.part("baselines", amount):
     seen = "hibio/fused" if cohort.spots["has_patch"].any() else "hibio/gene"
     regions = {seen: gather.regions_of(cohort, corpus, seen)}
-    cohort = gather.with_regions(cohort, regions[seen], "hibio")
-    cohort = features.with_baselines(cohort, corpus, folds, options.features)
+    cohort = gather.with_regions(cohort, regions[seen], seen)
+    cohort = features.with_baselines(cohort, folds, options.features)
     # Contiguous regions agree with contiguous labels whatever they were drawn from: the fair
     # controls are trees of the same kind.
     for control in ("pca/gene", "coordinates/position"):

@@ -101,7 +101,7 @@ def retrieval_rows(setting: Setting) -> Iterator[Row]:
     return
   found = cohort.features
   pairs = {name: (found[f"{name}/image"], found[f"{name}/gene"]) for name in setting.models()}
-  if setting.folds:
+  if len(setting.questions.folds) == len(setting.folds) > 0:  # each fold has images to fit on
     predicted = features.components_from_colour(setting.cohort, setting.folds)
     complete = setting.cohort.spots[["has_patch", "has_counts"]].all(axis=1).to_numpy()
     pairs["colour ridge -> pca"] = (predicted[setting.is_scored & complete], found["pca/gene"])

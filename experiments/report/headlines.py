@@ -89,6 +89,8 @@ class HeadlineLine:
   def warnings(self) -> tuple[str, ...]:
     """What else keeps a reader from believing the figure."""
     found = []
+    if "LEAKY" in self.model.split:
+      found.append("LEAKY: donors on both sides")
     if self.against_chance.word in ("ties", "below"):
       found.append("no better than chance")
     if self.against_untrained.word in ("ties", "below"):
@@ -136,8 +138,10 @@ def _line(
   fair = {"": ("image", "gene", "fused", ""), "fused": ("image", "gene", "fused", "")}.get(
     what, (what, "")
   )
+  # Where only some sections have images, methods that see more are scored on more spots.
+  same = [row for row in rows if row.n == model.n]
   baseline = best(
-    [row for row in rows if role(row, model_methods) == "baseline" and seen(row.method) in fair]
+    [row for row in same if role(row, model_methods) == "baseline" and seen(row.method) in fair]
   )
   return HeadlineLine(
     headline,

@@ -158,6 +158,15 @@ def save_tables(workdir: Path, names: Sequence[str], tables: Tables) -> None:
   os.replace(temporary, path)
 
 
+def gene_set_names(workdir: Path) -> tuple[str, ...] | None:
+  """Names of the gene sets of a run, in the order of its anchors; None where it does not say."""
+  path = workdir / TABLES
+  if not path.is_file():
+    return None
+  with np.load(path) as arrays:
+    return tuple(arrays["names"].tolist())
+
+
 def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
   """Compares two descriptions of a run, as far as the old one says something.
 

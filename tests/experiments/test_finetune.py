@@ -44,7 +44,7 @@ def test_the_test_donors_are_scored_before_and_after_beside_a_baseline_and_chanc
     assert row["chance"] == 0
     assert row["n"] > 50
   assert results["source"]["step"] == 12
-  assert results["leaked_donors"] == []
+  assert results["leaks"] == []
 
 
 def test_the_result_is_a_checkpoint_like_any_other(finetuned, workdir):
