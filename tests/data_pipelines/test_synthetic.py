@@ -215,6 +215,6 @@ def test_an_unknown_preset_ends_with_status_3_and_the_names_of_the_known_ones(tm
   )
   assert run.returncode == 3
   assert "'huge'" in run.stderr
-  assert "tiny, easy, medium, hard" in run.stderr
+  assert "tiny, small, easy, medium, hard" in run.stderr
   assert "Traceback" not in run.stderr
   assert not (tmp_path / "out").exists()
