@@ -33,10 +33,10 @@ from tests.hibio.finetuning import small
 
 LABELS = FinetuningConfig(task="annotation", trainable="lora", rank=2, label="side")
 TRAINING = TrainingConfig(
-  num_steps=4,
+  num_steps=8,
   windows_per_batch=4,
   sections_per_batch=2,
-  learning_rate=0.05,
+  learning_rate=0.002,
   warmup_share=0.0,
   mesh=(1, 1, 1),
   log_every=1,
@@ -139,7 +139,7 @@ def test_it_begins_at_chance_and_learns_which_side_a_spot_lies_on(run):
   lines = metrics.read(run[0])
   assert lines[0]["loss"] == pytest.approx(np.log(2), rel=1e-5)
   assert lines[0]["chance/annotation"] == pytest.approx(np.log(2), rel=1e-5)
-  assert lines[-1]["loss"] < lines[0]["loss"]
+  assert np.mean([line["loss"] for line in lines[-4:]]) < 0.95 * lines[0]["loss"]
   assert {line["stage"] for line in lines} == {"annotation"}
 
 
