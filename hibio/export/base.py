@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
 import anndata
@@ -27,7 +28,8 @@ def of_sections(sections: Sequence[Section]) -> anndata.AnnData:
   there, and `varm["measured"]` says so, a column a section. `obsm["spatial"]` are pixels of the
   full-size image, `uns["spatial"]` has an entry for each section.
   """
-  parts = [_one(section) for section in sections]
+  columns = _column_names(sections)
+  parts = [_one(section, columns) for section in sections]
   if len(parts) == 1:
     whole = parts[0]
   else:
@@ -76,7 +78,27 @@ def of_slide(slide: Slide) -> anndata.AnnData:
   return adata
 
 
-def _one(section: Section) -> anndata.AnnData:
+def _column_names(sections: Sequence[Section]) -> dict[str, str]:
+  """Gene id -> name of its column: its symbol; the id where two genes share the symbol.
+
+  The same gene has the same name in all sections, whichever of its namesakes they measure.
+  """
+  symbol_of: dict[str, str] = {}
+  ids_of: dict[str, set[str]] = collections.defaultdict(set)
+  shared: set[str] = set()
+  for section in sections:
+    here = collections.Counter()
+    for id_, symbol in zip(section.gene_ids.tolist(), section.gene_symbols.tolist(), strict=True):
+      symbol = symbol_of.setdefault(id_, symbol)
+      here[symbol] += 1
+      if id_ != symbol:  # a gene known by its symbol alone may be any of its namesakes
+        ids_of[symbol].add(id_)
+    shared |= {symbol for symbol, genes in here.items() if genes > 1}
+  shared |= {symbol for symbol, ids in ids_of.items() if len(ids) > 1}
+  return {id_: id_ if symbol in shared else symbol for id_, symbol in symbol_of.items()}
+
+
+def _one(section: Section, columns: dict[str, str]) -> anndata.AnnData:
   obs = pd.DataFrame(
     {
       "library_id": section.section_id,
@@ -88,12 +110,9 @@ def _one(section: Section) -> anndata.AnnData:
     },
     index=pd.Index(section.spot_ids.astype(str)),
   )
-  symbols = pd.Series(section.gene_symbols.astype(str))
-  # A symbol that two genes share is told apart by the id.
-  names = symbols.where(~symbols.duplicated(keep=False), section.gene_ids.astype(str))
+  ids, symbols = section.gene_ids.astype(str), section.gene_symbols.astype(str)
   var = pd.DataFrame(
-    {"gene_ids": section.gene_ids.astype(str), "gene_symbols": symbols.to_numpy()},
-    index=pd.Index(names.to_numpy()),
+    {"gene_ids": ids, "gene_symbols": symbols}, index=pd.Index([columns[id_] for id_ in ids])
   )
   adata = anndata.AnnData(X=section.counts, obs=obs, var=var)
   adata.obsm["spatial"] = section.positions_px / section.image_scale

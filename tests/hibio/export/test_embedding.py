@@ -14,7 +14,7 @@ from data_pipelines.preparation.regions import check_regions
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated.sections import Choices
 from hibio import pathways
-from hibio.export import corpus_tables, embedding, files, keys, objects, windows
+from hibio.export import base, corpus_tables, embedding, files, keys, objects, windows
 from hibio.export.progress import Progress
 from hibio.export.section import fused
 from tests.data_pipelines import annotated
@@ -198,6 +198,22 @@ def test_sections_with_other_genes_are_put_together_without_losing_any(model):
     out[out.obs["library_id"] == "T"].obsm["X_hibio"], two_alone.obsm["X_hibio"], atol=1e-5
   )
   assert not [name for name in out.obs if name.startswith("hibio_domain")]
+
+
+def test_a_gene_has_one_column_whichever_of_its_namesakes_a_section_measures():
+  one, two = annotated.section("S"), annotated.section("T", "E", seed=1)
+  symbols = np.where(np.arange(40) == 7, "G6", one.gene_symbols)  # G6 stands for two genes
+  one = dataclasses.replace(one, gene_symbols=symbols)
+  keep = np.arange(40) != 7
+  two = dataclasses.replace(
+    two, counts=two.counts[:, keep], gene_ids=two.gene_ids[keep], gene_symbols=symbols[keep]
+  )
+  out = base.of_sections([two, one])
+  assert sorted(out.var["gene_ids"]) == sorted(one.gene_ids)
+  assert list(out.var_names[out.var["gene_symbols"] == "G6"]) == one.gene_ids[6:8].tolist()
+  by_id = out[:, [out.var["gene_ids"].tolist().index(i) for i in one.gene_ids]]
+  np.testing.assert_array_equal(by_id.X[90:].toarray(), one.counts.toarray())
+  np.testing.assert_array_equal(by_id.X[:90].toarray()[:, keep], two.counts.toarray())
 
 
 # Files
