@@ -12,7 +12,7 @@ def _stained(blue: np.ndarray, pink: np.ndarray) -> np.ndarray:
   return np.clip(256 * 10**-density - 1, 0, 255).round().astype(np.uint8)
 
 
-def _discs(count: int, um_per_px: float, seed: int) -> np.ndarray:
+def _discs(count: int, um_per_px: float, seed: int, stain: float = 0.6) -> np.ndarray:
   """A patch of `count` nuclei of 8 um that keep a distance of 13 um, on eosin."""
   rng = np.random.default_rng(seed)
   centres: list[np.ndarray] = []
@@ -29,7 +29,7 @@ def _discs(count: int, um_per_px: float, seed: int) -> np.ndarray:
   for cy, cx in centres:
     inside[np.hypot(y - cy, x - cx) < 4] = 1
   blue = inside.reshape(side, fine, side, fine).mean((1, 3))
-  return _stained(0.6 * blue + 0.03, np.full(blue.shape, 0.25))
+  return _stained(stain * blue + 0.03, np.full(blue.shape, 0.25))
 
 
 @pytest.mark.parametrize("um_per_px", [0.5, 3.5])
@@ -37,6 +37,11 @@ def test_drawn_nuclei_are_counted_within_a_fifth(um_per_px):
   for seed, count in enumerate((5, 15, 28)):
     (got,) = nuclei_count(_discs(count, um_per_px, seed)[None], um_per_px)
     assert abs(got - count) <= 0.2 * count
+
+
+def test_discs_paler_than_a_nucleus_are_not_counted():
+  assert nuclei_count(_discs(9, 0.5, 0, stain=0.22)[None], 0.5) == 0
+  assert nuclei_count(_discs(9, 0.5, 0, stain=0.45)[None], 0.5) == 9
 
 
 def test_eosin_and_bare_glass_hold_no_nuclei():

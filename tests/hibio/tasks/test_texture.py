@@ -62,5 +62,11 @@ def test_patterns_do_not_change_when_a_patch_is_turned_or_made_brighter(stripes)
   assert sum(base[name] for name in patterns) == pytest.approx(1)
 
 
+def test_parallel_fibres_are_aligned_whichever_way_they_run():
+  y, x = np.mgrid[:32, :32]
+  for along in (x, y, x + y, 2 * x - y):
+    assert _named(_patches((np.sin(along / 3) + 1) / 2))["aligned"] > 0.9
+
+
 def test_an_empty_patch_gives_finite_numbers():
   assert np.isfinite(texture_statistics(np.full((2, 8, 8, 3), 255, np.uint8))).all()
