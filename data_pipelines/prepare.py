@@ -34,7 +34,7 @@ from data_pipelines.preparation.output_folder import claimed, disk_full_explaine
 from data_pipelines.preparation.progress import Progress, say
 from data_pipelines.preparation.shards import sha256
 from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
-from data_pipelines.preparation.tables import write_tables
+from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
 from data_pipelines.problems import BadInputError, exits_on_bad_input
 from data_pipelines.section import Section
 
@@ -260,7 +260,7 @@ def _corpus_key(
     if not file.is_file():
       raise BadInputError(file, "file", "none", "a file", "correct the path")
   content = (
-    manifests.FORMAT_VERSION, sorted(fingerprints.items()), sorted(splits.items()),
+    manifests.FORMAT_VERSION, TABLES_VERSION, sorted(fingerprints.items()), sorted(splits.items()),
     [sha256(Path(file)) for file in files],
     options.patch_px, options.patch_um, options.window_spots, options.min_counts,
     options.min_document_share, options.max_genes, options.region_spots,

@@ -48,6 +48,7 @@ class SectionStatistics:
     corpus_document_share: mean over training sections that measure the gene of
       (document_frequency + 1) / (num_spots + 2).
     corpus_mean_fraction: mean over those sections of `mean_fraction`.
+    corpus_spatial: how far a gene's Moran's I lies above chance, mean over those sections.
   """
 
   measured: Bool[Array | np.ndarray, "section gene"]
@@ -60,6 +61,7 @@ class SectionStatistics:
   activity_std: Float[Array | np.ndarray, "section pathway"]
   corpus_document_share: Float[Array | np.ndarray, " gene"]
   corpus_mean_fraction: Float[Array | np.ndarray, " gene"]
+  corpus_spatial: Float[Array | np.ndarray, " gene"]
 
 
 @struct.dataclass
@@ -127,6 +129,7 @@ def fake(
     activity_std=np.ones((sections, pathways), np.float32),
     corpus_document_share=(counts > 0).mean((0, 1)).clip(0.01, 0.99).astype(np.float32),
     corpus_mean_fraction=fractions.mean((0, 1)).astype(np.float32),
+    corpus_spatial=(0.3 * rng.random(genes) ** 2).astype(np.float32),
   )
   spot_index = np.arange(windows * spots, dtype=np.int32).reshape(windows, spots)
   regions = np.stack(

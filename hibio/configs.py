@@ -38,6 +38,8 @@ class KeywordConfig:
     score: a name in `hibio.keywords.SCORES`.
     background: a name in `hibio.keywords.BACKGROUNDS`: what a gene's frequency is compared with.
     mix: share of the section's own background where `background` is "mixed".
+    spatial_power: a gene's score is multiplied by (its pattern over the tissue, Moran's I above
+      chance in the training sections) to this power; 0 does not look at patterns.
     num_keywords: K, genes kept a spot.
     min_document_share: a gene counts only if this share of the section's spots express it.
     min_documents: and at least this many spots.
@@ -47,6 +49,7 @@ class KeywordConfig:
   score: str = "surprisal"
   background: str = "slide"
   mix: float = 0.5
+  spatial_power: float = 1.0
   num_keywords: int = 64
   min_document_share: float = 0.005
   min_documents: int = 5
@@ -80,6 +83,9 @@ class ModelConfig:
     image: the image transformer.
     gene: the gene transformer.
     keywords: keyword genes.
+    gene_input: a name in `hibio.encoders.tokens.TOKENS`: what the gene tower is told of a keyword.
+    gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
+      weighs by its pattern over the tissue.
     context: neighbour context, the same shape for both modalities.
     dtype: "float32" or "bfloat16" for activations; parameters are float32.
     reference_genes: genes of the panel that the model first learned on, where new ones were added
@@ -92,6 +98,8 @@ class ModelConfig:
   image: TransformerConfig
   gene: TransformerConfig
   keywords: KeywordConfig = KeywordConfig()
+  gene_input: str = "values"
+  gene_profile: bool = True
   context: ContextConfig = ContextConfig()
   dtype: str = "float32"
   reference_genes: int | None = None
@@ -141,6 +149,8 @@ class ObjectiveConfig:
     neighbour_radius_um: spots of one section closer than this are no negatives of each other.
     soft_target_share: eta, share of the target spread over similar pairs.
     soft_target_temperature: temperature of that spread.
+    surroundings_share: share of the expression to be reconstructed that is the mean over the spots
+      within the neighbour radius; the counts of one spot are mostly noise.
     pathway_form: a name in `hibio.objectives.pathway.FORMS`.
     activity_temperature: of the soft pathway target, over activities standardised in the section.
     max_regions: regions of one level a batch can hold; more are left out of the region objectives.
@@ -152,6 +162,7 @@ class ObjectiveConfig:
   neighbour_radius_um: float = 150.0
   soft_target_share: float = 0.1
   soft_target_temperature: float = 0.1
+  surroundings_share: float = 0.5
   pathway_form: str = "kl"
   activity_temperature: float = 0.5
   max_regions: int = 64

@@ -22,6 +22,9 @@ from hibio.outputs import Keywords
 _RAREST = 1e-6
 """A gene rarer than one count in a million is taken to be that rare."""
 
+_UNPATTERNED = 1e-4
+"""Pattern of a gene that has none: it still counts where nothing else is left to say."""
+
 
 class Background(NamedTuple):
   """What is expected of each gene before a spot is looked at.
@@ -160,7 +163,8 @@ def keyword_scores(
   if config.score in UNGATED:
     return scores
   allowed = background.frequent[:, None] & (counts >= config.min_count)
-  return jnp.where(allowed, scores, 0.0)
+  pattern = (statistics.corpus_spatial + _UNPATTERNED) ** config.spatial_power
+  return jnp.where(allowed, scores * pattern[None, None], 0.0)
 
 
 def top_keywords(

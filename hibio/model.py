@@ -14,7 +14,9 @@ from hibio.configs import ModelConfig
 from hibio.encoders.context import NeighbourContext
 from hibio.encoders.gene import GeneEncoder
 from hibio.encoders.image import ImageEncoder
-from hibio.expression import fraction
+from hibio.encoders.profile import GeneProfile
+from hibio.encoders.tokens import TOKENS
+from hibio.expression import fraction, standardised
 from hibio.keywords import keyword_scores, top_keywords
 from hibio.nn.centring import Centring
 from hibio.nn.dense import Dense
@@ -68,9 +70,16 @@ class HiBio(nn.Module):
     keywords, keyword_weight = self.keywords(batch, statistics)
     first = statistics.measured[:, : config.reference_genes]
     measured_share = first.mean(-1, dtype=jnp.float32)[batch.section_index]
+    gene = GeneEncoder(config.gene, config.gene_input, dtype, name="gene")(
+      keywords, gene_table, measured_share
+    )
+    if config.gene_profile:
+      gene += GeneProfile(config.gene.width, dtype, name="profile")(
+        _standardised(batch, statistics), statistics.corpus_spatial, gene_table
+      )
     towers = {
       "image": ImageEncoder(config.image, config.token_px, dtype, name="image")(batch.patches),
-      "gene": GeneEncoder(config.gene, dtype, name="gene")(keywords, gene_table, measured_share),
+      "gene": gene,
     }
     known = {
       "image": batch.spot_mask & batch.has_patch,
@@ -142,6 +151,16 @@ def _unit(vectors: Float[Array, "*dims width"]) -> Float[Array, "*dims width"]:
   return vectors * jax.lax.rsqrt(jnp.maximum((vectors**2).sum(-1, keepdims=True), 1e-12))
 
 
+def _standardised(batch: Batch, statistics: SectionStatistics) -> Float[Array, "window spot gene"]:
+  section = batch.section_index
+  return standardised(
+    batch.counts,
+    statistics.measured[section][:, None],
+    statistics.log_mean[section][:, None],
+    statistics.log_std[section][:, None],
+  )
+
+
 def _check(config: ModelConfig, batch: Batch, num_genes: int) -> None:
   """Sizes that must divide or equal each other."""
   side, genes = batch.patches.shape[-2], batch.counts.shape[-1]
@@ -152,6 +171,12 @@ def _check(config: ModelConfig, batch: Batch, num_genes: int) -> None:
       config.token_px,
       f"a divisor of patch_px = {side}",
       side % config.token_px == 0,
+    ),
+    (
+      "gene_input",
+      config.gene_input,
+      f"one of {', '.join(TOKENS)}",
+      config.gene_input in TOKENS,
     ),
     ("num_genes", num_genes, f"{genes}, the genes of the counts", num_genes == genes),
   ]

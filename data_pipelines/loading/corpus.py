@@ -138,6 +138,12 @@ class Corpus:
     ):
       if found != spots:
         raise BadInputError(self.path / file, what, f"{found:,}", f"{spots:,}", _AGAIN)
+    if "corpus_spatial" not in self.statistics:
+      raise BadInputError(
+        self.path / manifests.STATISTICS, "tables", "those of an earlier version",
+        "how patterned each gene is over the tissue",
+        "run the same data_pipelines.prepare command again; finished sections are kept",
+      )  # fmt: skip
     if self.membership.shape[1] != len(self.panel):
       raise BadInputError(
         self.path / manifests.GENE_SETS, "genes", str(self.membership.shape[1]),

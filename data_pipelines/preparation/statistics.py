@@ -180,7 +180,7 @@ def _blocks(pieces: Iterable[scipy.sparse.csr_matrix]) -> Iterator[scipy.sparse.
 def corpus_statistics(
   tables: Sequence[SectionTable], training: Bool[np.ndarray, " section"]
 ) -> dict[str, np.ndarray]:
-  """Every field of `hibio.batch.SectionStatistics`, sections stacked in the order given.
+  """The fields of `hibio.batch.SectionStatistics` that counts alone give, sections stacked.
 
   Args:
     training: which sections the corpus-wide background is taken from; all of them where none is

@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from data_pipelines.preparation import manifest, regions, shards, statistics
+from data_pipelines.preparation import manifest, regions, shards, spatial_genes, statistics
 from data_pipelines.preparation.progress import Progress
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
+
+TABLES_VERSION = 2
+"""Raised when the same sections would give other tables; finished sections are then kept."""
 
 _FIXED = (
   "spot_index", "section_id", "spot_id", "x_um", "y_um", "array_row", "array_col", "window",
@@ -40,23 +43,30 @@ def write_tables(
     Label -> its classes, in the order of their names.
   """
   progress = Progress("tables", len(entries))
-  tables, spots, levels = [], [], []
+  tables, spots, levels, excess = [], [], [], []
   for entry in entries:
     folder = corpus / "windows" / entry["section_id"]
     counts = shards.read_counts(folder, membership.shape[1])
     tables.append(statistics.section_table(counts, np.load(folder / MEASURED), membership))
     own = pd.read_parquet(folder / SPOTS).assign(section_id=entry["section_id"])
     spots.append(own)
+    positions_um = own[["x_um", "y_um"]].to_numpy()
+    excess.append(spatial_genes.spatial_excess(counts, positions_um))
     levels.append(
       regions.nested_regions(
-        regions.expression_features(statistics.log_expression(counts)),
-        own[["x_um", "y_um"]].to_numpy(),
-        region_spots,
+        regions.expression_features(statistics.log_expression(counts)), positions_um, region_spots
       )
     )
     progress.section(entry["section_id"], len(own))
   training = np.array([entry["split"] == "train" for entry in entries])
-  _arrays(corpus / manifest.STATISTICS, statistics.corpus_statistics(tables, training))
+  measured = np.stack([table.measured for table in tables])
+  _arrays(
+    corpus / manifest.STATISTICS,
+    {
+      **statistics.corpus_statistics(tables, training),
+      "corpus_spatial": spatial_genes.over_sections(excess, measured, training),
+    },
+  )
   _arrays(
     corpus / manifest.GENE_SETS,
     {"membership": membership, "names": np.array(list(gene_set_names), dtype=str)},

@@ -26,12 +26,14 @@ class CorpusTables:
     membership: genes of each.
     document_share: as `SectionStatistics.corpus_document_share`.
     mean_fraction: as `SectionStatistics.corpus_mean_fraction`.
+    spatial: as `SectionStatistics.corpus_spatial`.
   """
 
   names: tuple[str, ...]
   membership: Bool[np.ndarray, "pathway gene"]
   document_share: Float[np.ndarray, " gene"]
   mean_fraction: Float[np.ndarray, " gene"]
+  spatial: Float[np.ndarray, " gene"]
 
   def of_section(self, table: SectionTable) -> Tables:
     """The model's tables for one section, on the device."""
@@ -44,6 +46,7 @@ class CorpusTables:
       **fields,
       corpus_document_share=self.document_share,
       corpus_mean_fraction=self.mean_fraction,
+      corpus_spatial=self.spatial,
     )
     tables = Tables(statistics, self.membership, np.full((1, 1), -1, np.int32))
     return jax.tree.map(jnp.asarray, tables)
@@ -86,6 +89,7 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
       np.zeros((num_anchors, num_genes), bool),
       np.full(num_genes, 0.5, np.float32),
       np.zeros(num_genes, np.float32),
+      np.zeros(num_genes, np.float32),
     )
   try:
     with path.open("rb") as file, np.load(file) as arrays:
@@ -97,7 +101,9 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
         )  # fmt: skip
       membership = np.zeros((len(names), num_genes), bool)
       membership[arrays["pathway"], arrays["gene"]] = True
-      return CorpusTables(names, membership, share, arrays["mean_fraction"])
+      # A checkpoint from before genes were weighed by their pattern does not ask for it.
+      spatial = arrays["spatial"] if "spatial" in arrays else np.zeros(num_genes, np.float32)
+      return CorpusTables(names, membership, share, arrays["mean_fraction"], spatial)
   except BadInputError:
     raise
   except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:

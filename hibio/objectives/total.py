@@ -19,7 +19,7 @@ from hibio import pathways, regions
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
 from hibio.expression import standardised
-from hibio.objectives import monitors, pathway, reconstruction, region, spot
+from hibio.objectives import monitors, pathway, reconstruction, region, spot, surroundings
 from hibio.objectives.reduce import masked_mean, masked_softmax
 from hibio.objectives.temperature import inverse_temperature
 from hibio.outputs import Outputs
@@ -96,7 +96,7 @@ def total(
   """
   _check_names(config, weights)
   batch, tables = jax.tree.map(jnp.asarray, (batch, tables))
-  image, gene, truth = _sides(outputs, batch, tables)
+  image, gene, truth = _sides(outputs, batch, tables, config)
   if shuffle is not None:
     gene, truth = jax.tree.map(lambda leaf: leaf[shuffle], (gene, truth))
   pairs = spot.Pairs(
@@ -311,7 +311,9 @@ def _monitors(
     yield f"{name}_chance", masked_mean(chance, pairs.valid)
 
 
-def _sides(outputs: Outputs, batch: Batch, tables: Tables) -> tuple[_Side, _Side, _Truth]:
+def _sides(
+  outputs: Outputs, batch: Batch, tables: Tables, config: ObjectiveConfig
+) -> tuple[_Side, _Side, _Truth]:
   """Outputs and targets with windows one after the other, in float32."""
   statistics, section = tables.statistics, batch.section_index
   measured = statistics.measured[section][:, None]
@@ -321,6 +323,14 @@ def _sides(outputs: Outputs, batch: Batch, tables: Tables) -> tuple[_Side, _Side
     statistics.log_mean[section][:, None],
     statistics.log_std[section][:, None],
   )
+  if config.surroundings_share > 0:
+    expression = surroundings.blended(
+      expression,
+      batch.positions_um,
+      batch.spot_mask & batch.has_counts,
+      radius_um=config.neighbour_radius_um,
+      share=config.surroundings_share,
+    )
   activity = pathways.standardised_activity(batch.counts, statistics, tables.membership, section)
   measured_pathways = pathways.measured_pathways(statistics, tables.membership, section)[:, None]
 

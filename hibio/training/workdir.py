@@ -154,6 +154,7 @@ def save_tables(workdir: Path, names: Sequence[str], tables: Tables) -> None:
       gene=gene,
       document_share=np.asarray(tables.statistics.corpus_document_share),
       mean_fraction=np.asarray(tables.statistics.corpus_mean_fraction),
+      spatial=np.asarray(tables.statistics.corpus_spatial),
     )
   os.replace(temporary, path)
 
