@@ -142,7 +142,10 @@ class ObjectiveConfig:
     soft_target_share: eta, share of the target spread over similar pairs.
     soft_target_temperature: temperature of that spread.
     pathway_form: a name in `hibio.objectives.pathway.FORMS`.
-    activity_temperature: of the soft pathway target, over activities standardised in the section.
+    activity_temperature: of the soft pathway target ("kl"), over activities standardised in the
+      section.
+    activity_threshold: a pathway is on in the spots whose standardised activity is above this, for
+      "kl_indicator", "bce" and the prototypes; by default the 0.8 quantile of a normal.
     max_regions: regions of one level a batch can hold; more are left out of the region objectives.
     region_temperature: of the region contrast and the spot-to-region assignment.
     weights: objective name -> weight in the loss once its stage is on.
@@ -154,6 +157,7 @@ class ObjectiveConfig:
   soft_target_temperature: float = 0.1
   pathway_form: str = "kl"
   activity_temperature: float = 0.5
+  activity_threshold: float = 0.8416212
   max_regions: int = 64
   region_temperature: float = 0.1
   weights: tuple[tuple[str, float], ...] = (
