@@ -95,7 +95,7 @@ def pretrain(
     batches=between_steps.training_batches(corpus, training, num_threads),
     tables=tables,
     workdir=workdir,
-    refresh_regions=functools.partial(between_steps.refresh_regions, corpus, frozen, training),
+    refresh_regions=between_steps.refresh_regions(corpus, frozen, training),
     evaluate=functools.partial(between_steps.held_out, corpus, split, measure, training)
     if split
     else None,

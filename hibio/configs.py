@@ -226,6 +226,8 @@ class TrainingConfig:
     clip_norm: gradients are scaled down to this global norm.
     region_refresh_share: share of the region stage between two refreshes of the regions.
     region_spots: spots of a region at each level, finest first; what refreshes aim for.
+    region_method: how refreshes draw them, a name in
+      `data_pipelines.preparation.region_methods.METHODS`. The first regions are the corpus' own.
     stages: in order.
     mesh: devices along the axes (data, fsdp, tensor); -1 takes what is left.
     seed: of everything drawn.
@@ -247,6 +249,7 @@ class TrainingConfig:
   clip_norm: float = 1.0
   region_refresh_share: float = 0.34
   region_spots: tuple[int, ...] = (16, 64)
+  region_method: str = "agglomeration"
   stages: tuple[Stage, ...] = STAGES
   mesh: tuple[int, int, int] = (-1, 1, 1)
   seed: int = 0
