@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,19 @@ def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
   if not any(sets.values()):
     raise BadInputError(path, "gene sets", "none", "at least one", "give a GMT file with genes")
   return {name: tuple(genes) for name, genes in sets.items()}
+
+
+def read_collections(paths: Sequence[str | os.PathLike]) -> dict[str, tuple[str, ...]]:
+  """The sets of several GMT files; a name that an earlier file has begins with its file's name.
+
+  Raises:
+    BadInputError: as `read_gmt`.
+  """
+  sets: dict[str, tuple[str, ...]] = {}
+  for path in map(Path, paths):
+    for name, genes in read_gmt(path).items():
+      sets[f"{path.stem}: {name}" if name in sets else name] = genes
+  return sets
 
 
 def membership(

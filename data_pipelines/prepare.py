@@ -20,17 +20,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from data_pipelines import gene_sets, readers
+from data_pipelines import readers
 from data_pipelines.extended_panel import extended
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel, choose_panel
 from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation import section_folder, summaries
+from data_pipelines.preparation import pathways, section_folder, summaries
 from data_pipelines.preparation.manifest import Manifest
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.output_folder import claimed, disk_full_explained
+from data_pipelines.preparation.pathways import Pathways
 from data_pipelines.preparation.progress import Progress, say
 from data_pipelines.preparation.shards import sha256
 from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
@@ -86,7 +85,7 @@ def _prepare(
   panel = GenePanel.load(options.panel) if options.panel else _panel(reader, training, options)
   panel = reader.names.on_panel(panel) if reader.names else panel
   panel = extended(old, panel) if old else panel
-  names, membership, sets = _gene_sets(panel, options)
+  sets = _pathways(panel, options)
   # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
   (output / manifests.FILE).unlink(missing_ok=True)
   entries = _write_sections(reader, output, panel, options)
@@ -96,7 +95,7 @@ def _prepare(
     entry["spot_offset"] = offset
     offset += entry["num_spots"]
   panel.save(output / manifests.PANEL)
-  labels = write_tables(output, entries, membership, names, options.region_spots)
+  labels = write_tables(output, entries, sets.membership, sets.names, options.region_spots)
   manifest = {
     "format": manifests.FORMAT,
     "version": manifests.FORMAT_VERSION,
@@ -105,7 +104,7 @@ def _prepare(
     "patch": {"um": options.patch_um, "px": options.patch_px},
     "window_spots": options.window_spots,
     "panel": {"file": manifests.PANEL, "hash": panel.hash, "num_genes": len(panel)},
-    "gene_sets": sets,
+    "gene_sets": sets.about,
     "sections": entries,
     "splits": splits,
     "labels": labels,
@@ -117,7 +116,7 @@ def _prepare(
   windows = sum(entry["num_windows"] for entry in entries)
   say(
     f"{output}: {len(entries)} sections, {offset:,} spots in {windows:,} windows,"
-    f" {len(panel):,} genes, {len(names)} gene sets; "
+    f" {len(panel):,} genes, {len(sets.names)} gene sets; "
     + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
   )
   return manifest
@@ -180,23 +179,11 @@ def _panel(reader: _Reader, training: Sequence[str], options: PrepareOptions) ->
   )
 
 
-def _gene_sets(
-  panel: GenePanel, options: PrepareOptions
-) -> tuple[tuple[str, ...], np.ndarray, dict[str, Any]]:
+def _pathways(panel: GenePanel, options: PrepareOptions) -> Pathways:
   if not options.gene_sets:
     say("no --gene_sets: pathways cannot be learned from this corpus")
-    return (), np.zeros((0, len(panel)), bool), {"names": [], "sources": [], "dropped": {}}
-  sets: dict[str, tuple[str, ...]] = {}
-  for path in map(Path, options.gene_sets):
-    for name, genes in gene_sets.read_gmt(path).items():
-      sets[f"{path.stem}: {name}" if name in sets else name] = genes
-  names, membership, dropped = gene_sets.membership(sets, panel)
-  about = {
-    "names": list(names),
-    "sources": [{"file": Path(p).name, "sha256": sha256(Path(p))} for p in options.gene_sets],
-    "dropped": dropped,
-  }
-  return names, membership, about
+    return pathways.none(panel)
+  return pathways.of_files(options.gene_sets, panel)
 
 
 def _write_sections(

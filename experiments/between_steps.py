@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation import region_methods
 from data_pipelines.preparation.regions import refreshed
 from hibio import configs
 from hibio.batch import Batch, Tables
@@ -42,15 +44,23 @@ def training_batches(
 
 
 def refresh_regions(
-  corpus: Corpus, frozen: Forward, training: configs.TrainingConfig, params, tables: Tables
-) -> np.ndarray:
-  """New nested regions of the training sections, from what the model sees in both modalities."""
-  windows = loader.windows_once(corpus, ("train",), windows_per_batch=training.windows_per_batch)
-  found = embed(frozen, params, tables, windows)
-  features = np.concatenate([found.image, found.gene], axis=1)
-  return refreshed(
-    np.asarray(tables.regions), corpus.spots, found.spot_index, features, training.region_spots
-  )
+  corpus: Corpus, frozen: Forward, training: configs.TrainingConfig
+) -> Callable[[Any, Tables], np.ndarray]:
+  """(params, tables) -> new nested regions of the training sections, by both modalities.
+
+  Raises:
+    BadInputError: a `training.region_method` that does not exist or cannot run here.
+  """
+  draw = region_methods.method(training.region_method)
+
+  def refresh(params: Any, tables: Tables) -> np.ndarray:
+    windows = loader.windows_once(corpus, ("train",), windows_per_batch=training.windows_per_batch)
+    found = embed(frozen, params, tables, windows)
+    features = np.concatenate([found.image, found.gene], axis=1)
+    before = np.asarray(tables.regions)
+    return refreshed(before, corpus.spots, found.spot_index, features, training.region_spots, draw)
+
+  return refresh
 
 
 def held_out_split(corpus: Corpus) -> str:

@@ -82,9 +82,7 @@ def finetune(
     workdir=workdir,
     refresh_regions=None
     if task
-    else functools.partial(
-      between_steps.refresh_regions, corpus, finetuned.frozen(model, config), training
-    ),
+    else between_steps.refresh_regions(corpus, finetuned.frozen(model, config), training),
     evaluate=functools.partial(between_steps.held_out, corpus, split, functions.measure, training)
     if split
     else None,

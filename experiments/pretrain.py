@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict, config_flags
 
 from data_pipelines.loading.corpus import Corpus
-from experiments import between_steps, embedded, entry, inputs
+from experiments import between_steps, embedded, entry, gene_sets, inputs
 from experiments.figures import curves, maps
 from hibio import configs, forward
 from hibio.batch import Batch, Tables
@@ -43,7 +43,8 @@ def run(config: ConfigDict) -> Corpus:
   """All that the command does with a config, from Python; run again, it goes on where it stopped.
 
   Returns:
-    The corpus that was trained on; embedded tissue, made first, where the config names none.
+    The corpus that was trained on, with the gene sets that the config names; embedded tissue, made
+    first, where it names no corpus.
 
   Raises:
     BadInputError: an unknown key in the config, or a corpus that cannot be used.
@@ -53,6 +54,7 @@ def run(config: ConfigDict) -> Corpus:
     config.corpus
     or embedded.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
   )
+  corpus = gene_sets.chosen(corpus, config.gene_sets, config.gene_sets_seed)
   pretrain(
     corpus,
     workdir,
@@ -93,7 +95,7 @@ def pretrain(
     batches=between_steps.training_batches(corpus, training, num_threads),
     tables=tables,
     workdir=workdir,
-    refresh_regions=functools.partial(between_steps.refresh_regions, corpus, frozen, training),
+    refresh_regions=between_steps.refresh_regions(corpus, frozen, training),
     evaluate=functools.partial(between_steps.held_out, corpus, split, measure, training)
     if split
     else None,

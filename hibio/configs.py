@@ -152,7 +152,10 @@ class ObjectiveConfig:
     surroundings_share: share of the expression to be reconstructed that is the mean over the spots
       within the neighbour radius; the counts of one spot are mostly noise.
     pathway_form: a name in `hibio.objectives.pathway.FORMS`.
-    activity_temperature: of the soft pathway target, over activities standardised in the section.
+    activity_temperature: of the soft pathway target ("kl"), over activities standardised in the
+      section.
+    activity_threshold: a pathway is on in the spots whose standardised activity is above this, for
+      "kl_indicator", "bce" and the prototypes; by default the 0.8 quantile of a normal.
     max_regions: regions of one level a batch can hold; more are left out of the region objectives.
     region_temperature: of the region contrast and the spot-to-region assignment.
     weights: objective name -> weight in the loss once its stage is on.
@@ -165,6 +168,7 @@ class ObjectiveConfig:
   surroundings_share: float = 0.5
   pathway_form: str = "kl"
   activity_temperature: float = 0.5
+  activity_threshold: float = 0.8416212
   max_regions: int = 64
   region_temperature: float = 0.1
   weights: tuple[tuple[str, float], ...] = (
@@ -233,6 +237,8 @@ class TrainingConfig:
     clip_norm: gradients are scaled down to this global norm.
     region_refresh_share: share of the region stage between two refreshes of the regions.
     region_spots: spots of a region at each level, finest first; what refreshes aim for.
+    region_method: how refreshes draw them, a name in
+      `data_pipelines.preparation.region_methods.METHODS`. The first regions are the corpus' own.
     stages: in order.
     mesh: devices along the axes (data, fsdp, tensor); -1 takes what is left.
     seed: of everything drawn.
@@ -254,6 +260,7 @@ class TrainingConfig:
   clip_norm: float = 1.0
   region_refresh_share: float = 0.34
   region_spots: tuple[int, ...] = (16, 64)
+  region_method: str = "agglomeration"
   stages: tuple[Stage, ...] = STAGES
   mesh: tuple[int, int, int] = (-1, 1, 1)
   seed: int = 0

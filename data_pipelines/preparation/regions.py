@@ -8,25 +8,27 @@ regions of the finer one, so regions are contiguous and nested by construction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import scipy.sparse
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from data_pipelines.preparation.statistics import MIN_LOG_STD
-
-REACH = 1.5
-"""Spots closer than this many median spacings touch: 6 of a hexagonal lattice, 8 of a square."""
+from data_pipelines.preparation.touching import (
+  absorbed,
+  contracted,
+  means_of,
+  renumbered,
+  touching,
+)
 
 KAPPA = 0.2
-MIN_SPOTS = 4
 PCA_COMPONENTS = 20
 PCA_GENES = 2000
 
@@ -56,29 +58,13 @@ def nested_regions(
     # Positions count over the length of a region's side: they keep a region compact, not round.
     side = spacing * np.sqrt(target)
     points = np.concatenate([directions, positions_um / (np.sqrt(2) * side)], axis=1)
-    means = _means(points, node)
-    adjacency = _contract(graph, node)
+    means = means_of(points, node)
+    adjacency = contracted(graph, node)
     joined = _ward(means, adjacency, sizes, target)
-    joined = _absorb(means, adjacency, sizes, joined)
-    node = _renumber(joined[node])
+    joined = absorbed(means, adjacency, sizes, joined)
+    node = renumbered(joined[node])
     levels.append(node)
   return np.stack(levels).astype(np.int32)
-
-
-def touching(
-  positions_um: Float[np.ndarray, "spot 2"],
-) -> tuple[scipy.sparse.csr_matrix, float]:
-  """The symmetric graph of spots that touch, and the median distance to the nearest spot."""
-  spots = len(positions_um)
-  if spots < 2:
-    return scipy.sparse.csr_matrix((spots, spots), dtype=bool), 1.0
-  tree = cKDTree(positions_um)
-  nearest = tree.query(positions_um, k=2)[0][:, 1]
-  spacing = float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 1.0
-  pairs = tree.query_pairs(REACH * spacing, output_type="ndarray")
-  rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
-  graph = scipy.sparse.csr_matrix((np.ones(len(rows), bool), (rows, columns)), shape=(spots, spots))
-  return graph, spacing
 
 
 def check_regions(
@@ -132,7 +118,7 @@ def stacked(sections: Sequence[np.ndarray]) -> Int[np.ndarray, "level spot"]:
   offset = np.zeros((len(sections[0]), 1), np.int32)
   out = []
   for regions in sections:
-    own = np.stack([_renumber(ids) for ids in regions]).astype(np.int32)
+    own = np.stack([renumbered(ids) for ids in regions]).astype(np.int32)
     out.append(own + offset)
     offset = offset + own.max(axis=1, keepdims=True) + 1
   return np.concatenate(out, axis=1)
@@ -144,6 +130,7 @@ def refreshed(
   spot_index: Int[np.ndarray, " known"],
   features: Float[np.ndarray, "known width"],
   spots_per_region: Sequence[int],
+  draw: Callable[..., Int[np.ndarray, "level spot"]] = nested_regions,
 ) -> Int[np.ndarray, "level spot"]:
   """Regions of the whole corpus, drawn anew in the sections whose every spot has features.
 
@@ -151,6 +138,7 @@ def refreshed(
     regions: what stands now; kept for the other sections.
     spots: the corpus' table of spots, one section after the other.
     spot_index: rows of the corpus that `features` are of.
+    draw: one of `data_pipelines.preparation.region_methods.METHODS`.
   """
   row = np.full(len(spots), -1)
   row[spot_index] = np.arange(len(spot_index))
@@ -161,7 +149,7 @@ def refreshed(
   for start, stop in zip(starts, [*starts[1:], len(spots)], strict=True):
     known = row[start:stop]
     if (known >= 0).all():
-      parts.append(nested_regions(features[known], positions[start:stop], spots_per_region))
+      parts.append(draw(features[known], positions[start:stop], spots_per_region))
     else:
       parts.append(regions[:, start:stop])
   return stacked(parts)
@@ -186,56 +174,3 @@ def _ward(
       clusters[nodes] = used + ward.fit_predict(means[nodes])
     used += k
   return clusters
-
-
-def _absorb(
-  means: np.ndarray, adjacency: scipy.sparse.csr_matrix, sizes: np.ndarray, clusters: np.ndarray
-) -> np.ndarray:
-  """Clusters of fewer than `MIN_SPOTS` spots join the touching cluster they resemble most."""
-  clusters = clusters.copy()
-  islands: set[int] = set()
-  while True:
-    spots = np.bincount(clusters, weights=sizes)
-    small = [c for c in np.flatnonzero((spots > 0) & (spots < MIN_SPOTS)) if c not in islands]
-    if not small:
-      return clusters
-    smallest = min(small, key=lambda c: (spots[c], c))
-    nodes = np.flatnonzero(clusters == smallest)
-    near = np.setdiff1d(clusters[adjacency[nodes].indices], smallest)
-    if not len(near):
-      islands.add(smallest)
-      continue
-    centres = np.stack([_centre(means, sizes, clusters == cluster) for cluster in near])
-    distances = ((centres - _centre(means, sizes, clusters == smallest)) ** 2).sum(axis=1)
-    clusters[nodes] = near[np.argmin(distances)]
-
-
-def _centre(means: np.ndarray, sizes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-  return np.average(means[chosen], axis=0, weights=sizes[chosen])
-
-
-def _means(points: np.ndarray, node: np.ndarray) -> np.ndarray:
-  totals = np.zeros((node.max() + 1, points.shape[1]))
-  np.add.at(totals, node, points)
-  return totals / np.bincount(node)[:, None]
-
-
-def _contract(graph: scipy.sparse.csr_matrix, node: np.ndarray) -> scipy.sparse.csr_matrix:
-  edges = graph.tocoo()
-  rows, columns = node[edges.row], node[edges.col]
-  apart = rows != columns
-  n = node.max() + 1
-  merged = scipy.sparse.csr_matrix(
-    (np.ones(apart.sum(), np.int32), (rows[apart], columns[apart])), shape=(n, n)
-  )
-  merged.sum_duplicates()
-  merged.data[:] = 1
-  return merged
-
-
-def _renumber(ids: np.ndarray) -> np.ndarray:
-  """The same groups, numbered from 0 in the order in which they appear."""
-  _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-  rank = np.empty(len(first), np.int64)
-  rank[np.argsort(first)] = np.arange(len(first))
-  return rank[inverse]

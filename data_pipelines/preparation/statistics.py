@@ -124,12 +124,7 @@ def streamed_table(
       square=logs.multiply(logs).sum(axis=0),
     )
   log_mean, log_std = first.mean("log"), first.deviation("log", "square")
-  usable = (membership & measured).sum(axis=1) >= MIN_MEMBERS
-  second = _Sums(("score", "square"), len(membership))
-  for block in _blocks(pieces()) if usable.any() else ():
-    scores = activity(block, measured, log_mean, log_std, membership)
-    second.add(block.shape[0], score=scores.sum(axis=0), square=(scores**2).sum(axis=0))
-  deviation = np.maximum(second.deviation("score", "square"), MIN_ACTIVITY_STD)
+  activity_mean, activity_std = activity_statistics(pieces, measured, log_mean, log_std, membership)
   return SectionTable(
     measured=measured,
     num_spots=float(first.spots),
@@ -137,8 +132,34 @@ def streamed_table(
     mean_fraction=first.mean("share").astype(np.float32),
     log_mean=log_mean.astype(np.float32),
     log_std=log_std.astype(np.float32),
-    activity_mean=second.mean("score").astype(np.float32),
-    activity_std=np.where(usable, deviation, 1.0).astype(np.float32),
+    activity_mean=activity_mean,
+    activity_std=activity_std,
+  )
+
+
+def activity_statistics(
+  pieces: Callable[[], Iterable[scipy.sparse.csr_matrix]],
+  measured: Bool[np.ndarray, " gene"],
+  log_mean: Float[np.ndarray, " gene"],
+  log_std: Float[np.ndarray, " gene"],
+  membership: Bool[np.ndarray, "pathway gene"],
+) -> tuple[Float[np.ndarray, " pathway"], Float[np.ndarray, " pathway"]]:
+  """Mean and standard deviation of each pathway's activity over a section's spots.
+
+  0 and 1 for pathways with fewer than `MIN_MEMBERS` measured genes.
+
+  Args:
+    pieces: hands over the counts from the beginning; it is not called if there are no pathways.
+  """
+  usable = (membership & measured).sum(axis=1) >= MIN_MEMBERS
+  sums = _Sums(("score", "square"), len(membership))
+  for block in _blocks(pieces()) if usable.any() else ():
+    scores = activity(block, measured, log_mean, log_std, membership)
+    sums.add(block.shape[0], score=scores.sum(axis=0), square=(scores**2).sum(axis=0))
+  deviation = np.maximum(sums.deviation("score", "square"), MIN_ACTIVITY_STD)
+  return (
+    sums.mean("score").astype(np.float32),
+    np.where(usable, deviation, 1.0).astype(np.float32),
   )
 
 

@@ -6,22 +6,28 @@ Pathways that the platform does not measure are neither targets nor choices.
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hibio.objectives.reduce import masked_log_softmax, masked_softmax, safe_log, unit
 
-ACTIVE_ABOVE = 0.8416212
-"""A pathway is on above this standardised activity: the 0.8 quantile of a normal distribution."""
-ACTIVE_SHARE = 0.2
-
 
 def is_active(
-  activity: Float[Array, "spot pathway"], measured: Bool[Array, "spot pathway"]
+  activity: Float[Array, "spot pathway"],
+  measured: Bool[Array, "spot pathway"],
+  *,
+  threshold: float,
 ) -> Bool[Array, "spot pathway"]:
-  """Pathways that are on: about the top fifth of the section's spots, for each pathway."""
-  return measured & (activity > ACTIVE_ABOVE)
+  """Pathways that are on: activity above `threshold` standard deviations of the section."""
+  return measured & (activity > threshold)
+
+
+def active_share(threshold: float) -> float:
+  """Share of a section's spots in which a pathway is on, if activities are normal."""
+  return 0.5 * math.erfc(threshold / math.sqrt(2.0))
 
 
 def log_probabilities(
@@ -43,6 +49,7 @@ def kl(
   measured: Bool[Array, "spot pathway"],
   *,
   temperature: float,
+  threshold: float,
 ) -> Float[Array, " spot"]:
   """Divergence KL(target || anchor probabilities) in nats; pathways compete for a spot.
 
@@ -50,11 +57,36 @@ def kl(
 
   Args:
     bias: not used; a softmax does not see it.
+    threshold: not used; the target is soft.
   """
-  del bias
+  del bias, threshold
   target = masked_softmax(activity / temperature, measured)
-  log_probability = log_probabilities(embedding, anchors, scale, measured)
-  return (target * (safe_log(target) - log_probability)).sum(-1)
+  return _divergence(target, log_probabilities(embedding, anchors, scale, measured))
+
+
+def kl_indicator(
+  embedding: Float[Array, "spot width"],
+  anchors: Float[Array, "pathway width"],
+  scale: Float[Array, ""],
+  bias: Float[Array, ""],
+  activity: Float[Array, "spot pathway"],
+  measured: Bool[Array, "spot pathway"],
+  *,
+  temperature: float,
+  threshold: float,
+) -> Float[Array, " spot"]:
+  """Divergence KL(target || anchor probabilities) in nats, of pathways that are on or off.
+
+  The target is spread evenly over the pathways that are on (`is_active`); 0 where none is.
+
+  Args:
+    bias: not used; a softmax does not see it.
+    temperature: not used; the target is yes or no.
+  """
+  del bias, temperature
+  on = is_active(activity, measured, threshold=threshold).astype(jnp.float32)
+  target = on / jnp.maximum(on.sum(-1, keepdims=True), 1.0)
+  return _divergence(target, log_probabilities(embedding, anchors, scale, measured))
 
 
 def bce(
@@ -66,25 +98,27 @@ def bce(
   measured: Bool[Array, "spot pathway"],
   *,
   temperature: float,
+  threshold: float,
 ) -> Float[Array, " spot"]:
   """Mean over measured pathways of the balanced cross-entropy of "is it on?"; any number may be.
 
-  On and off weigh the same: on counts 1 / (2 * 0.2), off 1 / (2 * 0.8), since a pathway is on in
-  about a fifth of a section by definition.
+  On and off weigh the same over a section: with s = `active_share`, on counts 1 / (2 s) and off
+  1 / (2 (1 - s)).
 
   Args:
     temperature: not used; the target is yes or no.
   """
   del temperature
+  share = active_share(threshold)
   logits = scale * (embedding @ anchors.T) + bias
-  on = 0.5 / ACTIVE_SHARE * jax.nn.softplus(-logits)
-  off = 0.5 / (1.0 - ACTIVE_SHARE) * jax.nn.softplus(logits)
-  values = jnp.where(is_active(activity, measured), on, off)
+  on = 0.5 / share * jax.nn.softplus(-logits)
+  off = 0.5 / (1.0 - share) * jax.nn.softplus(logits)
+  values = jnp.where(is_active(activity, measured, threshold=threshold), on, off)
   count = measured.sum(-1, dtype=jnp.float32)
   return jnp.where(measured, values, 0.0).sum(-1) / jnp.maximum(count, 1.0)
 
 
-FORMS = {"kl": kl, "bce": bce}
+FORMS = {"kl": kl, "kl_indicator": kl_indicator, "bce": bce}
 """How anchors are matched with activities; each returns a value a spot."""
 
 
@@ -134,3 +168,9 @@ def anchor_separation(
   """
   excess = jnp.maximum(anchors @ anchors.T - overlap - slack, 0.0) ** 2
   return 0.5 * jnp.where(jnp.eye(len(anchors), dtype=bool), 0.0, excess).sum(-1)
+
+
+def _divergence(
+  target: Float[Array, "spot pathway"], log_probability: Float[Array, "spot pathway"]
+) -> Float[Array, " spot"]:
+  return (target * (safe_log(target) - log_probability)).sum(-1)

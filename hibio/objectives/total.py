@@ -29,6 +29,9 @@ OBJECTIVES = tuple(name for name, _ in ObjectiveConfig().weights)
 _LARGEST_TABLE = 4096
 """Spots whose N x N similarities are held at once (64 MB each); more are worked on in blocks."""
 
+_LARGEST_THRESHOLD = 4.0
+"""Standard deviations; a pathway that is on in fewer than 1 of 30,000 spots is never on."""
+
 Values = dict[str, tuple[Array, Array | None]]
 """Objective -> its value, and the value that guessing gives where that is known."""
 
@@ -95,6 +98,7 @@ def total(
     BadInputError: the config or the weights name something that does not exist.
   """
   _check_names(config, weights)
+  _check_threshold(config.activity_threshold)
   batch, tables = jax.tree.map(jnp.asarray, (batch, tables))
   image, gene, truth = _sides(outputs, batch, tables, config)
   if shuffle is not None:
@@ -181,12 +185,15 @@ def _pathway_values(
         truth.activity,
         truth.measured_pathways,
         temperature=config.activity_temperature,
+        threshold=config.activity_threshold,
       ),
       side.real & gene.real & truth.measured_pathways.any(-1),
     )
     for side in (image, gene)
   )
-  active = pathway.is_active(truth.activity, truth.measured_pathways)
+  active = pathway.is_active(
+    truth.activity, truth.measured_pathways, threshold=config.activity_threshold
+  )
   per_pathway, chance, present = pathway.prototype_contrast(
     image.embedding, gene.embedding, active & (image.real & gene.real)[:, None], anchors.scale
   )
@@ -374,6 +381,17 @@ def _check_names(config: ObjectiveConfig, weights: Mapping[str, Any]) -> None:
         f"one of {', '.join(known)}",
         "correct the name" + (", also in training.stages" if field == "weights" else ""),
       )
+
+
+def _check_threshold(threshold: float) -> None:
+  if not abs(threshold) <= _LARGEST_THRESHOLD:
+    raise BadInputError(
+      "config",
+      "objectives.activity_threshold",
+      f"{threshold:g} standard deviations",
+      f"-{_LARGEST_THRESHOLD:g} to {_LARGEST_THRESHOLD:g}",
+      "set one above which some spots of a section lie; 0.84 is a fifth of them",
+    )
 
 
 def _block(pairs: spot.Pairs) -> int | None:

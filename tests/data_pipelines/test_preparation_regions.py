@@ -7,6 +7,7 @@ import scipy.sparse
 
 from data_pipelines.preparation import regions
 from data_pipelines.preparation.statistics import log_expression
+from data_pipelines.preparation.touching import MIN_SPOTS
 from tests.data_pipelines.hand_made import lattice, section
 
 
@@ -51,7 +52,7 @@ def test_regions_have_about_the_size_asked_for_and_none_is_tiny():
   fine, coarse = (np.bincount(ids) for ids in made)
   assert 0.6 * 900 / 16 <= len(fine) <= 900 / 16 + 1
   assert 0.6 * 900 / 64 <= len(coarse) <= 900 / 64 + 1
-  assert min(fine) >= regions.MIN_SPOTS
+  assert min(fine) >= MIN_SPOTS
 
 
 def test_only_islands_are_smaller_than_the_least_size():
@@ -59,7 +60,7 @@ def test_only_islands_are_smaller_than_the_least_size():
   made = regions.nested_regions(np.ones((66, 3), np.float32), positions)
   sizes = np.bincount(made[0])
   assert sorted(sizes)[0] == 2
-  assert sorted(sizes)[1] >= regions.MIN_SPOTS
+  assert sorted(sizes)[1] >= MIN_SPOTS
   assert made[0, -1] == made[0, -2]
 
 

@@ -9,12 +9,14 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 from scipy.stats import entropy, norm
 
+from hibio.configs import ObjectiveConfig
 from hibio.objectives import pathway
 from tests.hibio.objectives.conftest import unit
 
 prototypes = jax.jit(pathway.prototype_contrast)
 separation = jax.jit(lambda a, m: pathway.anchor_separation(a, pathway.jaccard(m)))
 SCALE, BIAS = jnp.float32(4.0), jnp.float32(-1.0)
+OPTIONS = {"temperature": 0.5, "threshold": ObjectiveConfig().activity_threshold}
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def case(rng):
 
 def test_kl_is_the_divergence_of_the_activity_softmax_from_the_anchor_softmax(case):
   embedding, anchors, activity, measured = map(np.asarray, case)
-  got = pathway.kl(*case[:2], SCALE, BIAS, *case[2:], temperature=0.5)
+  got = pathway.kl(*case[:2], SCALE, BIAS, *case[2:], **OPTIONS)
   for spot in range(9):
     kept = measured[spot]
     target = softmax(activity[spot, kept] / 0.5)
@@ -48,7 +50,7 @@ def test_kl_is_zero_when_the_anchors_say_what_the_activities_say(rng):
     BIAS,
     activity,
     jnp.ones((10, 5), bool),
-    temperature=0.5,
+    **OPTIONS,
   )
   np.testing.assert_allclose(got, 0.0, atol=1e-6)
 
@@ -59,7 +61,7 @@ def test_bce_weighs_a_pathway_that_is_on_against_four_that_are_off(case):
   on = activity > norm.ppf(0.8)
   values = np.where(on, -np.log(yes) * 0.5 / 0.2, -np.log1p(-yes) * 0.5 / 0.8)
   want = np.where(measured, values, 0).sum(1) / np.maximum(measured.sum(1), 1)
-  got = pathway.bce(*case[:2], SCALE, BIAS, *case[2:], temperature=0.5)
+  got = pathway.bce(*case[:2], SCALE, BIAS, *case[2:], **OPTIONS)
   np.testing.assert_allclose(got, want, rtol=1e-4)
   assert (on & measured).any()
   assert float(got[9]) == 0.0
@@ -68,7 +70,7 @@ def test_bce_weighs_a_pathway_that_is_on_against_four_that_are_off(case):
 @pytest.mark.parametrize("form", pathway.FORMS)
 def test_a_pathway_that_is_not_measured_changes_nothing(case, form):
   embedding, anchors, activity, measured = case
-  values = jax.jit(functools.partial(pathway.FORMS[form], temperature=0.5))
+  values = jax.jit(functools.partial(pathway.FORMS[form], **OPTIONS))
   value = values(embedding, anchors, SCALE, BIAS, activity, measured)
   odd = jnp.where(measured, activity, 50.0)
   moved = values(embedding, anchors, SCALE, BIAS, odd, measured)
@@ -88,7 +90,7 @@ def test_gradients_are_finite_and_zero_without_measured_pathways(case, form):
   nothing = jnp.zeros((10, 5), bool)
 
   def mean(embedding, anchors):
-    values = pathway.FORMS[form](embedding, anchors, SCALE, BIAS, case[2], nothing, temperature=0.5)
+    values = pathway.FORMS[form](embedding, anchors, SCALE, BIAS, case[2], nothing, **OPTIONS)
     return values.sum()
 
   for gradient in jax.jit(jax.grad(mean, (0, 1)))(*case[:2]):
@@ -97,8 +99,59 @@ def test_gradients_are_finite_and_zero_without_measured_pathways(case, form):
 
 def test_a_pathway_is_on_in_a_fifth_of_the_spots_and_never_where_it_is_not_measured(rng):
   activity = jnp.asarray(rng.normal(size=(5000, 2)).astype(np.float32))
-  on = pathway.is_active(activity, jnp.array([[True, False]]).repeat(5000, 0))
+  measured = jnp.array([[True, False]]).repeat(5000, 0)
+  on = pathway.is_active(activity, measured, threshold=OPTIONS["threshold"])
   np.testing.assert_allclose(on.mean(0), [0.2, 0.0], atol=0.02)
+  np.testing.assert_allclose(pathway.active_share(OPTIONS["threshold"]), 0.2, atol=1e-7)
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 1.5])
+def test_the_threshold_says_in_how_many_spots_a_pathway_is_on(threshold):
+  np.testing.assert_allclose(pathway.active_share(threshold), norm.sf(threshold), rtol=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6])
+def test_the_indicator_form_spreads_its_target_evenly_over_the_pathways_that_are_on(
+  case, threshold
+):
+  embedding, anchors, activity, measured = map(np.asarray, case)
+  got = pathway.kl_indicator(
+    *case[:2], SCALE, BIAS, *case[2:], temperature=0.5, threshold=threshold
+  )
+  on = measured & (activity > threshold)
+  assert 0 < (~on.any(1)).sum() < 10
+  for spot in range(10):
+    kept = measured[spot]
+    want = 0.0
+    if on[spot].any():
+      predicted = softmax(4.0 * anchors[kept] @ embedding[spot])
+      want = entropy(on[spot, kept] / on[spot].sum(), predicted)
+    np.testing.assert_allclose(got[spot], want, rtol=1e-4)
+
+
+def test_the_indicator_form_is_zero_when_the_anchors_say_what_is_on():
+  on = jnp.array([[True, True, False, False], [False, False, True, False]])
+  embedding = on.astype(jnp.float32) / jnp.sqrt(on.sum(1, keepdims=True, dtype=jnp.float32))
+  got = pathway.kl_indicator(
+    embedding,
+    jnp.eye(4),
+    jnp.float32(100.0),
+    BIAS,
+    jnp.where(on, 2.0, -1.0),
+    jnp.ones((2, 4), bool),
+    **OPTIONS,
+  )
+  np.testing.assert_allclose(got, 0.0, atol=1e-6)
+
+
+def test_a_higher_threshold_weighs_the_rarer_yes_of_the_cross_entropy_more(case):
+  embedding, anchors, activity, measured = map(np.asarray, case)
+  yes = expit(4.0 * embedding @ anchors.T - 1.0)
+  on, share = activity > 0.3, norm.sf(0.3)
+  values = np.where(on, -np.log(yes) * 0.5 / share, -np.log1p(-yes) * 0.5 / (1 - share))
+  want = np.where(measured, values, 0).sum(1) / np.maximum(measured.sum(1), 1)
+  got = pathway.bce(*case[:2], SCALE, BIAS, *case[2:], temperature=0.5, threshold=0.3)
+  np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
 def test_prototypes_of_the_two_modalities_are_told_apart_by_cross_entropy(rng):

@@ -10,10 +10,11 @@ import pytest
 
 from data_pipelines.problems import BadInputError
 from hibio.batch import fake
-from hibio.configs import ObjectiveConfig
+from hibio.configs import ObjectiveConfig, Stage, TrainingConfig
 from hibio.expression import standardised
 from hibio.objectives import total as objectives
 from hibio.outputs import Keywords, Outputs
+from hibio.training.stages import objective_weights
 from tests.hibio.objectives.conftest import unit
 
 CONFIG = ObjectiveConfig(max_regions=16)
@@ -235,6 +236,36 @@ def test_shuffled_pairs_are_pairs_whose_molecular_side_came_from_elsewhere(case)
   np.testing.assert_allclose(loss, 2 * got["loss/spot"], rtol=1e-6)  # the others count as 0
   _, straight = shuffled(outputs, batch, tables, {"spot": 2.0}, jnp.arange(order.size))
   assert abs(float(straight["loss/spot"]) - float(got["loss/spot"])) > 1e-3
+
+
+def test_prototypes_can_be_contrasted_without_the_pathway_term(case):
+  """By the weights of a stage that names "prototype" and not "pathway"."""
+  stages = (Stage("spot", 0.5, ("spot",)), Stage("prototypes", 0.5, ("prototype",)))
+  training = TrainingConfig(num_steps=10, windows_per_batch=4, sections_per_batch=1, stages=stages)
+  weights = objective_weights(9, training, dict(CONFIG.weights))
+  loss, metrics, gradient = value_and_gradient(*case, weights)
+  spot, prototype = (float(metrics[f"loss/{name}"]) for name in ("spot", "prototype"))
+  np.testing.assert_allclose(loss, spot + prototype, rtol=1e-6)
+  assert float(metrics["loss/pathway"]) > 0
+  assert float(gradient["anchor_log_scale"]) != 0  # of the prototypes
+  np.testing.assert_array_equal(gradient["anchors"], 0.0)
+
+
+def test_nothing_is_said_of_pathways_and_prototypes_above_a_threshold_that_no_spot_reaches(case):
+  config = dataclasses.replace(CONFIG, pathway_form="kl_indicator", activity_threshold=4.0)
+  quick = {"xla_backend_optimization_level": 0}  # one call: compiling is what costs
+  values = jax.jit(lambda *of: objectives.total(*of, config, WEIGHTS), compiler_options=quick)
+  silent, usual = values(*case)[1], value_and_gradient(*case, WEIGHTS)[1]
+  for name in ("loss/pathway", "loss/prototype"):
+    assert float(usual[name]) > float(silent[name]) == 0, name
+  np.testing.assert_allclose(silent["loss/spot"], usual["loss/spot"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("threshold", [5.0, -4.1, float("nan")])
+def test_a_threshold_that_no_spot_reaches_is_refused(case, threshold):
+  config = dataclasses.replace(CONFIG, activity_threshold=threshold)
+  with pytest.raises(BadInputError, match=r"objectives\.activity_threshold: .*expected -4 to 4"):
+    objectives.total(*case, config, WEIGHTS)
 
 
 @pytest.mark.parametrize("field", ["contrast", "pathway_form"])

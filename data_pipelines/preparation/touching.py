@@ -1,0 +1,99 @@
+"""The graph of spots that touch, and what happens to it as its nodes unite into regions."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+REACH = 1.5
+"""Spots closer than this many median spacings touch: 6 of a hexagonal lattice, 8 of a square."""
+
+MIN_SPOTS = 4
+"""Regions of fewer spots are given to a neighbour."""
+
+
+def touching(
+  positions_um: Float[np.ndarray, "spot 2"],
+) -> tuple[scipy.sparse.csr_matrix, float]:
+  """The symmetric graph of spots that touch, and the median distance to the nearest spot."""
+  spots = len(positions_um)
+  if spots < 2:
+    return scipy.sparse.csr_matrix((spots, spots), dtype=bool), 1.0
+  tree = cKDTree(positions_um)
+  nearest = tree.query(positions_um, k=2)[0][:, 1]
+  spacing = float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 1.0
+  pairs = tree.query_pairs(REACH * spacing, output_type="ndarray")
+  rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
+  graph = scipy.sparse.csr_matrix((np.ones(len(rows), bool), (rows, columns)), shape=(spots, spots))
+  return graph, spacing
+
+
+def absorbed(
+  means: Float[np.ndarray, "node width"],
+  adjacency: scipy.sparse.csr_matrix,
+  sizes: Int[np.ndarray, " node"],
+  clusters: Int[np.ndarray, " node"],
+) -> Int[np.ndarray, " node"]:
+  """Clusters of fewer than `MIN_SPOTS` spots join the touching cluster they resemble most.
+
+  An island, which touches nothing, stays as small as it is.
+
+  Args:
+    means: of the spots of each node.
+    sizes: spots of each node.
+  """
+  clusters = clusters.copy()
+  islands: set[int] = set()
+  while True:
+    spots = np.bincount(clusters, weights=sizes)
+    small = [c for c in np.flatnonzero((spots > 0) & (spots < MIN_SPOTS)) if c not in islands]
+    if not small:
+      return clusters
+    smallest = min(small, key=lambda c: (spots[c], c))
+    nodes = np.flatnonzero(clusters == smallest)
+    near = np.setdiff1d(clusters[adjacency[nodes].indices], smallest)
+    if not len(near):
+      islands.add(smallest)
+      continue
+    centres = np.stack([_centre(means, sizes, clusters == cluster) for cluster in near])
+    distances = ((centres - _centre(means, sizes, clusters == smallest)) ** 2).sum(axis=1)
+    clusters[nodes] = near[np.argmin(distances)]
+
+
+def means_of(
+  points: Float[np.ndarray, "spot width"], node: Int[np.ndarray, " spot"]
+) -> Float[np.ndarray, "node width"]:
+  """Mean over the spots of each node."""
+  totals = np.zeros((node.max() + 1, points.shape[1]))
+  np.add.at(totals, node, points)
+  return totals / np.bincount(node)[:, None]
+
+
+def contracted(
+  graph: scipy.sparse.csr_matrix, node: Int[np.ndarray, " spot"]
+) -> scipy.sparse.csr_matrix:
+  """Which nodes touch: some spot of one touches a spot of the other; none touches itself."""
+  edges = graph.tocoo()
+  rows, columns = node[edges.row], node[edges.col]
+  apart = rows != columns
+  n = node.max() + 1
+  merged = scipy.sparse.csr_matrix(
+    (np.ones(apart.sum(), np.int32), (rows[apart], columns[apart])), shape=(n, n)
+  )
+  merged.sum_duplicates()
+  merged.data[:] = 1
+  return merged
+
+
+def renumbered(ids: Int[np.ndarray, " spot"]) -> Int[np.ndarray, " spot"]:
+  """The same groups, numbered from 0 in the order in which they appear."""
+  _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+  rank = np.empty(len(first), np.int64)
+  rank[np.argsort(first)] = np.arange(len(first))
+  return rank[inverse]
+
+
+def _centre(means: np.ndarray, sizes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+  return np.average(means[chosen], axis=0, weights=sizes[chosen])
