@@ -17,7 +17,7 @@ from data_pipelines.loading import loader
 from experiments import features, gather, planted
 from experiments.ablation.asked import Asked, Method
 from hibio import configs, forward, keywords, marker_anchors
-from hibio.batch import Batch
+from hibio.batch import Batch, Tables
 from hibio.tasks import (
   annotation,
   class_metrics,
@@ -153,9 +153,12 @@ def of_contrast(asked: Asked, method: Method) -> Iterator[Row]:
   if not len(test.spots) or not len(test.seen_by(f"{method.name}/fused").spots):
     return
   total = forward.loss(configs.ObjectiveConfig(soft_target_share=0.0), shuffle_pairs=False)
-  measure = jax.jit(
-    lambda outputs, batch: total(outputs, batch, asked.tables, {}, jax.random.key(0))[1]
-  )
+
+  @jax.jit
+  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+    metrics = total(outputs, batch, tables, {}, jax.random.key(0))[1]
+    return {name: metrics[name] for name in ("loss/spot", "chance/spot")}
+
   drawn = loader.batches(
     asked.corpus,
     "test",
@@ -166,10 +169,10 @@ def of_contrast(asked: Asked, method: Method) -> Iterator[Row]:
   found, spots = [], 0
   for arrays in itertools.islice(drawn, CONTRAST_BATCHES):
     batch = Batch(**arrays)
-    metrics = measure(method.frozen(method.params, batch, asked.tables), batch)
-    found.append({name: float(metrics[name]) for name in ("loss/spot", "chance/spot")})
+    outputs = method.frozen(method.params, batch, asked.tables)
+    found.append(jax.device_get(measure(outputs, batch, asked.tables)))
     spots += int(batch.spot_mask.sum())
-  losses = [one["loss/spot"] for one in found]
+  losses = [float(one["loss/spot"]) for one in found]
   yield Row(
     "contrast", asked.corpus.name, f"plain InfoNCE on {len(found)} batches", asked.split,
     "loss/spot", method.name, float(np.mean(losses)), spots,
