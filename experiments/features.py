@@ -31,7 +31,7 @@ def with_baselines(cohort: Cohort, folds: Sequence[Fold], external: Mapping[str,
     external: name -> file of features that somebody else extracted; see `external_features`.
   """
   found = {f"{name}/image": _external(path, cohort) for name, path in external.items()}
-  found |= _of_expression(cohort, _unscored(cohort, folds))
+  found |= _of_expression(cohort, unscored(cohort, folds))
   if "colour/image" in cohort.features:
     around = f"colour + {REACH} neighbours/image"
     found[around] = _around(cohort, "colour/image", REACH)
@@ -99,7 +99,8 @@ def _around(cohort: Cohort, feature: str, num_neighbours: int) -> np.ndarray:
   return means
 
 
-def _unscored(cohort: Cohort, folds: Sequence[Fold]) -> Cohort:
+def unscored(cohort: Cohort, folds: Sequence[Fold]) -> Cohort:
+  """The spots of donors that no fold holds out, if there are any; else all."""
   scored = np.zeros(len(cohort.spots), bool)
   for fold in folds:
     scored |= (cohort.spots[fold.column].astype(str) == fold.held_out).to_numpy()

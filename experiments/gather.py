@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import scipy.sparse
@@ -32,7 +32,7 @@ def measured(corpus: Corpus) -> Cohort:
   statistics: dict[str, np.ndarray] = {}
   counts, order = [], []
   um_per_px = corpus.manifest["patch"]["um"] / corpus.manifest["patch"]["px"]
-  for batch in _windows(corpus):
+  for batch in every_window(corpus):
     real = batch["spot_mask"]
     index = batch["spot_index"][real]
     has_patch[index], has_counts[index] = batch["has_patch"][real], batch["has_counts"][real]
@@ -72,9 +72,15 @@ def with_model(
   params: Mapping,
   tables: Tables,
   readout_genes: np.ndarray,
+  windows: Callable[[Corpus], Iterator[dict[str, np.ndarray]]] | None = None,
 ) -> Cohort:
-  """The cohort with a frozen model's embeddings "<name>/image", "/gene", "/fused" and readout."""
-  found: Embedded = embed(frozen, params, tables, _windows(corpus), readout_genes)
+  """The cohort with a frozen model's embeddings "<name>/image", "/gene", "/fused" and readout.
+
+  Args:
+    windows: what the model is shown; by default every window of the corpus as it is.
+  """
+  shown = (windows or every_window)(corpus)
+  found: Embedded = embed(frozen, params, tables, shown, readout_genes)
   fused = np.concatenate([found.image, found.gene], axis=1)
   embeddings = dict(zip(MODALITIES, (found.image, found.gene, fused), strict=True))
   return dataclasses.replace(
@@ -109,5 +115,5 @@ def with_regions(cohort: Cohort, regions: np.ndarray, feature: str) -> Cohort:
   return dataclasses.replace(cohort, features={**cohort.features, **levels})
 
 
-def _windows(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
+def every_window(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
   return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)

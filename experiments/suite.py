@@ -92,8 +92,8 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
       not have, or a scored donor that a checkpoint was trained on.
   """
   models = {"hibio": model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
-  donors = _donors(corpus, options.donors)
-  banner, notes = _guarded(models, corpus, donors, options)
+  donors = scored_donors(corpus, options.donors)
+  banner, notes = guarded(models, corpus, donors, options)
   steps = Steps(
     "evaluate",
     {
@@ -106,7 +106,7 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
   setting = gathered(models, corpus, donors, options, steps)
   rows = []
   for task in options.tasks:
-    with steps.part(task), _threads(len(corpus.spots)):
+    with steps.part(task), threads(len(corpus.spots)):
       rows += TASKS[task](setting)
   return Evaluation(rows, setting, banner, notes)
 
@@ -169,7 +169,7 @@ def gathered(
 
 
 @contextlib.contextmanager
-def _threads(num_spots: int) -> Iterator[None]:
+def threads(num_spots: int) -> Iterator[None]:
   """Thousands of fits of few spots: threads would wait for each other, and checks take longer than
   what they check."""
   limits = 1 if num_spots < _FEW_SPOTS else None
@@ -180,7 +180,7 @@ def _threads(num_spots: int) -> Iterator[None]:
     yield
 
 
-def _donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
+def scored_donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
   """Who is scored: those asked for, else the corpus' test donors, else all of them."""
   every = tuple(dict.fromkeys(s["donor_id"] for s in corpus.manifest["sections"]))
   for name in wanted:
@@ -191,7 +191,7 @@ def _donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
   return wanted or tuple(corpus.manifest["splits"]["test"]) or every
 
 
-def _guarded(
+def guarded(
   models: Mapping[str, pretrained.Pretrained],
   corpus: Corpus,
   donors: tuple[str, ...],

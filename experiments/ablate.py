@@ -1,0 +1,143 @@
+"""Which level of the method adds what: presets, several seeds each, compared pair by pair.
+
+  python -m experiments.ablate --presets=default,no_tfidf,no_pathway,no_region --seeds=3 \
+    --corpus=CORPUS --output=DIR [--config=experiments/hibio.py[:VARIANTS]] [--jobs=2]
+
+Trains every preset with every seed, asks all of them the same questions about donors that none was
+trained on, and writes `ablation.md`, `ablation.json` and figures. Running the command again goes on
+where it stopped; what is finished is not done again. One run that fails stops no other.
+
+A preset is a name of `experiments/presets.py`, several joined by colons, or with keys set beside:
+`default:model.keywords.num_keywords=250`. Presets that differ in one number are also drawn over it.
+`--config.KEY=VALUE` sets a key in all runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation.manifest import write_text
+from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
+from experiments import entry, suite
+from experiments.ablation import (
+  comparison,
+  forest,
+  measures,
+  plan,
+  protocols,
+  running,
+  sensitivity,
+  tables,
+)
+from experiments.ablation.asked import label_of
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", "experiments/hibio.py", "What all runs begin with", lock_config=True
+)
+_PRESETS = flags.DEFINE_list("presets", None, "Presets to compare; `default` is the reference")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds of each preset", lower_bound=1)
+_CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus that is trained and scored on")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for runs, ablation.md, ablation.json")
+_JOBS = flags.DEFINE_integer("jobs", 1, "Runs side by side, each on its cores", lower_bound=1)
+_TASKS = flags.DEFINE_list("tasks", list(protocols.TASKS), f"Some of {', '.join(protocols.TASKS)}")
+_LABEL = flags.DEFINE_string("label", "", "Label column; default: the one with most names")
+_DONORS = flags.DEFINE_list("donors", [], "Donors to score; default: the test donors")
+_SWAP = flags.DEFINE_bool(
+  "swap_coordinates", False, "Also score the default with coordinates swapped in each section"
+)
+
+
+def main() -> None:
+  output = Path(entry.required(_OUTPUT))
+  corpus = Corpus.open(entry.required(_CORPUS))
+  base = plan.Base.of(
+    config_flags.get_config_filename(flags.FLAGS["config"]),
+    config_flags.get_override_values(flags.FLAGS["config"]),
+  )
+  runs = plan.runs(
+    base, entry.required(_PRESETS), _SEEDS.value, corpus.path.absolute(), output.absolute()
+  )
+  question = running.Question(
+    corpus,
+    label_of(corpus, _LABEL.value),
+    suite.scored_donors(corpus, tuple(_DONORS.value)),
+    _tasks(),
+    _SWAP.value,
+  )
+  cache = {"JAX_COMPILATION_CACHE_DIR": str(output.absolute() / "compiled")}
+  environment = {name: value for name, value in cache.items() if name not in os.environ}
+  results = running.complete(runs, question, output, _JOBS.value, environment)
+  if not results.answers:
+    _fail(results.failures, f"no run has figures; logs: {output / plan.RUNS}")
+  _write(output, base, runs, question, results)
+  if results.failures:
+    _fail(results.failures, f"the others are compared in {output / 'ablation.md'}")
+
+
+def _write(
+  output: Path,
+  base: plan.Base,
+  runs: Sequence[plan.Run],
+  question: running.Question,
+  results: running.Results,
+) -> None:
+  command = "python -m experiments.ablate " + shlex.join(sys.argv[1:])
+  found = comparison.compare(results.answers, results.baselines)
+  presets = {run.preset: run for run in runs}
+  changed = {name: plan.changes(base, name) for name in presets}
+  content = {
+    "command": command,
+    "corpus": {"name": question.corpus.name, "fingerprint": question.corpus.fingerprint},
+    "label": question.label,
+    "donors": list(question.donors),
+    "measures": {m.name: dataclasses.asdict(m) for m in measures.MEASURES},
+    **found.to_json(),
+    "seconds_per_step": results.costs,
+    "changed": changed,
+    "failures": results.failures,
+  }
+  heading = (
+    f"# Ablation on {question.corpus.name}\n\n`{command}`\n\nScored: {question.split}, label"
+    f" {question.label}."
+  )
+  text = tables.markdown(found, heading, results.failures, results.costs, changed)
+  write_text(output / "ablation.json", json.dumps(content, indent=1, allow_nan=False))
+  write_text(output / "ablation.md", text)
+  forest.draw(found, output / "ablation.png")
+  configs = {name: plan.flat(run.config) for name, run in presets.items()}
+  for key, values in sensitivity.sweeps(list(presets), configs).items():
+    sensitivity.draw(found, key, values, output / f"sensitivity_{key}.png")
+  print(text)
+  print(f"every figure: {output / 'ablation.json'}")
+
+
+def _tasks() -> tuple[str, ...]:
+  for name in _TASKS.value:
+    if name not in protocols.TASKS:
+      raise BadInputError(
+        "--tasks", "task", repr(name), f"some of {', '.join(protocols.TASKS)}", "correct the name"
+      )
+  return tuple(_TASKS.value)
+
+
+def _fail(failures: Mapping[str, str], rest: str) -> None:
+  """Ends with status 1, or 3 where all that failed was refused, after a line for each."""
+  for name, why in failures.items():
+    print(f"ablate: {name}: {why}", file=sys.stderr)
+  print(f"ablate: {len(failures)} failed; {rest}", file=sys.stderr)
+  refused = all(why.startswith(f"status {EXIT_BAD_INPUT}:") for why in failures.values())
+  sys.exit(EXIT_BAD_INPUT if refused else 1)
+
+
+if __name__ == "__main__":
+  entry.run(main)

@@ -1,0 +1,105 @@
+"""What presets are compared by: one figure of each protocol, and the words for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from experiments.report.methods import lower_is_better
+from hibio.tasks.rows import Row
+
+MODEL = "hibio"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+  """One column.
+
+  Attributes:
+    name: short, for columns and files.
+    phrase: what goes into a sentence: "labels from expression".
+    task, protocol, metric: of its rows; the protocol is a pattern.
+    sees: what of a method is measured: "image", "gene", "fused", or "" for the method as a whole.
+    unit: what a row's parts are; "" where its parts are no sample of anything.
+  """
+
+  name: str
+  phrase: str
+  task: str
+  protocol: str
+  metric: str
+  sees: str = ""
+  unit: str = "section"
+
+  @property
+  def lower_is_better(self) -> bool:
+    return lower_is_better(self.metric) or self.metric == "section_ari"
+
+  def row(self, rows: Iterable[Row], method: str = MODEL) -> Row | None:
+    """The method's figure among some rows; None where there is none."""
+    wanted = f"{method}/{self.sees}" if self.sees else method
+    return next(
+      (
+        row
+        for row in rows
+        if (row.task, row.metric, row.method) == (self.task, self.metric, wanted)
+        and row.value is not None
+        and re.search(self.protocol, row.protocol)
+      ),
+      None,
+    )
+
+  def units(self, row: Row) -> dict[str, float]:
+    """The figure of each unit; of the whole where there is only that."""
+    parts = {name: value for name, value in row.parts.items() if value is not None}
+    return parts if self.unit and parts else {"all": row.value}
+
+
+_PROBE, _KMEANS = r"^linear probe", r"^k-means.*no smoothing$"
+_PER_SECTION = "balanced_accuracy_per_section"
+
+GROUPS: dict[str, tuple[Measure, ...]] = {
+  "From H&E": (
+    Measure("expression", "expression from H&E", "expression", "^ridge_cv, log1p_cp10k, hvg50",
+            "pearson_in_section", "image"),
+    Measure("readout", "expression by the readout", "expression", "^readout, log1p_cp10k, hvg50",
+            "pearson_in_section", "image"),
+    Measure("labels, image", "labels from H&E", "annotation", _PROBE, _PER_SECTION, "image"),
+    Measure("domains, image", "domains from H&E", "domains", _KMEANS, "ari", "image"),
+    Measure("anchors, image", "zero-shot classes from H&E", "zero_shot", "", "auroc_per_section",
+            "image"),
+  ),
+  "From expression": (
+    Measure("labels, gene", "labels from expression", "annotation", _PROBE, _PER_SECTION, "gene"),
+    Measure("domains, gene", "domains from expression", "domains", _KMEANS, "ari", "gene"),
+    Measure("anchors, gene", "zero-shot classes from expression", "zero_shot", "",
+            "auroc_per_section", "gene"),
+    Measure("keyword purity", "purity of keyword genes", "keywords", "", "purity"),
+    Measure("housekeeping", "housekeeping among keyword genes", "keywords", "",
+            "housekeeping_share"),
+  ),
+  "From both": (
+    Measure("image to gene", "retrieval of profiles by patches, R@5", "retrieval",
+            "^image_to_gene, gallery: own section", "recall@5"),
+    Measure("gene to image", "retrieval of patches by profiles, R@5", "retrieval",
+            "^gene_to_image, gallery: own section", "recall@5"),
+    Measure("contrast", "the spot contrast", "contrast", "", "loss/spot", unit="batch"),
+    Measure("labels, both", "labels from both", "annotation", _PROBE, _PER_SECTION, "fused"),
+    Measure("domains, both", "domains from both", "domains", _KMEANS, "ari", "fused"),
+    Measure("regions", "regions cut to domains", "domains", "^region level 1 cut", "ari", "fused"),
+  ),
+  "All sections together": (
+    Measure("pooled, image", "pooled domains from H&E", "pooled_domains", "centred in each section",
+            "ari", "image", unit=""),
+    Measure("pooled, gene", "pooled domains from expression", "pooled_domains",
+            "centred in each section", "ari", "gene", unit=""),
+    Measure("section, image", "section identity in clusters from H&E", "pooled_domains",
+            "as they are", "section_ari", "image", unit=""),
+    Measure("section, gene", "section identity in clusters from expression", "pooled_domains",
+            "as they are", "section_ari", "gene", unit=""),
+  ),
+}  # fmt: skip
+"""Measures that stand in one table, since methods that answer one of them see the same."""
+
+MEASURES = tuple(measure for group in GROUPS.values() for measure in group)

@@ -1,0 +1,78 @@
+"""How much a measure depends on one key of the config, where presets differ in nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from experiments.ablation.comparison import Cell, Comparison
+from experiments.ablation.measures import MEASURES
+from experiments.ablation.plan import Preset
+
+_COLUMNS = 4
+
+
+def sweeps(
+  presets: Sequence[str], configs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, float]]:
+  """Key -> preset -> its value, for keys that numbers were set for.
+
+  A preset that sets the key alone belongs to it, and so does the same preset without the key, which
+  has the value that it has of itself.
+
+  Args:
+    configs: preset -> key -> value of its whole config.
+  """
+  parsed = [Preset.of(text) for text in presets]
+  found: dict[str, dict[str, float]] = {}
+  for key in dict.fromkeys(p.settings[0][0] for p in parsed if len(p.settings) == 1):
+    variants = {p.variants for p in parsed if [name for name, _ in p.settings] == [key]}
+    for preset in parsed:
+      own = [name for name, _ in preset.settings]
+      value = configs[preset.text].get(key)
+      number = isinstance(value, (int, float)) and not isinstance(value, bool)
+      if number and own in ([], [key]) and preset.variants in variants and len(variants) == 1:
+        found.setdefault(key, {})[preset.text] = float(value)
+  return {key: values for key, values in found.items() if len(set(values.values())) > 1}
+
+
+def draw(comparison: Comparison, key: str, values: Mapping[str, float], path: Path) -> Path | None:
+  """Every measure over the key's value, mean and sd over seeds; None without two points."""
+  ordered = sorted(
+    (value, comparison.presets[preset])
+    for preset, value in values.items()
+    if preset in comparison.presets
+  )
+  shown = [m for m in MEASURES if sum(m.name in row for _, row in ordered) > 1]
+  if not shown:
+    return None
+  rows = -(-len(shown) // _COLUMNS)
+  figure, axes = plt.subplots(
+    rows, _COLUMNS, figsize=(3.1 * _COLUMNS, 2.3 * rows), squeeze=False, constrained_layout=True
+  )
+  for axis in axes.flat[len(shown) :]:
+    axis.set_visible(False)
+  for axis, measure in zip(axes.flat, shown, strict=False):
+    points = [(value, row[measure.name]) for value, row in ordered if measure.name in row]
+    _curve(axis, points)
+    axis.set_title(
+      f"{measure.name} ({'less' if measure.lower_is_better else 'more'} is better)", fontsize=9
+    )
+    axis.set_xlabel(key, fontsize=8)
+    axis.tick_params(labelsize=8)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=130)
+  plt.close(figure)
+  return path
+
+
+def _curve(axis, points: Sequence[tuple[float, Cell]]) -> None:
+  x = np.array([value for value, _ in points])
+  mean = np.array([cell.mean for _, cell in points])
+  sd = np.array([cell.sd or 0.0 for _, cell in points])
+  axis.fill_between(x, mean - sd, mean + sd, alpha=0.2, linewidth=0)
+  axis.plot(x, mean, "o-", markersize=4, linewidth=1.4)

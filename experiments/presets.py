@@ -1,0 +1,156 @@
+"""What each variant of the experiment changes, a function each, so that variants can be combined.
+
+`experiments/hibio.py:test,no_tfidf` applies them in this order to the same config. A preset changes
+what it is named after and leaves the rest, the number of steps included, as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from hibio import configs
+
+Preset = Callable[[ConfigDict], None]
+"""Changes the config in place."""
+
+
+def default(config: ConfigDict) -> None:
+  """The method as it stands."""
+
+
+def test(config: ConfigDict) -> None:
+  """Seconds; for tests."""
+  config.embedded.preset = "tiny"
+  config.model.image.update(width=32, depth=1, num_heads=2)
+  config.model.gene.update(width=32, depth=1, num_heads=2)
+  config.model.update(embedding_width=32)
+  config.model.context.num_heads = 2
+  config.model.keywords.num_keywords = 16
+  config.training.update(
+    num_steps=12,
+    windows_per_batch=2,
+    sections_per_batch=2,
+    log_every=1,
+    evaluate_every=6,
+    checkpoint_every=4,
+  )
+
+
+def short(config: ConfigDict) -> None:
+  """Half a minute of the tiny model on small and easy tissue; for notebooks, not to be judged."""
+  config.embedded.preset = "small"
+  config.training.update(num_steps=60, windows_per_batch=2, evaluate_every=0)
+
+
+def small(config: ConfigDict) -> None:
+  """A ViT-S/16 and a long run."""
+  _long_run_of("S", config)
+
+
+def base(config: ConfigDict) -> None:
+  """A ViT-B/16 and a long run."""
+  _long_run_of("B", config)
+
+
+def large(config: ConfigDict) -> None:
+  """A ViT-L/16 and a long run."""
+  _long_run_of("L", config)
+
+
+def legacy_st(config: ConfigDict) -> None:
+  """Spots 200 um apart, as on legacy Spatial Transcriptomics arrays."""
+  config.objectives.neighbour_radius_um = 300.0
+  config.model.context.radius_um = 500.0
+
+
+def shuffled_pairs(config: ConfigDict) -> None:
+  """Control: images and profiles paired at random; the spot objective must stay at chance."""
+  config.training.shuffle_pairs = True
+
+
+def spot_only(config: ConfigDict) -> None:
+  """Baseline: plain InfoNCE between spots, and nothing else."""
+  config.training.stages = ({"name": "spot", "share": 1.0, "objectives": ("spot",)},)
+  config.objectives.soft_target_share = 0.0
+
+
+def bleep(config: ConfigDict) -> None:
+  """Baseline: the soft contrast of Xie et al. 2023 (arXiv:2306.01859), and nothing else."""
+  spot_only(config)
+  config.objectives.soft_target_share = 1.0
+
+
+def no_tfidf(config: ConfigDict) -> None:
+  """The most expressed genes in place of keyword genes, as many of them."""
+  config.model.keywords.score = "raw"
+
+
+def value_aware_raw(config: ConfigDict) -> None:
+  """The 50 most expressed genes with their values, and no other way for genes to come in."""
+  no_tfidf(config)
+  config.model.keywords.num_keywords = 50
+
+
+def no_pathway(config: ConfigDict) -> None:
+  """The pathway objectives stay off; their stage stays, so that the others last as long."""
+  _never_switched_on(config, "pathway")
+
+
+def no_region(config: ConfigDict) -> None:
+  """The region objectives stay off; their stage stays, so that the others last as long."""
+  _never_switched_on(config, "region")
+
+
+def joint(config: ConfigDict) -> None:
+  """All objectives from the first step, in one stage."""
+  objectives = tuple(name for stage in configs.STAGES for name in stage.objectives)
+  config.training.stages = ({"name": "joint", "share": 1.0, "objectives": objectives},)
+
+
+PRESETS: dict[str, Preset] = {
+  function.__name__: function
+  for function in (
+    default, test, short, small, base, large, legacy_st, shuffled_pairs, spot_only, bleep,
+    no_tfidf, value_aware_raw, no_pathway, no_region, joint,
+  )
+}  # fmt: skip
+"""Name -> what it changes. The first line of its docstring is what tables call it."""
+
+
+def apply(config: ConfigDict, variants: str) -> None:
+  """Applies presets by name, separated by commas, in order; the empty string changes nothing.
+
+  Raises:
+    ValueError: an unknown name.
+  """
+  for name in variants.split(",") if variants else ():
+    if name not in PRESETS:
+      raise ValueError(f"unknown variant {name!r}; the variants are {', '.join(PRESETS)}")
+    PRESETS[name](config)
+
+
+def _long_run_of(size: str, config: ConfigDict) -> None:
+  shape = {
+    name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    for name, value in configs.SIZES[size].items()
+  }
+  config.model.update(shape, dtype="bfloat16")
+  config.model.keywords.num_keywords = 256
+  config.training.update(
+    num_steps=100_000,
+    windows_per_batch=16,
+    sections_per_batch=8,
+    learning_rate=3e-4,
+    log_every=50,
+    evaluate_every=2_000,
+    checkpoint_every=1_000,
+  )
+
+
+def _never_switched_on(config: ConfigDict, stage: str) -> None:
+  config.training.stages = tuple(
+    {**one, "objectives": ()} if one["name"] == stage else one for one in config.training.stages
+  )
