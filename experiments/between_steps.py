@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,9 +16,13 @@ from data_pipelines.preparation.regions import refreshed
 from hibio import configs
 from hibio.batch import Batch, Tables
 from hibio.embedding import Forward, embed
+from hibio.outputs import Outputs
+from hibio.tasks.section_probe import section_probe
 
 HELD_OUT_BATCHES = 6
 """Batches of held-out donors looked at during training; enough for a curve."""
+
+_SEEN = {"image": "has_patch", "gene": "has_counts"}
 
 
 def training_batches(
@@ -71,6 +75,7 @@ def held_out_split(corpus: Corpus) -> str:
 def held_out(
   corpus: Corpus,
   split: str,
+  frozen: Callable[..., Any],
   measure: Callable[..., dict[str, jax.Array]],
   training: configs.TrainingConfig,
   params,
@@ -78,8 +83,11 @@ def held_out(
 ) -> dict[str, float]:
   """Mean metrics over a few windows of donors that are not trained on.
 
+  Where `frozen` gives embeddings, also how well they tell the windows' sections apart.
+
   Args:
-    measure: (params, batch, tables) -> metrics.
+    frozen: (params, batch, tables) -> outputs.
+    measure: (outputs, batch, tables) -> metrics.
   """
   arrays = loader.batches(
     corpus,
@@ -88,12 +96,40 @@ def held_out(
     sections_per_batch=training.sections_per_batch,
     seed=0,
   )
-  measured = []
+  measured, seen = [], []
   for one in itertools.islice(arrays, HELD_OUT_BATCHES):
-    metrics = measure(params, Batch(**one), tables)
+    batch = Batch(**one)
+    outputs = frozen(params, batch, tables)
+    metrics = measure(outputs, batch, tables)
     measured.append({name: float(value) for name, value in metrics.items()})
+    if isinstance(outputs, Outputs):
+      seen.append((outputs.image, outputs.gene, batch))
   return {
     name: float(np.mean([one[name] for one in measured]))
     for name in measured[0]
     if name.startswith(("loss/", "chance/", "monitor/"))
-  }
+  } | (_sections_told(seen) if seen else {})
+
+
+def _sections_told(seen: Sequence[tuple[jax.Array, jax.Array, Batch]]) -> dict[str, float]:
+  """What the section probe finds in either modality; nothing where there is one section."""
+  images, genes, batches = zip(*seen, strict=True)
+  found = {}
+  for name, embeddings in (("image", images), ("gene", genes)):
+    here = [batch.spot_mask & getattr(batch, _SEEN[name]) for batch in batches]
+    sections = [np.broadcast_to(b.section_index[:, None], b.spot_mask.shape) for b in batches]
+
+    def spots(arrays, here=here):
+      return np.concatenate([np.asarray(a)[kept] for a, kept in zip(arrays, here, strict=True)])
+
+    # A small split goes round more than once.
+    _, once = np.unique(spots([b.spot_index for b in batches]), return_index=True)
+    told = section_probe(
+      spots(embeddings)[once],
+      spots(sections)[once],
+      spots([batch.positions_um for batch in batches])[once],
+    )
+    if told is not None:
+      found[f"monitor/section_probe_{name}"] = told.accuracy
+      found[f"monitor/section_probe_{name}_chance"] = told.chance
+  return found

@@ -83,7 +83,9 @@ def finetune(
     refresh_regions=None
     if task
     else between_steps.refresh_regions(corpus, finetuned.frozen(model, config), training),
-    evaluate=functools.partial(between_steps.held_out, corpus, split, functions.measure, training)
+    evaluate=functools.partial(
+      between_steps.held_out, corpus, split, functions.frozen, functions.measure, training
+    )
     if split
     else None,
     config=training,
@@ -126,6 +128,7 @@ class _Functions(NamedTuple):
 
   forward: Callable
   total: Callable
+  frozen: Callable[[Any, Batch, Tables], Any]
   measure: Callable[[Any, Batch, Tables], dict[str, jax.Array]]
 
 
@@ -145,12 +148,10 @@ def _functions(
     frozen, total = finetuned.frozen_task(model, task, config), finetuned.loss(task)
 
   @jax.jit
-  def measured(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
     return total(outputs, batch, tables, {}, jax.random.key(0))[1]
 
-  return _Functions(
-    run, total, lambda p, batch, tables: measured(frozen(p, batch, tables), batch, tables)
-  )
+  return _Functions(run, total, frozen, measure)
 
 
 def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:

@@ -151,20 +151,13 @@ def _objectives(
   total, frozen = forward.loss(config, shuffle_pairs=False), forward.frozen(model.model)
 
   @jax.jit
-  def measured(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
     return total(outputs, batch, tables, {}, jax.random.key(0))[1]
 
   protocol = f"{between_steps.HELD_OUT_BATCHES} batches as in training, from held-out donors"
   split = "donors " + ", ".join(corpus.manifest["splits"]["test"])
   for method, params in (("continued", model.params), ("source", begin)):
-    found = between_steps.held_out(
-      corpus,
-      "test",
-      lambda params, batch, tables: measured(frozen(params, batch, tables), batch, tables),
-      training,
-      params,
-      tables,
-    )
+    found = between_steps.held_out(corpus, "test", frozen, measure, training, params, tables)
     for name in ("spot", "prototype", "region", "spot_to_region"):
       yield Row(
         "contrast",

@@ -81,11 +81,8 @@ def pretrain(
   total = forward.loss(objectives, training.shuffle_pairs)
 
   @jax.jit
-  def measured(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
     return total(outputs, batch, tables, {}, jax.random.key(0))[1]
-
-  def measure(params, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
-    return measured(frozen(params, batch, tables), batch, tables)
 
   split = between_steps.held_out_split(corpus)
   result = loop.train(
@@ -96,7 +93,7 @@ def pretrain(
     tables=tables,
     workdir=workdir,
     refresh_regions=between_steps.refresh_regions(corpus, frozen, training),
-    evaluate=functools.partial(between_steps.held_out, corpus, split, measure, training)
+    evaluate=functools.partial(between_steps.held_out, corpus, split, frozen, measure, training)
     if split
     else None,
     config=training,

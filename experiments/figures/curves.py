@@ -1,4 +1,4 @@
-"""Training curves: every objective, with chance, over the stages."""
+"""Training curves: every objective, with chance, over the stages; alarms are red."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from hibio.training import metrics
+from hibio.training import alarms, metrics
 
 PANELS = (
   ("spot contrast", ("loss/spot", "held_out/loss/spot", "chance/spot")),
@@ -22,6 +22,8 @@ PANELS = (
     ("monitor/effective_rank_image", "monitor/effective_rank_gene"),
   ),
 )
+
+ALARM = "C3"
 
 
 def draw(workdir: Path) -> Path:
@@ -45,11 +47,22 @@ def figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
         axis.plot(*zip(*points, strict=True), label=name, linewidth=1.2, **style)
     axis.set_title(title, fontsize=10)
     _shade_stages(axis, lines)
+    _mark_alarms(axis, lines)
     if axis.get_legend_handles_labels()[0]:
       axis.legend(fontsize=7, frameon=False)
   for axis in axes[-1]:
     axis.set_xlabel("step")
+  if begun := alarms.first_steps(lines):
+    said = ", ".join(f"{name} (step {step})" for name, step in begun.items())
+    drawn.suptitle(f"alarms: {said}", color=ALARM, fontsize=9)
   return drawn
+
+
+def _mark_alarms(axis, lines: Sequence[Mapping[str, Any]]) -> None:
+  """A red tick at the bottom for each line in which something rang."""
+  steps = [line["step"] for line in lines if line.get("alarms")]
+  heights = [0.02] * len(steps)
+  axis.plot(steps, heights, "|", color=ALARM, markersize=9, transform=axis.get_xaxis_transform())
 
 
 def _shade_stages(axis, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from data_pipelines.loading.corpus import Corpus
 from hibio.pretrained import Pretrained
+from hibio.training import metrics
+from hibio.training.alarms import first_steps
 
 _PACKAGES = (
   "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "matplotlib",
@@ -29,6 +31,7 @@ class About:
     splits: its donors: train, validation, test.
     sections: one dictionary a section; its keys are the columns of a table.
     versions: package -> version.
+    alarms: what went wrong in training, by name -> step at which it began.
     leaks: reasons why a figure may be no figure of unseen tissue, each in a sentence.
   """
 
@@ -40,6 +43,7 @@ class About:
   splits: Mapping[str, Sequence[str]]
   sections: Sequence[Mapping[str, Any]] = ()
   versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  alarms: Mapping[str, int] = dataclasses.field(default_factory=dict)
   leaks: Sequence[str] = ()
 
   @property
@@ -62,6 +66,7 @@ def of(model: Pretrained, corpus: Corpus, command: str, leaks: Sequence[str] = (
     splits=corpus.manifest["splits"],
     sections=tuple(_section(entry) for entry in corpus.manifest["sections"]),
     versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+    alarms=first_steps(metrics.read(model.workdir)),
     leaks=tuple(leaks),
   )
 

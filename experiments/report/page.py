@@ -97,8 +97,14 @@ def _facts(about: About) -> list[tuple[str, Any]]:
     ("trained on", (checkpoint.get("corpus") or {}).get("name") or _donors(checkpoint)),
     ("held-out donors", ", ".join(about.splits.get("test", ())) or "none"),
     ("corpus", about.fingerprint),
+    *_alarms(about),
     ("made", about.date.replace("T", " ").replace("+00:00", " UTC")),
   ]
+
+
+def _alarms(about: About) -> list[tuple[str, str]]:
+  said = ", ".join(f"{name} from step {step}" for name, step in about.alarms.items())
+  return [("alarms in training", said)] if said else []
 
 
 def _donors(checkpoint) -> str:

@@ -20,6 +20,11 @@ def inverse_temperature(log_scale: Float[Array, ""]) -> Float[Array, ""]:
   return jnp.exp(jnp.minimum(log_scale, LOG_LIMIT))
 
 
+def at_limit(log_scale: Float[Array, ""]) -> Float[Array, ""]:
+  """1 where the limit holds the inverse temperature back, else 0."""
+  return (log_scale >= LOG_LIMIT).astype(jnp.float32)
+
+
 def _forward(log_scale):
   scale = inverse_temperature(log_scale)
   return scale, (scale, log_scale >= LOG_LIMIT)

@@ -21,7 +21,7 @@ from hibio.configs import ObjectiveConfig
 from hibio.expression import standardised
 from hibio.objectives import monitors, pathway, reconstruction, region, spot, surroundings
 from hibio.objectives.reduce import masked_mean, masked_softmax
-from hibio.objectives.temperature import inverse_temperature
+from hibio.objectives.temperature import at_limit, inverse_temperature
 from hibio.outputs import Outputs
 
 OBJECTIVES = tuple(name for name, _ in ObjectiveConfig().weights)
@@ -135,8 +135,11 @@ def total(
       metrics[f"chance/{name}"] = chance
   watched = jax.lax.stop_gradient((image, gene, truth, pairs, anchors))
   metrics |= {f"monitor/{name}": value for name, value in _monitors(*watched, config)}
+  metrics["monitor/gene_tokens_dropped"] = _tokens_dropped(outputs, batch)
   metrics["monitor/scale"] = inverse_temperature(_float32(outputs.log_scale))
   metrics["monitor/anchor_scale"] = anchors.scale
+  metrics["monitor/scale_at_limit"] = at_limit(_float32(outputs.log_scale))
+  metrics["monitor/anchor_scale_at_limit"] = at_limit(_float32(outputs.anchor_log_scale))
   return loss, metrics
 
 
@@ -307,6 +310,9 @@ def _monitors(
     usage, unused = monitors.anchor_usage(probabilities, side.real & gene.real)
     yield f"anchor_entropy_{name}", usage
     yield f"anchors_unused_{name}", unused
+    # Without a spot to look at, the values above are 0 and say nothing.
+    yield f"with_{name}", side.real.any().astype(jnp.float32)
+  yield "anchors", jnp.float32(len(anchors.vectors))
   yield "alignment", monitors.alignment(image.embedding, gene.embedding, pairs.valid)
   masked = spot.masked_share(pairs, neighbour_radius_um=radius_um, block=block)
   yield "masked_negatives", masked_mean(masked, pairs.valid)
@@ -316,6 +322,13 @@ def _monitors(
     )
     yield name, masked_mean(hit, pairs.valid)
     yield f"{name}_chance", masked_mean(chance, pairs.valid)
+
+
+def _tokens_dropped(outputs: Outputs, batch: Batch) -> Array:
+  """Share of a spot's counts that no keyword holds."""
+  keywords = outputs.keywords
+  held = jnp.where(keywords.mask, _float32(keywords.fraction), 0.0).sum(-1)
+  return masked_mean(1.0 - held, batch.spot_mask & batch.has_counts)
 
 
 def _sides(

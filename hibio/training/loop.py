@@ -20,10 +20,12 @@ from hibio.batch import Batch, Tables
 from hibio.configs import ModelConfig, ObjectiveConfig, TrainingConfig, to_dict
 from hibio.training import dump, lock, progress, refresh, sharding, stages, state
 from hibio.training import workdir as workdirs
+from hibio.training.alarms import Watch
 from hibio.training.checkpoints import Checkpoints
 from hibio.training.exits import CANNOT_SAVE, INTERRUPTED, NOT_FINITE, RunStopped
 from hibio.training.interruption import Interruption
 from hibio.training.metrics import MetricsWriter, mean_of
+from hibio.training.metrics import read as read_metrics
 from hibio.training.optimizer import Trained, make_optimizer
 from hibio.training.step import Forward, Step, Total, make_train_step
 
@@ -158,6 +160,7 @@ class _Run:
     self._position = int(begin.step)
     self._clock = progress.Stopwatch()
     self._writer = MetricsWriter(workdir, self._position) if _is_first() else None
+    self._watch = Watch(config.num_steps, read_metrics(workdir) if _is_first() else ())
     self._in_flight: deque = deque()
     self._since_line: list[dict[str, np.ndarray]] = []  # metrics of the steps since the last line
     self._pairs = 0
@@ -192,10 +195,8 @@ class _Run:
     while self._position < config.num_steps:
       if self._position in refresh_at:
         with self._clock.part("refresh"):
-          self.tables, agreement = refresh.refreshed(
-            refresh_regions, self.state.params, self.tables
-          )
-        self._beside |= agreement
+          self.tables, logged = refresh.refreshed(refresh_regions, self.state.params, self.tables)
+        self._beside |= logged
       with self._clock.part("data"):
         data = batches(self._position) if data is None else data
         batch = next(data)
@@ -261,9 +262,12 @@ class _Run:
     self._since_line, self._pairs, self._beside = [], 0, {}
     if self._writer is not None:
       self._alive()
-      self._writer.write(self._position, values)
+      ringing, warnings = self._watch.look({"step": self._position} | values)
+      self._writer.write(self._position, values | ({"alarms": ringing} if ringing else {}))
       left = (self._config.num_steps - self._position) * working / steps
       _say(progress.line(self._position, self._config.num_steps, values, left))
+      for warning in warnings:
+        _say(warning)
 
   def _save(self, final: bool) -> None:
     with self._clock.part("checkpoint"):
@@ -288,6 +292,7 @@ class _Run:
         ended=how,
         last_step=self._position,
         skipped=int(self.state.skipped),
+        alarms=self._watch.begun,
         seconds=seconds,
       )
 

@@ -31,6 +31,11 @@ def test_held_out_donors_are_looked_at(workdir):
   assert [line["step"] for line in held_out] == [6, 12]
 
 
+def test_nothing_rings_in_a_run_of_a_few_steps(workdir):
+  assert not [line["alarms"] for line in read_metrics(workdir) if "alarms" in line]
+  assert json.loads((workdir / "run.json").read_text())["history"][-1]["alarms"] == {}
+
+
 def test_figures_are_drawn(workdir):
   for name in ("training.png", "regions.png"):
     with Image.open(workdir / "figures" / name) as image:

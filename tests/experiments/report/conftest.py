@@ -103,4 +103,5 @@ def about() -> About:
     splits={"train": ["D1"], "validation": [], "test": ["D4", "D5"]},
     sections=({"section": HOSTILE, "donor": "D4", "split": "test", "spots": 96},),
     versions={"jax": "0.10.2"},
+    alarms={"cone_gene": 120},
   )

@@ -37,6 +37,10 @@ def test_ids_are_unique_and_every_link_leads_to_one(walk):
   assert {link.removeprefix("#") for link in links} <= set(ids)
 
 
+def test_alarms_of_the_training_run_are_told(walk):
+  assert "cone_gene from step 120" in walk.text
+
+
 def test_nothing_is_asked_of_the_network(text, walk):
   for _, attributes in walk.elements:
     for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):

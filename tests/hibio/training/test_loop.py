@@ -55,7 +55,11 @@ def test_a_line_says_all_there_is_to_know_of_a_step(whole):
   wanted = {"loss", "loss/spot", "learning_rate", "skipped", "gradient_norm", *CLOCK}
   assert all(wanted <= line.keys() for line in lines)
   assert [line["step"] for line in lines if "held_out/loss/spot" in line] == [3, 6]
-  assert [line["step"] for line in lines if "regions/agreement_level_1" in line] == [5, 6]
+  refreshed = [line for line in lines if "regions/agreement_level_1" in line]
+  assert [line["step"] for line in refreshed] == [5, 6]
+  # Regions of the toy hold four spots each at the finer level and eight at the coarser one.
+  for name, value in (("number_level_1", 8), ("number_level_2", 4), ("median_size_level_2", 8)):
+    assert [line[f"regions/{name}"] for line in refreshed] == [value] * 2
 
 
 @pytest.mark.parametrize("at", [3, 5])  # before the stage boundary; between two refreshes
