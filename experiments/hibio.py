@@ -37,7 +37,7 @@ def get_config(variants: str = "") -> ConfigDict:
   config.gene_sets_seed = 0  # of random gene sets
   config.num_threads = 2  # that decode patches
   config.model = _tree(configs.ModelConfig(**configs.SIZES["tiny"]))
-  config.model.keywords.num_keywords = 48
+  config.model.keywords.num_keywords = 32
   config.objectives = _tree(configs.ObjectiveConfig())
   config.training = _tree(
     configs.TrainingConfig(

@@ -84,14 +84,40 @@ def bleep(config: ConfigDict) -> None:
 
 
 def no_tfidf(config: ConfigDict) -> None:
-  """The most expressed genes in place of keyword genes, as many of them."""
-  config.model.keywords.score = "raw"
+  """As many of the most expressed genes as keyword genes; in the profile all genes weigh alike."""
+  config.model.keywords.update(score="raw", spatial_power=0.0)
 
 
 def value_aware_raw(config: ConfigDict) -> None:
   """The 50 most expressed genes with their values, and no other way for genes to come in."""
   no_tfidf(config)
+  no_profile(config)
   config.model.keywords.num_keywords = 50
+
+
+def no_spatial(config: ConfigDict) -> None:
+  """Keyword scores and profiles do not look at how patterned a gene is over the tissue."""
+  config.model.keywords.spatial_power = 0.0
+
+
+def no_profile(config: ConfigDict) -> None:
+  """The gene tower reads keyword genes alone."""
+  config.model.gene_profile = False
+
+
+def no_surroundings(config: ConfigDict) -> None:
+  """What is reconstructed is the spot's own expression, with nothing of its neighbours'."""
+  config.objectives.surroundings_share = 0.0
+
+
+def paper(config: ConfigDict) -> None:
+  """As published, where the paper says how: a sentence of 250 TF-IDF genes, Leiden, thresholds."""
+  no_profile(config)
+  no_surroundings(config)
+  config.model.gene_input = "sentence"
+  config.model.keywords.update(score="tf_idf_smooth", spatial_power=0.0, num_keywords=250)
+  config.objectives.pathway_form = "kl_indicator"
+  config.training.region_method = "leiden"
 
 
 def no_pathway(config: ConfigDict) -> None:
@@ -104,6 +130,11 @@ def no_region(config: ConfigDict) -> None:
   _never_switched_on(config, "region")
 
 
+def random_pathways(config: ConfigDict) -> None:
+  """Control: gene sets of the same sizes, drawn at random; they must teach nothing."""
+  config.gene_sets = "random"
+
+
 def joint(config: ConfigDict) -> None:
   """All objectives from the first step, in one stage."""
   objectives = tuple(name for stage in configs.STAGES for name in stage.objectives)
@@ -114,7 +145,8 @@ PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
     default, test, short, small, base, large, legacy_st, shuffled_pairs, spot_only, bleep,
-    no_tfidf, value_aware_raw, no_pathway, no_region, joint,
+    no_tfidf, value_aware_raw, no_spatial, no_profile, no_surroundings, paper, no_pathway,
+    random_pathways, no_region, joint,
   )
 }  # fmt: skip
 """Name -> what it changes. The first line of its docstring is what tables call it."""

@@ -112,7 +112,7 @@ SIZES: dict[str, dict] = {
     patch_px=32,
     token_px=8,
     image=TransformerConfig(width=96, depth=3, num_heads=4),
-    gene=TransformerConfig(width=96, depth=2, num_heads=4),
+    gene=TransformerConfig(width=96, depth=1, num_heads=4),
   ),
   "S": dict(
     embedding_width=512,

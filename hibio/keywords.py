@@ -163,8 +163,12 @@ def keyword_scores(
   if config.score in UNGATED:
     return scores
   allowed = background.frequent[:, None] & (counts >= config.min_count)
-  pattern = (statistics.corpus_spatial + _UNPATTERNED) ** config.spatial_power
-  return jnp.where(allowed, scores * pattern[None, None], 0.0)
+  return jnp.where(allowed, scores * pattern(statistics, config)[None, None], 0.0)
+
+
+def pattern(statistics: SectionStatistics, config: KeywordConfig) -> Float[Array, " gene"]:
+  """What each gene's pattern over the tissue makes it count; 1 throughout for a power of 0."""
+  return (jnp.asarray(statistics.corpus_spatial) + _UNPATTERNED) ** config.spatial_power
 
 
 def top_keywords(

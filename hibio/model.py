@@ -17,7 +17,7 @@ from hibio.encoders.image import ImageEncoder
 from hibio.encoders.profile import GeneProfile
 from hibio.encoders.tokens import TOKENS
 from hibio.expression import fraction, standardised
-from hibio.keywords import keyword_scores, top_keywords
+from hibio.keywords import keyword_scores, pattern, top_keywords
 from hibio.nn.centring import Centring
 from hibio.nn.dense import Dense
 from hibio.outputs import Keywords, Outputs
@@ -75,7 +75,7 @@ class HiBio(nn.Module):
     )
     if config.gene_profile:
       gene += GeneProfile(config.gene.width, dtype, name="profile")(
-        _standardised(batch, statistics), statistics.corpus_spatial, gene_table
+        _standardised(batch, statistics), pattern(statistics, config.keywords), gene_table
       )
     towers = {
       "image": ImageEncoder(config.image, config.token_px, dtype, name="image")(batch.patches),

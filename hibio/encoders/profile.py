@@ -1,4 +1,4 @@
-"""The whole profile in one vector: what a component analysis sees, with keyword genes weighed up."""
+"""The whole profile as one vector: what a component analysis sees, patterned genes weighed up."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from jaxtyping import Array, Float
 
 from hibio.nn.dense import Dense
 
-_NEVER_SILENT = 1e-4
-
 
 class GeneProfile(nn.Module):
   """A sum of gene vectors, each times how far the gene lies above or below its section's mean.
 
-  A gene weighs by its pattern over the tissue (`SectionStatistics.corpus_spatial`): noise has none.
+  A gene weighs by its pattern over the tissue (`hibio.keywords.pattern`): noise has none.
   The gene vectors are those that keywords, anchors and the readout use; with vectors drawn at
   random the sum keeps distances between profiles, so that it says something before any training.
   """
@@ -27,16 +25,16 @@ class GeneProfile(nn.Module):
   def __call__(
     self,
     expression: Float[Array, "window spot gene"],
-    spatial: Float[Array, " gene"],
+    pattern: Float[Array, " gene"],
     gene_table: Float[Array, "gene width"],
   ) -> Float[Array, "window spot width"]:
     """The vector of each spot.
 
     Args:
       expression: standardised in its section, 0 where not measured.
-      spatial: pattern of each gene over the tissue, at least 0.
+      pattern: what each gene weighs, squared; above 0.
     """
-    weight = jnp.sqrt(spatial + _NEVER_SILENT)
+    weight = jnp.sqrt(pattern)
     weight = weight * jax.lax.rsqrt(jnp.maximum((weight**2).sum(), 1e-12))
     weighed = (expression * weight[None, None]).astype(self.dtype)
     summed = weighed @ gene_table.astype(self.dtype) * self.width**0.5
