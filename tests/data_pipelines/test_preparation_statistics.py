@@ -99,7 +99,8 @@ def test_a_gene_that_nobody_measures_carries_no_weight(case):
 def test_the_tables_have_exactly_the_fields_that_the_model_reads(case):
   dense, measured, membership = case
   table = statistics.section_table(scipy.sparse.csr_matrix(dense), measured, membership)
-  got = SectionStatistics(**statistics.corpus_statistics([table, table], np.array([True, False])))
+  fields = statistics.corpus_statistics([table, table], np.array([True, False]))
+  got = SectionStatistics(**fields, corpus_spatial=np.zeros(30, np.float32))
   assert got.measured.shape == (2, 30)
   assert got.activity_std.shape == (2, 4)
   assert {np.asarray(v).dtype for v in vars(got).values()} == {np.dtype(bool), np.dtype("float32")}
@@ -109,7 +110,10 @@ def test_the_device_computes_the_same_activity_as_the_tables(case):
   dense, measured, membership = case
   counts = scipy.sparse.csr_matrix(dense)
   table = statistics.section_table(counts, measured, membership)
-  stacked = SectionStatistics(**statistics.corpus_statistics([table], np.array([True])))
+  stacked = SectionStatistics(
+    **statistics.corpus_statistics([table], np.array([True])),
+    corpus_spatial=np.zeros(30, np.float32),
+  )
   stacked = jax.tree.map(jnp.asarray, stacked)
   got = pathways.standardised_activity(
     jnp.asarray(dense[None, :50], jnp.int32), stacked, jnp.asarray(membership), jnp.zeros(1, int)

@@ -16,7 +16,7 @@ from hibio.expression import fraction
 
 GENES, SPOTS = 48, 60
 HOUSEKEEPING, LOCAL, SINGLE = 0, 1, 2
-CONFIG = KeywordConfig(num_keywords=8)
+CONFIG = KeywordConfig(num_keywords=8, spatial_power=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,10 @@ def tables(counts):
   sections = [
     statistics.section_table(scipy.sparse.csr_matrix(one), every, pathway) for one in counts
   ]
-  return SectionStatistics(**statistics.corpus_statistics(sections, np.ones(2, bool)))
+  pattern = np.random.default_rng(1).random(GENES).astype(np.float32)
+  return SectionStatistics(
+    **statistics.corpus_statistics(sections, np.ones(2, bool)), corpus_spatial=pattern
+  )
 
 
 def scored(counts, tables, section=(0, 1), **changes):
@@ -176,3 +179,21 @@ def test_an_empty_spot_has_no_keywords_and_no_weight(counts, tables):
 def test_more_keywords_than_genes_are_no_error(counts, tables):
   _, found, _ = top(counts, tables, num_keywords=500)
   assert found.gene.shape == (2, SPOTS, GENES)
+
+
+def test_a_gene_in_patterns_over_the_tissue_beats_one_scattered_as_strongly(counts, tables):
+  spatial = np.zeros(GENES, np.float32)
+  spatial[5] = 0.2
+  patterned = tables.replace(corpus_spatial=spatial)
+  plain = scored(counts, patterned, spatial_power=0.0)
+  weighed = scored(counts, patterned, spatial_power=1.0)
+  np.testing.assert_allclose(weighed[..., 5], plain[..., 5] * (0.2 + 1e-4), rtol=1e-5)
+  np.testing.assert_allclose(weighed[..., 6], plain[..., 6] * 1e-4, rtol=1e-5)
+  assert (plain[..., 5] > 0).any()
+  assert (plain[..., 6] > 0).any()
+
+
+def test_where_no_gene_has_a_pattern_the_same_keywords_are_picked(counts, tables):
+  nothing = tables.replace(corpus_spatial=np.zeros(GENES, np.float32))
+  plain, weighed = (scored(counts, nothing, spatial_power=power) for power in (0.0, 1.0))
+  np.testing.assert_allclose(weighed, plain * 1e-4, rtol=1e-5)

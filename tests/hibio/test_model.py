@@ -201,7 +201,7 @@ def test_a_gene_added_to_the_panel_is_one_row_more_and_changes_no_other(data, pa
     return jnp.pad(leaf, [(0, 0)] * (leaf.ndim - 1) + [(0, 1)])
 
   per_gene = ("measured", "document_frequency", "mean_fraction", "log_mean", "log_std")
-  per_gene += ("corpus_document_share", "corpus_mean_fraction")
+  per_gene += ("corpus_document_share", "corpus_mean_fraction", "corpus_spatial")
   statistics = tables.statistics.replace(
     **{name: wider(getattr(tables.statistics, name)) for name in per_gene}
   )
@@ -296,6 +296,7 @@ def real_scale(side: int, genes: int, pathways: int) -> tuple[Batch, SectionStat
     activity_std=jnp.ones((8, pathways)),
     corpus_document_share=jnp.ones(genes),
     corpus_mean_fraction=jnp.ones(genes),
+    corpus_spatial=jnp.ones(genes),
     **{name: jnp.ones((8, genes)) for name in per_gene},
   )
   return batch, statistics, jnp.ones((pathways, genes), bool)

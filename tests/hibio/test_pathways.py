@@ -36,7 +36,8 @@ def tables(section, membership):
   return SectionStatistics(
     **statistics.corpus_statistics(
       [statistics.section_table(*section, membership)], np.ones(1, bool)
-    )
+    ),
+    corpus_spatial=np.zeros(membership.shape[1], np.float32),
   )
 
 

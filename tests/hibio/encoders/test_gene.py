@@ -89,3 +89,18 @@ def test_a_keyword_is_heard_more_when_it_is_heavy(encoder, keywords):
     return np.abs(encode(spots, table=changed) - encode(spots))[0, 0].mean()
 
   assert heard(0.9) > 2 * heard(0.02)
+
+
+def test_a_sentence_tells_names_and_order_and_nothing_else(keywords):
+  table = jnp.asarray(np.random.default_rng(1).normal(size=(GENES, WIDTH)).astype(np.float32))
+  model = GeneEncoder(TransformerConfig(width=WIDTH, depth=1, num_heads=2), told="sentence")
+  share = jnp.array([1.0, 0.5])
+  params = jax.jit(model.init)(jax.random.key(0), keywords, table, share)
+  encode = jax.jit(lambda keywords, share: model.apply(params, keywords, table, share))
+  want = np.asarray(encode(keywords, share))
+  # Weights change but not their order; amounts and the platform's share change freely.
+  louder = keywords.replace(fraction=keywords.fraction * 5, weight=keywords.weight**2)
+  np.testing.assert_array_equal(encode(louder, jnp.array([0.1, 0.2])), want)
+  turned = keywords.replace(weight=jnp.where(keywords.mask, keywords.weight[..., ::-1], 0.0))
+  whole = np.asarray(keywords.mask.all(-1))
+  assert np.abs(np.asarray(encode(turned, share)) - want)[whole].max() > 1e-4

@@ -37,6 +37,7 @@ def _extended_data(measured: bool):
     activity_std=s.activity_std,
     corpus_document_share=_wider(s.corpus_document_share, 0.01),
     corpus_mean_fraction=_wider(s.corpus_mean_fraction, 0),
+    corpus_spatial=_wider(s.corpus_spatial, 0),
   )
   tables = tables.replace(statistics=statistics, membership=_wider(tables.membership, False))
   return batch.replace(counts=_wider(batch.counts, 0)), tables
