@@ -13,7 +13,7 @@ from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.finetuning.panel import with_gene_sets
 from hibio.objectives.pathway import jaccard
 from hibio.pretrained import Pretrained
-from hibio.training.workdir import gene_set_names
+from hibio.training.workdir import background, gene_set_names
 
 SPLITS = ("train", "validation", "test")
 
@@ -26,6 +26,16 @@ def tables_of(corpus: Corpus) -> Tables:
     regions=corpus.regions,
     overlap=np.asarray(jaccard(jnp.asarray(corpus.membership))),
   )
+
+
+def tables_for(model: Pretrained, corpus: Corpus) -> Tables:
+  """The corpus' tables, with what the model took for granted of genes when it was trained.
+
+  Which genes are common or patterned anywhere is part of what a model learned; a corpus of its own
+  to judge by would let the sections that are scored choose.
+  """
+  tables = tables_of(corpus)
+  return tables.replace(statistics=tables.statistics.replace(**background(model.workdir)))
 
 
 def first_window(corpus: Corpus) -> Batch:

@@ -131,8 +131,11 @@ def gathered(
   folds = folds_of(cohort, donors)
   questions = fold_expression.prepare(cohort, folds, corpus.membership)
   genes = np.flatnonzero(questions.column >= 0)
-  tables = inputs.tables_of(corpus)
-  untrained = forward.initial_params(model.model, inputs.first_window(corpus), tables, model.seed)
+  tables = {name: inputs.tables_for(one, corpus) for name, one in models.items()}
+  tables["untrained"] = tables["hibio"]
+  untrained = forward.initial_params(
+    model.model, inputs.first_window(corpus), tables["hibio"], model.seed
+  )
   params = {name: inputs.params_over(one, corpus) for name, one in models.items()}
   modules = {name: one.model for name, one in models.items()}
   params["untrained"], modules["untrained"] = untrained, model.model
@@ -142,7 +145,7 @@ def gathered(
   for name, module in modules.items():
     with steps.part(f"embeddings of {name}", amount):
       frozen = compiled.setdefault(module, forward.frozen(module))
-      cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables, genes)
+      cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables[name], genes)
   with steps.part("baselines", amount):
     seen = "hibio/fused" if cohort.spots["has_patch"].any() else "hibio/gene"
     regions = {seen: gather.regions_of(cohort, corpus, seen)}
@@ -155,7 +158,7 @@ def gathered(
   return Setting(
     model=model,
     corpus=corpus,
-    tables=tables,
+    tables=tables["hibio"],
     params=params,
     frozen=compiled[model.model],
     cohort=cohort,

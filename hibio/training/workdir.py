@@ -37,6 +37,9 @@ MAY_CHANGE = (
 )
 """Keys that a run may be continued with another value of: they do not change what is learned."""
 
+_BACKGROUND = ("document_share", "mean_fraction", "spatial")
+"""Fields of `hibio.batch.SectionStatistics` after "corpus_"."""
+
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "hibio-st")
 
 
@@ -152,11 +155,21 @@ def save_tables(workdir: Path, names: Sequence[str], tables: Tables) -> None:
       names=np.array(list(names), dtype=str),
       pathway=pathway,
       gene=gene,
-      document_share=np.asarray(tables.statistics.corpus_document_share),
-      mean_fraction=np.asarray(tables.statistics.corpus_mean_fraction),
-      spatial=np.asarray(tables.statistics.corpus_spatial),
+      **{n: np.asarray(getattr(tables.statistics, f"corpus_{n}")) for n in _BACKGROUND},
     )
   os.replace(temporary, path)
+
+
+def background(workdir: Path) -> dict[str, np.ndarray]:
+  """What a run took for granted of each gene: fields of `hibio.batch.SectionStatistics`.
+
+  Empty where it does not say; runs of earlier versions do not know how patterned genes are.
+  """
+  path = workdir / TABLES
+  if not path.is_file():
+    return {}
+  with np.load(path) as arrays:
+    return {f"corpus_{name}": arrays[name] for name in _BACKGROUND if name in arrays}
 
 
 def gene_set_names(workdir: Path) -> tuple[str, ...] | None:
