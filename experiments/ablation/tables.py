@@ -47,9 +47,9 @@ def _failures(failures: Mapping[str, str]) -> Iterator[str]:
 def _sentences(comparison: Comparison) -> Iterator[str]:
   if not comparison.differences:
     return
-  yield f"\n## What each preset changes against `{REFERENCE}`\n"
+  yield f"\n## What each preset changes against `{REFERENCE}`\n\n{wording.RULE}\n"
   for name, row in comparison.differences.items():
-    yield f"- {wording.sentence(name, dict(row))}"
+    yield f"- {wording.sentence(name, row)}"
   total = sum(len(row) for row in comparison.differences.values())
   sure = sum(one.excludes_zero for row in comparison.differences.values() for one in row.values())
   yield (

@@ -1,0 +1,155 @@
+"""The whole command on tiny tissue: stopped, run again, with one run that cannot work."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.loading.corpus import Corpus
+from experiments.ablation import score_files
+from hibio.training import metrics
+from hibio.training.exits import INTERRUPTED
+from tests.experiments.conftest import ROOT, run
+
+BAD = "default:model.keywords.score=nosuch"
+TASKS = "retrieval,annotation"
+
+
+def _arguments(workdir, output, *more):
+  return (
+    "experiments.ablate", "--config=experiments/hibio.py:test", f"--presets=default,no_tfidf,{BAD}",
+    "--seeds=1", f"--corpus={workdir.parent / 'embedded-tiny' / 'corpus'}", f"--output={output}",
+    f"--tasks={TASKS}", *more,
+  )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ablation(workdir, tmp_path_factory):
+  """An ablation that was stopped while its first run trained, and run again."""
+  output = tmp_path_factory.mktemp("ablation")
+  first = output / "runs" / "default" / "seed0"
+  environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+  process = subprocess.Popen(
+    [sys.executable, "-m", *_arguments(workdir, output)],
+    cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+  )  # fmt: skip
+  end = time.monotonic() + 300
+  while not metrics.read(first) and time.monotonic() < end and process.poll() is None:
+    time.sleep(0.1)
+  process.send_signal(signal.SIGTERM)
+  _, said = process.communicate(timeout=120)
+  assert process.returncode == INTERRUPTED, said[-2000:]
+  assert "Run the same command again" in said
+  stopped_at = metrics.read(first)[-1]["step"]
+  return output, stopped_at, run(*_arguments(workdir, output, "--jobs=2"))
+
+
+def test_a_stopped_ablation_goes_on_where_its_run_stood(ablation):
+  output, stopped_at, _ = ablation
+  first = output / "runs" / "default" / "seed0"
+  assert [line["step"] for line in metrics.read(first)] == list(range(1, 13))
+  starts = json.loads((first / "run.json").read_text())["history"]
+  assert [one["step"] for one in starts] == [0, stopped_at]
+  assert not (output / "runs" / "no_tfidf" / "seed0" / "log.txt").read_text().count("going on at")
+
+
+def test_one_run_that_cannot_work_is_told_in_a_line_and_the_others_are_compared(ablation):
+  output, _, done = ablation
+  assert done.returncode == 3
+  assert f"ablate: {BAD}, seed 0: status 3: hibio: config: model.keywords.score" in done.stderr
+  assert "Traceback" not in done.stderr
+  found = json.loads((output / "ablation.json").read_text())
+  assert list(found["failures"]) == [f"{BAD}, seed 0"]
+  assert set(found["presets"]) == {"default", "no_tfidf"}
+  assert found["differences"]["no_tfidf"]["labels, gene"]["num_seeds"] == 1
+  assert {"untrained", "pca", "texture", "raw top-50"} <= set(found["baselines"])
+  assert found["changed"]["no_tfidf"] == {"model.keywords.score": ["surprisal", "raw"]}
+  assert found["seconds_per_step"]["default"] > 0
+  text = (output / "ablation.md").read_text()
+  assert "With the most expressed genes in place of keyword genes" in text
+  with Image.open(output / "ablation.png") as image:
+    assert image.width > 1000
+
+
+def test_figures_are_those_of_the_evaluation(ablation, workdir, evaluation):
+  # The run of the session is the same preset and seed, trained by itself.
+  output, _, _ = ablation
+  scores = json.loads((output / "runs" / "default" / "seed0" / score_files.NAME).read_text())
+  ours = {
+    (row["protocol"], row["metric"], row["method"]): row["value"]
+    for rows in scores["tasks"].values()
+    for row in rows
+  }
+  theirs = {(row.protocol, row.metric, row.method): row.value for row in evaluation.rows}
+  both = [key for key in ours if key in theirs]
+  assert len(both) > 50
+  # Training was stopped on the way here, and resumes bit for bit.
+  np.testing.assert_allclose([ours[k] for k in both], [theirs[k] for k in both], atol=1e-6)
+
+
+def test_what_is_finished_is_not_done_again_and_a_new_task_is_asked_alone(
+  ablation, workdir, tmp_path
+):
+  output = tmp_path / "copy"
+  shutil.copytree(ablation[0], output)
+  first = output / "runs" / "default" / "seed0"
+  # Work directories of a moved ablation would be other ones: put back what they are compared by.
+  for finished in output.glob("runs/*/*/ablation.json"):
+    finished.write_text(finished.read_text().replace(str(ablation[0]), str(output)))
+  log, weights = (first / "log.txt").read_text(), (first / "metrics.jsonl").stat().st_mtime_ns
+  arguments = list(_arguments(workdir, output, "--presets=default"))
+  again = run(*arguments)
+  assert again.returncode == 0, again.stderr[-2000:]
+  assert (first / "log.txt").read_text() == log
+  more = run(*arguments, f"--tasks={TASKS},keywords")
+  assert more.returncode == 0, more.stderr[-2000:]
+  said = (first / "log.txt").read_text().removeprefix(log)
+  assert "score 2/2 keywords" in said
+  assert (first / "metrics.jsonl").stat().st_mtime_ns == weights
+  assert (
+    "keyword purity" in json.loads((output / "ablation.json").read_text())["presets"]["default"]
+  )
+  other = run(*arguments, "--config.training.learning_rate=0.5")
+  assert other.returncode == 3
+  assert "training.learning_rate: found 0.5 asked for" in other.stderr
+
+
+def test_swapped_coordinates_change_what_neighbours_give_and_keep_every_spot(workdir):
+  corpus = workdir.parent / "embedded-tiny" / "corpus"
+  done = run(
+    "experiments.ablation.score", f"--checkpoint={workdir}", f"--corpus={corpus}",
+    "--tasks=retrieval", "--swap_coordinates",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr[-2000:]
+  content = json.loads((workdir / score_files.SWAPPED).read_text())
+  rows = content["tasks"]["retrieval"]
+  spots = sum(s["num_spots"] for s in Corpus.open(corpus).manifest["sections"]
+              if s["split"] == "test")  # fmt: skip
+  assert {row["n"] for row in rows if row["metric"] == "recall@5"} == {spots}
+
+
+@pytest.mark.parametrize(
+  ("arguments", "status", "says"),
+  [
+    (("--presets=default,nosuch",), 3, "unknown variant 'nosuch'"),
+    (("--presets=default", "--tasks=nosuch"), 3, "--tasks"),
+    (("--presets=default", "--label=nosuch"), 3, "label"),
+    ((), 2, "--presets is missing"),
+  ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(arguments, status, says, workdir, tmp_path):
+  done = run(
+    "experiments.ablate", f"--corpus={workdir.parent / 'embedded-tiny' / 'corpus'}",
+    f"--output={tmp_path / 'out'}", *arguments,
+  )  # fmt: skip
+  assert done.returncode == status, done.stderr
+  assert says in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
+  assert not (tmp_path / "out").exists()
