@@ -32,8 +32,8 @@ def begins(preset: str) -> str:
 
 
 RULE = (
-  "A level adds something to a measure only where the measure gets worse without it and the interval"
-  " excludes 0."
+  "A level adds something to a measure only where the measure gets worse without it and the"
+  " interval excludes 0."
 )
 
 
