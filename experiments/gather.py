@@ -21,6 +21,9 @@ from hibio.tasks.region_domains import region_mean
 WINDOWS_PER_BATCH = 4
 MODALITIES = ("image", "gene", "fused")
 
+Windows = Callable[[Corpus], Iterator[dict[str, np.ndarray]]]
+"""What a model is shown of a corpus, batch by batch."""
+
 
 def measured(corpus: Corpus) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
@@ -72,7 +75,7 @@ def with_model(
   params: Mapping,
   tables: Tables,
   readout_genes: np.ndarray,
-  windows: Callable[[Corpus], Iterator[dict[str, np.ndarray]]] | None = None,
+  windows: Windows | None = None,
 ) -> Cohort:
   """The cohort with a frozen model's embeddings "<name>/image", "/gene", "/fused" and readout.
 
@@ -116,4 +119,5 @@ def with_regions(cohort: Cohort, regions: np.ndarray, feature: str) -> Cohort:
 
 
 def every_window(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
+  """Every window of the corpus once, as it is."""
   return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)

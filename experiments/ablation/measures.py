@@ -22,6 +22,7 @@ class Measure:
     task, protocol, metric: of its rows; the protocol is a pattern.
     sees: what of a method is measured: "image", "gene", "fused", or "" for the method as a whole.
     unit: what a row's parts are; "" where its parts are no sample of anything.
+    control: what a control's name has before the method's.
   """
 
   name: str
@@ -31,6 +32,7 @@ class Measure:
   metric: str
   sees: str = ""
   unit: str = "section"
+  control: str = ""
 
   @property
   def lower_is_better(self) -> bool:
@@ -38,7 +40,7 @@ class Measure:
 
   def row(self, rows: Iterable[Row], method: str = MODEL) -> Row | None:
     """The method's figure among some rows; None where there is none."""
-    wanted = f"{method}/{self.sees}" if self.sees else method
+    wanted = self.control + (f"{method}/{self.sees}" if self.sees else method)
     return next(
       (
         row
@@ -69,12 +71,16 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("domains, image", "domains from H&E", "domains", _KMEANS, "ari", "image"),
     Measure("anchors, image", "zero-shot classes from H&E", "zero_shot", "", "auroc_per_section",
             "image"),
+    Measure("random sets, image", "the same by random sets, from H&E", "zero_shot", "",
+            "auroc_per_section", "image", control="random sets, "),
   ),
   "From expression": (
     Measure("labels, gene", "labels from expression", "annotation", _PROBE, _PER_SECTION, "gene"),
     Measure("domains, gene", "domains from expression", "domains", _KMEANS, "ari", "gene"),
     Measure("anchors, gene", "zero-shot classes from expression", "zero_shot", "",
             "auroc_per_section", "gene"),
+    Measure("random sets, gene", "the same by random sets, from expression", "zero_shot", "",
+            "auroc_per_section", "gene", control="random sets, "),
     Measure("keyword purity", "purity of keyword genes", "keywords", "", "purity"),
     Measure("housekeeping", "housekeeping among keyword genes", "keywords", "",
             "housekeeping_share"),

@@ -10,6 +10,9 @@ from experiments.ablation.statistics import Interval
 PHRASES = {
   "no_tfidf": "With the most expressed genes in place of keyword genes",
   "value_aware_raw": "With the 50 most expressed genes and their values alone",
+  "no_spatial": "Without a look at how patterned genes are over the tissue",
+  "no_profile": "With keyword genes alone, without the whole profile",
+  "no_surroundings": "With the spot's own expression alone to reconstruct",
   "no_pathway": "Without pathway anchors",
   "no_region": "Without regions",
   "joint": "With all objectives from the first step",
