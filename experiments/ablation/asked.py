@@ -84,8 +84,8 @@ class Method:
   Attributes:
     name: what its features begin with.
     params: of a model; None for a baseline.
-    frozen: the model's forward function.
-    keywords: how the model picks its keyword genes.
+    frozen: the model's forward function, where it may be asked more than its features say.
+    keywords: how the model picks its keyword genes, as `frozen`.
   """
 
   name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from experiments.report.methods import lower_is_better
 from hibio.tasks.rows import Row
@@ -38,9 +38,14 @@ class Measure:
   def lower_is_better(self) -> bool:
     return lower_is_better(self.metric) or self.metric == "section_ari"
 
-  def row(self, rows: Iterable[Row], method: str = MODEL) -> Row | None:
-    """The method's figure among some rows; None where there is none."""
-    wanted = self.control + (f"{method}/{self.sees}" if self.sees else method)
+  def row(self, rows: Iterable[Row], method: str = MODEL, sees: str | None = None) -> Row | None:
+    """The method's figure among some rows; None where there is none.
+
+    Args:
+      sees: what of the method, in place of the measure's own.
+    """
+    sees = self.sees if sees is None else sees
+    wanted = self.control + (f"{method}/{sees}" if sees else method)
     return next(
       (
         row
@@ -51,6 +56,16 @@ class Measure:
       ),
       None,
     )
+
+  def baseline_row(self, rows: Sequence[Row], method: str) -> Row | None:
+    """A baseline's figure, by the most that it sees and the measure allows.
+
+    Where both modalities may be seen, a baseline that sees one is in the table too; coordinates,
+    which see neither, are everywhere.
+    """
+    allowed = ("fused", "gene", "image") if self.sees == "fused" else (self.sees,)
+    found = (self.row(rows, method, sees) for sees in (*allowed, "position"))
+    return next((row for row in found if row is not None), None)
 
   def units(self, row: Row) -> dict[str, float]:
     """The figure of each unit; of the whole where there is only that."""

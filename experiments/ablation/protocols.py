@@ -89,7 +89,7 @@ def of_retrieval(asked: Asked, method: Method) -> Iterator[Row]:
 
 def of_contrast(asked: Asked, method: Method) -> Iterator[Row]:
   """Plain InfoNCE on batches of the test donors, the same for all, however a run was trained."""
-  if method.params is None or set(asked.corpus.manifest["splits"]["test"]) - set(asked.donors):
+  if method.frozen is None or set(asked.corpus.manifest["splits"]["test"]) - set(asked.donors):
     return
   test = asked.cohort.split("test")
   if not len(test.spots) or not len(test.seen_by(f"{method.name}/fused").spots):

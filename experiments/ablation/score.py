@@ -67,7 +67,11 @@ def of_run(model: pretrained.Pretrained, questions: Asked, windows: gather.Windo
   params = jax.device_put(inputs.params_over(model, questions.corpus), jax.devices()[0])
   frozen = forward.frozen(model.model)
   method = Method("hibio", params, frozen, model.model.config.keywords)
-  return _embedded(questions, method, windows), [method]
+  answered = _embedded(questions, method, windows)
+  if windows is not gather.every_window:
+    # What is not asked of the embeddings would be as it was.
+    method = Method("hibio", params)
+  return answered, [method]
 
 
 def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:

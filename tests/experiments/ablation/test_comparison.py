@@ -46,6 +46,13 @@ def test_pairs_find_a_difference_far_below_what_sections_and_seeds_differ_by(fou
   assert not found.differences["no_pathway"][RETRIEVAL].excludes_zero
 
 
+def test_a_baseline_stands_where_it_sees_no_more_than_the_measure_allows():
+  rows = [probe_row([0.3] * 4, "pca/gene"), probe_row([0.2] * 4, "coordinates/position")]
+  found = compare(answers(), rows).baselines
+  assert set(found["pca"]) == {LABELS, "labels, both"}
+  assert set(found["coordinates"]) == {"labels, image", LABELS, "labels, both"}
+
+
 def test_only_seeds_and_sections_that_both_have_are_compared():
   few = answers()
   del few["no_pathway"][2]
