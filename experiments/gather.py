@@ -24,6 +24,9 @@ OfPatches = Callable[[np.ndarray, float], dict[str, np.ndarray]]
 
 MODALITIES = ("image", "gene", "fused")
 
+Windows = Callable[[Corpus], Iterator[dict[str, np.ndarray]]]
+"""What a model is shown of a corpus, batch by batch."""
+
 
 def measured(corpus: Corpus, of_patches: OfPatches = image_statistics) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
@@ -78,7 +81,7 @@ def with_model(
   params: Mapping,
   tables: Tables,
   readout_genes: np.ndarray,
-  windows: Callable[[Corpus], Iterator[dict[str, np.ndarray]]] | None = None,
+  windows: Windows | None = None,
 ) -> Cohort:
   """The cohort with a frozen model's embeddings "<name>/image", "/gene", "/fused" and readout.
 
@@ -122,4 +125,5 @@ def with_regions(cohort: Cohort, regions: np.ndarray, feature: str) -> Cohort:
 
 
 def every_window(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
+  """Every window of the corpus once, as it is."""
   return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)

@@ -31,7 +31,7 @@ class Asked:
     cohort: every spot, with the features of those who answer.
     donors: who is scored.
     folds: how they are held out.
-    label: the column that domains and annotation are about.
+    label: the column that domains and annotation are about; "" to leave them out.
   """
 
   corpus: Corpus
@@ -84,8 +84,8 @@ class Method:
   Attributes:
     name: what its features begin with.
     params: of a model; None for a baseline.
-    frozen: the model's forward function.
-    keywords: how the model picks its keyword genes.
+    frozen: the model's forward function, where it may be asked more than its features say.
+    keywords: how the model picks its keyword genes, as `frozen`.
   """
 
   name: str
@@ -103,15 +103,15 @@ def asked(corpus: Corpus, donors: tuple[str, ...], label: str) -> Asked:
 
 
 def label_of(corpus: Corpus, wanted: str) -> str:
-  """The label that is asked for, else the one with most names.
+  """The label that is asked for, else the one with most names; "" where the corpus has none.
 
   Raises:
-    BadInputError: the corpus has no such label, or none at all.
+    BadInputError: the corpus has no such label.
   """
   labels = corpus.manifest["labels"]
-  if not labels or wanted and wanted not in labels:
+  if wanted and wanted not in labels:
     raise BadInputError(
-      corpus.path, "label", wanted or "none", f"one of {', '.join(labels) or 'at least one label'}",
-      "prepare the corpus with labels, or pass --label=NAME with one that it has",
+      corpus.path, "label", wanted, f"one of {', '.join(labels) or 'none'}",
+      "pass --label=NAME with a label of the corpus",
     )  # fmt: skip
-  return wanted or max(labels, key=lambda name: len(labels[name]))
+  return wanted or max(labels, key=lambda name: len(labels[name]), default="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,8 @@ def _cell(measure: Measure, by_seed: Mapping[int, Sequence[Row]]) -> Cell | None
   return _cell_of(measure, {str(s): row for s, row in found.items() if row is not None})
 
 
-def _baseline_cell(measure: Measure, rows: Iterable[Row], method: str) -> Cell | None:
-  row = measure.row(rows, method)
+def _baseline_cell(measure: Measure, rows: Sequence[Row], method: str) -> Cell | None:
+  row = measure.baseline_row(rows, method)
   return None if row is None else _cell_of(measure, {"-": row})
 
 

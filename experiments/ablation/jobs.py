@@ -69,7 +69,7 @@ def run(
           places[place] = None
           outcomes.append(outcome)
           done(outcome)
-          _tell(outcome, len(outcomes), len(jobs), time.monotonic() - begun)
+          _tell(outcome, stop.asked, len(outcomes), len(jobs), time.monotonic() - begun)
         if places[place] is None and waiting and not stop.asked:
           places[place] = _Running(waiting.popleft(), _cores(place, at_once), environment)
       if stop.asked:
@@ -134,7 +134,7 @@ class _Running:
         stdout=log,
         stderr=log,
         env={**os.environ, **(self._environment or {})},
-        start_new_session=True,  # Ctrl-C reaches it through us, once
+        process_group=0,  # Ctrl-C reaches it through us, once
       )
     if self._cores:
       os.sched_setaffinity(process.pid, self._cores)
@@ -167,7 +167,10 @@ def _cores(place: int, at_once: int) -> set[int]:
   return set(cores[place % len(cores) :: at_once])
 
 
-def _tell(outcome: Outcome, number: int, of: int, seconds: float) -> None:
+def _tell(outcome: Outcome, stops: bool, number: int, of: int, seconds: float) -> None:
+  if stops:
+    say(f"ablate: {outcome.name}: {'stopped' if outcome.status else 'done'}")
+    return
   how = "done" if outcome.status == 0 else f"FAILED with status {outcome.status}: {outcome.said}"
   left = int(seconds / number * (of - number))
   say(

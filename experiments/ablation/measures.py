@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from experiments.report.methods import lower_is_better
 from hibio.tasks.rows import Row
@@ -22,6 +22,7 @@ class Measure:
     task, protocol, metric: of its rows; the protocol is a pattern.
     sees: what of a method is measured: "image", "gene", "fused", or "" for the method as a whole.
     unit: what a row's parts are; "" where its parts are no sample of anything.
+    control: what a control's name has before the method's.
   """
 
   name: str
@@ -31,14 +32,20 @@ class Measure:
   metric: str
   sees: str = ""
   unit: str = "section"
+  control: str = ""
 
   @property
   def lower_is_better(self) -> bool:
     return lower_is_better(self.metric) or self.metric == "section_ari"
 
-  def row(self, rows: Iterable[Row], method: str = MODEL) -> Row | None:
-    """The method's figure among some rows; None where there is none."""
-    wanted = f"{method}/{self.sees}" if self.sees else method
+  def row(self, rows: Iterable[Row], method: str = MODEL, sees: str | None = None) -> Row | None:
+    """The method's figure among some rows; None where there is none.
+
+    Args:
+      sees: what of the method, in place of the measure's own.
+    """
+    sees = self.sees if sees is None else sees
+    wanted = self.control + (f"{method}/{sees}" if sees else method)
     return next(
       (
         row
@@ -49,6 +56,16 @@ class Measure:
       ),
       None,
     )
+
+  def baseline_row(self, rows: Sequence[Row], method: str) -> Row | None:
+    """A baseline's figure, by the most that it sees and the measure allows.
+
+    Where both modalities may be seen, a baseline that sees one is in the table too; coordinates,
+    which see neither, are everywhere.
+    """
+    allowed = ("fused", "gene", "image") if self.sees == "fused" else (self.sees,)
+    found = (self.row(rows, method, sees) for sees in (*allowed, "position"))
+    return next((row for row in found if row is not None), None)
 
   def units(self, row: Row) -> dict[str, float]:
     """The figure of each unit; of the whole where there is only that."""
@@ -69,12 +86,16 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("domains, image", "domains from H&E", "domains", _KMEANS, "ari", "image"),
     Measure("anchors, image", "zero-shot classes from H&E", "zero_shot", "", "auroc_per_section",
             "image"),
+    Measure("random sets, image", "the same by random sets, from H&E", "zero_shot", "",
+            "auroc_per_section", "image", control="random sets, "),
   ),
   "From expression": (
     Measure("labels, gene", "labels from expression", "annotation", _PROBE, _PER_SECTION, "gene"),
     Measure("domains, gene", "domains from expression", "domains", _KMEANS, "ari", "gene"),
     Measure("anchors, gene", "zero-shot classes from expression", "zero_shot", "",
             "auroc_per_section", "gene"),
+    Measure("random sets, gene", "the same by random sets, from expression", "zero_shot", "",
+            "auroc_per_section", "gene", control="random sets, "),
     Measure("keyword purity", "purity of keyword genes", "keywords", "", "purity"),
     Measure("housekeeping", "housekeeping among keyword genes", "keywords", "",
             "housekeeping_share"),

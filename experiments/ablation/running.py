@@ -20,6 +20,9 @@ from hibio.training import metrics
 FINISHED = "ablation.json"
 """In a run's work directory: the config and corpus that it was trained to the end with."""
 
+ELSEWHERE = ("workdir", "corpus", "embedded", "num_threads")
+"""Keys that say where and how fast, and nothing of what is learned."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Question:
@@ -146,7 +149,8 @@ def _stamp(run: Run, question: Question) -> None:
 
 
 def _finished(run: Run, question: Question) -> dict:
-  return {"config": run.config, "corpus": question.corpus.fingerprint}
+  learned = {key: value for key, value in run.config.items() if key not in ELSEWHERE}
+  return {"config": learned, "corpus": question.corpus.fingerprint}
 
 
 def _why(outcome: jobs.Outcome) -> str:

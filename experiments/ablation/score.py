@@ -10,20 +10,19 @@ the file holds already are not asked again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
 from data_pipelines.loading.corpus import Corpus
-from experiments import entry, features, gather, inputs, suite
-from experiments.ablation import protocols, score_files, swapped
-from experiments.ablation.asked import Asked, Method, asked, label_of
+from experiments import entry, gather, suite
+from experiments.ablation import answering, protocols, score_files, swapped
+from experiments.ablation.asked import asked, label_of
 from experiments.steps import Steps
-from hibio import configs, forward, keywords, pretrained
-from hibio.tasks import baselines
+from hibio import pretrained
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a finished run")
 _CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus")
@@ -41,16 +40,18 @@ def main() -> None:
   donors = suite.scored_donors(corpus, tuple(_DONORS.value))
   suite.guarded({"hibio": model}, corpus, donors, suite.Options())
   about = score_files.question(corpus, label, donors)
+  questions = functools.partial(asked, corpus, donors, label)
   if _BASELINES.value:
-    path, about = Path(_BASELINES.value), about | score_files.about_untrained(model.meta["config"])
-    _answer(path, about, _answering_baselines(model, corpus, donors, label))
+    about |= score_files.about_untrained(model.meta["config"])
+    _answer(Path(_BASELINES.value), about, lambda: answering.of_baselines(model, questions()))
   else:
     name = score_files.SWAPPED if _SWAP.value else score_files.NAME
+    windows = swapped.swapped_windows if _SWAP.value else gather.every_window
     about |= score_files.about_run(model.meta["step"])
-    _answer(model.workdir / name, about, _answering(model, corpus, donors, label, _SWAP.value))
+    _answer(model.workdir / name, about, lambda: answering.of_run(model, questions(), windows))
 
 
-def _answer(path: Path, about: dict[str, Any], answering) -> None:
+def _answer(path: Path, about: dict[str, Any], prepare: Callable[[], answering.Answering]) -> None:
   """Asks what is missing in the file; each task is kept as soon as it is answered."""
   scores = score_files.read(path, about)
   missing = scores.missing(_TASKS.value)
@@ -58,75 +59,12 @@ def _answer(path: Path, about: dict[str, Any], answering) -> None:
     return
   steps = Steps("score", {"embeddings": 3.0, **dict.fromkeys(missing, 1.0)})
   with steps.part("embeddings"):
-    questions, methods = answering()
+    questions, methods = prepare()
   for task in missing:
     with steps.part(task), suite.threads(len(questions.corpus.spots)):
       rows = [row for method in methods for row in protocols.TASKS[task](questions, method)]
     scores = score_files.Scores(about, {**scores.tasks, task: rows})
     score_files.write(path, scores)
-
-
-def _answering(model, corpus: Corpus, donors: tuple[str, ...], label: str, swap: bool):
-  """A run's questions, with its embeddings."""
-
-  def prepared() -> tuple[Asked, list[Method]]:
-    questions = asked(corpus, donors, label)
-    method = Method(
-      "hibio",
-      # On the device before the first use: else the same function is compiled twice.
-      jax.device_put(inputs.params_over(model, corpus), jax.devices()[0]),
-      forward.frozen(model.model),
-      model.model.config.keywords,
-    )
-    windows = swapped.swapped_windows if swap else gather.every_window
-    return _embedded(questions, method, windows), [method]
-
-  return prepared
-
-
-def _answering_baselines(model, corpus: Corpus, donors: tuple[str, ...], label: str):
-  """The baselines' questions, with their features."""
-
-  def prepared() -> tuple[Asked, list[Method]]:
-    questions = asked(corpus, donors, label)
-    first = inputs.first_window(corpus)
-    params = forward.initial_params(model.model, first, questions.tables, model.seed)
-    untrained = Method(
-      "untrained", params, forward.frozen(model.model), model.model.config.keywords
-    )
-    questions = _embedded(questions, untrained, gather.every_window)
-    cohort = features.with_baselines(questions.cohort, questions.folds, {})
-    fit = features.unscored(cohort, questions.folds)
-    found = dict(cohort.features)
-    found["raw top-50/gene"] = baselines.expression_pca(
-      baselines.highest_counts(fit), baselines.highest_counts(cohort)
-    )
-    if "colour/image" in found and len(questions.questions.folds) == len(questions.folds):
-      ridge = features.components_from_colour(cohort, questions.folds)
-      found |= {"colour ridge to pca/image": ridge, "colour ridge to pca/gene": found["pca/gene"]}
-    return questions.with_features(found), [untrained, *_baselines(found)]
-
-  return prepared
-
-
-def _embedded(questions: Asked, method: Method, windows) -> Asked:
-  return questions.answered(
-    gather.with_model(
-      questions.cohort, questions.corpus, method.name, method.frozen, method.params,
-      questions.tables, questions.readout_genes, windows,
-    )
-  )  # fmt: skip
-
-
-def _baselines(found: Mapping[str, Any]) -> Iterator[Method]:
-  names = dict.fromkeys(feature.partition("/")[0] for feature in found)
-  yield from (Method(name) for name in names if name not in ("untrained", *NOT_ASKED))
-  for score in keywords.SCORES:
-    yield Method(score, keywords=configs.KeywordConfig(score=score))
-
-
-NOT_ASKED = ("nuclei", "depth")
-"""Controls of single tasks in the evaluation."""
 
 
 if __name__ == "__main__":

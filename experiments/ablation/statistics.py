@@ -51,7 +51,7 @@ def paired_interval(
   columns = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds
   mean = differences.mean()
   fewest = min((n for n in (units, seeds) if n > 1), default=2)
-  spread = np.einsum("du,us,ds->d", rows, differences, columns) - mean
+  spread = ((rows @ differences) * columns).sum(1) - mean
   spread *= np.sqrt(fewest / (fewest - 1))
   tail = 100 * (1 - LEVEL) / 2
   low, high = mean + np.percentile(spread, (tail, 100 - tail))

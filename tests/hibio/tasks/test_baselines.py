@@ -12,3 +12,14 @@ def test_principal_components_are_centred_in_each_section(cohort):
 def test_depth_is_the_only_thing_that_depth_sees(cohort):
   got = baselines.sequencing_depth(cohort)
   np.testing.assert_allclose(np.expm1(got[:, 0]), cohort.counts.toarray().sum(1), rtol=1e-4)
+
+
+def test_the_highest_counts_of_a_spot_keep_their_values_and_the_rest_goes(cohort):
+  before = cohort.counts.toarray()
+  after = baselines.highest_counts(cohort, num_genes=7).counts.toarray()
+  kept = after > 0
+  assert (after[kept] == before[kept]).all()
+  for own, stays in zip(before, kept, strict=True):
+    assert stays.sum() == min(7, (own > 0).sum())
+    assert own[stays].min() >= np.sort(own)[-7]
+  np.testing.assert_array_equal(cohort.counts.toarray(), before)

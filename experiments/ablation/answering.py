@@ -1,0 +1,61 @@
+"""Who answers, with their features: one run, or the untrained model and all simple baselines."""
+
+from __future__ import annotations
+
+import jax
+
+from experiments import features, gather, inputs
+from experiments.ablation.asked import Asked, Method
+from experiments.ablation.planted_protocols import MARKER_MEAN
+from hibio import configs, forward, keywords, pretrained
+from hibio.tasks import baselines
+
+NOT_ASKED = ("nuclei", "depth")
+"""Controls of single tasks in the evaluation."""
+
+Answering = tuple[Asked, list[Method]]
+"""Questions with the features of those who answer, and who they are."""
+
+
+def of_run(model: pretrained.Pretrained, questions: Asked, windows: gather.Windows) -> Answering:
+  """A run, by what it sees in these windows."""
+  # On the device before the first use: else the same function is compiled twice.
+  params = jax.device_put(inputs.params_over(model, questions.corpus), jax.devices()[0])
+  frozen = forward.frozen(model.model)
+  method = Method("hibio", params, frozen, model.model.config.keywords)
+  answered = _embedded(questions, method, windows)
+  if windows is not gather.every_window:
+    # What is not asked of the embeddings would be as it was.
+    method = Method("hibio", params)
+  return answered, [method]
+
+
+def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
+  """The untrained model of the same shape, simple features, and every keyword score."""
+  first = inputs.first_window(questions.corpus)
+  params = forward.initial_params(model.model, first, questions.tables, model.seed)
+  frozen = forward.frozen(model.model)
+  untrained = Method("untrained", params, frozen, model.model.config.keywords)
+  questions = _embedded(questions, untrained, gather.every_window)
+  cohort = features.with_baselines(questions.cohort, questions.folds, {})
+  fit = features.unscored(cohort, questions.folds)
+  found = dict(cohort.features)
+  found["raw top-50/gene"] = baselines.expression_pca(
+    baselines.highest_counts(fit), baselines.highest_counts(cohort)
+  )
+  if "colour/image" in found and len(questions.questions.folds) == len(questions.folds) > 0:
+    ridge = features.components_from_colour(cohort, questions.folds)
+    found |= {"colour ridge to pca/image": ridge, "colour ridge to pca/gene": found["pca/gene"]}
+  names = dict.fromkeys(feature.partition("/")[0] for feature in found)
+  simple = [Method(name) for name in names if name not in (untrained.name, *NOT_ASKED)]
+  scores = [Method(score, keywords=configs.KeywordConfig(score=score)) for score in keywords.SCORES]
+  return questions.with_features(found), [untrained, *simple, MARKER_MEAN, *scores]
+
+
+def _embedded(questions: Asked, method: Method, windows: gather.Windows) -> Asked:
+  return questions.answered(
+    gather.with_model(
+      questions.cohort, questions.corpus, method.name, method.frozen, method.params,
+      questions.tables, questions.readout_genes, windows,
+    )
+  )  # fmt: skip

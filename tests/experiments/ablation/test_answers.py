@@ -1,0 +1,66 @@
+"""What a run answers: the figures of the evaluation, and others once its neighbours are wrong."""
+
+import numpy as np
+import pytest
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.problems import BadInputError
+from experiments import gather
+from experiments.ablation import answering, protocols
+from experiments.ablation.asked import asked, label_of
+from experiments.ablation.measures import GROUPS, MEASURES
+from experiments.ablation.swapped import swapped_windows
+from hibio import pretrained
+
+
+@pytest.fixture(scope="module")
+def questions(workdir):
+  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  return asked(corpus, tuple(corpus.manifest["splits"]["test"]), label_of(corpus, ""))
+
+
+@pytest.fixture(scope="module")
+def answered(workdir, questions):
+  return answering.of_run(pretrained.load(workdir), questions, gather.every_window)
+
+
+@pytest.fixture(scope="module")
+def rows(answered):
+  own, (method,) = answered
+  return [row for task in protocols.TASKS.values() for row in task(own, method)]
+
+
+def test_every_measure_finds_its_row_in_a_run(rows):
+  # One section is scored here, and one cannot be pooled.
+  together = {measure.name for measure in GROUPS["All sections together"]}
+  without = {measure.name for measure in MEASURES if measure.row(rows) is None}
+  assert without == together
+  assert all(row.note for row in rows if row.value is None)
+
+
+def test_figures_are_those_of_the_evaluation(rows, evaluation):
+  ours = {(row.protocol, row.metric, row.method): row.value for row in rows}
+  theirs = {(row.protocol, row.metric, row.method): row.value for row in evaluation.rows}
+  both = [key for key in ours if key in theirs and ours[key] is not None]
+  assert len(both) > 100
+  np.testing.assert_allclose([ours[k] for k in both], [theirs[k] for k in both], atol=1e-6)
+
+
+def test_the_label_with_most_names_is_asked_and_another_one_has_to_exist(questions):
+  assert questions.label == "leaf"
+  with pytest.raises(BadInputError, match="one of compartment, leaf"):
+    label_of(questions.corpus, "nosuch")
+
+
+def test_swapped_coordinates_keep_every_spot_and_change_what_it_is_embedded_as(
+  workdir, questions, answered
+):
+  swapped, (method,) = answering.of_run(pretrained.load(workdir), questions, swapped_windows)
+  own, _ = answered
+  for seen in ("image", "gene"):
+    before, after = (one.cohort.features[f"hibio/{seen}"] for one in (own, swapped))
+    assert before.shape == after.shape
+    # Almost all of it is the spot itself in a model that has hardly learned; not one is the same.
+    assert (np.abs(before - after).max(axis=1) > 1e-6).mean() > 0.9
+    assert (before * after).sum(1).mean() > (before * np.roll(after, 1, axis=0)).sum(1).mean()
+  assert not list(protocols.of_contrast(swapped, method))

@@ -1,0 +1,134 @@
+"""Figures, differences, words and pictures of answers whose difference is known."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.ablation import forest, sensitivity, tables, wording
+from experiments.ablation.comparison import compare
+from experiments.ablation.wording import SWAPPED
+from tests.experiments.ablation.answers import SECTIONS, answers, probe_row
+
+LABELS, RETRIEVAL = "labels, gene", "image to gene"
+SWEPT = "default:model.keywords.num_keywords=8"
+
+
+@pytest.fixture
+def found():
+  return compare(answers(loss=0.1), [probe_row([0.3, 0.3, 0.4, 0.4], "pca/gene")])
+
+
+def _markdown(found, failures=None):
+  changed = {"no_pathway": {"training.stages": ([{"name": "pathway", "objectives": []}], 3)}}
+  return tables.markdown(found, "# Title", failures or {}, {"default": 0.25}, changed)
+
+
+def test_a_figure_is_the_mean_over_seeds_of_each_run_with_its_sample_deviation(found):
+  values = [rows[0].value for rows in answers()["default"].values()]
+  cell = found.presets["default"][LABELS]
+  assert cell.mean == pytest.approx(np.mean(values))
+  assert cell.sd == pytest.approx(np.std(values, ddof=1))
+  assert (cell.num_units, cell.chance) == (len(SECTIONS), 0.25)
+  assert found.baselines["pca"][LABELS].mean == pytest.approx(0.35)
+  assert RETRIEVAL not in found.baselines["pca"]
+
+
+def test_pairs_find_a_difference_far_below_what_sections_and_seeds_differ_by(found):
+  one = found.differences["no_pathway"][LABELS]
+  assert one.mean == pytest.approx(-0.1, abs=0.01)
+  assert one.low > -0.12
+  assert one.excludes_zero
+  assert (one.num_units, one.num_seeds) == (4, 3)
+  assert found.presets["default"][LABELS].sd > 0.05
+  assert not found.differences["no_pathway"][RETRIEVAL].excludes_zero
+
+
+def test_a_baseline_stands_where_it_sees_no_more_than_the_measure_allows():
+  rows = [probe_row([0.3] * 4, "pca/gene"), probe_row([0.2] * 4, "coordinates/position")]
+  found = compare(answers(), rows).baselines
+  assert set(found["pca"]) == {LABELS, "labels, both"}
+  assert set(found["coordinates"]) == {"labels, image", LABELS, "labels, both"}
+
+
+def test_only_seeds_and_sections_that_both_have_are_compared():
+  few = answers()
+  del few["no_pathway"][2]
+  parts = dict(few["no_pathway"][0][0].parts)
+  del parts["s3"]
+  object.__setattr__(few["no_pathway"][0][0], "parts", parts)
+  one = compare(few, []).differences["no_pathway"][LABELS]
+  assert (one.num_units, one.num_seeds) == (3, 2)
+
+
+def test_without_a_default_there_are_figures_and_no_differences():
+  some = answers()
+  del some["default"]
+  found = compare(some, [])
+  assert found.presets
+  assert not found.differences
+  assert "Differences" not in _markdown(found)
+
+
+def test_the_sentence_says_what_changes_with_its_interval_and_how_much_does_not(found):
+  one = found.differences["no_pathway"][LABELS]
+  assert wording.sentence("no_pathway", found.differences["no_pathway"]) == (
+    f"Without pathway anchors: labels from expression {one.mean:+.3f}"
+    f" [{one.low:+.3f}, {one.high:+.3f}], worse. In 1 of 2 measures the interval includes 0."
+  )
+  same = wording.sentence(SWEPT, found.differences[SWEPT])
+  assert same.endswith("nothing changes for certain. In 2 of 2 measures the interval includes 0.")
+
+
+def test_a_rise_of_what_should_be_low_is_worse(found):
+  rise = dataclasses.replace(found.differences["no_pathway"][LABELS], mean=0.1, low=0.05, high=0.2)
+  text = wording.sentence("joint", {"contrast": rise, LABELS: rise})
+  assert "the spot contrast +0.100 [+0.050, +0.200], worse" in text
+  assert "labels from expression +0.100 [+0.050, +0.200], better" in text
+
+
+def test_presets_have_words_of_their_own():
+  assert wording.begins("default" + SWAPPED).startswith("With the coordinates")
+  assert wording.begins("default:a=1") == "With `default:a=1`"
+
+
+def test_tables_hold_presets_baselines_chance_and_units(found):
+  text = _markdown(found, {"joint, seed 0": "status 76: not finite"})
+  cell = found.presets["default"][LABELS]
+  assert f"{cell.mean:.3f} ± {cell.sd:.3f}" in text
+  assert "| pca | - | 0.350 | - |" in text
+  assert "| chance | - | 0.250 | - |" in text
+  assert "| units | - | 4 sections | - |" in text
+  assert "joint, seed 0: status 76: not finite" in text
+  assert "(4 x 3)" in text
+  assert "| `no_pathway` | `training.stages` | pathway: - | 3 |" in text
+
+
+def test_what_is_written_is_strict_json(found):
+  text = json.dumps(found.to_json(), allow_nan=False)
+  one = json.loads(text)["differences"]["no_pathway"][LABELS]
+  assert one["excludes_zero"] is True
+
+
+def test_figures_are_drawn(found, tmp_path):
+  with Image.open(forest.draw(found, tmp_path / "a" / "forest.png")) as image:
+    assert image.width > 1000
+  configs = {
+    "default": {"model.keywords.num_keywords": 16, "model.keywords.score": "surprisal"},
+    "no_pathway": {"model.keywords.num_keywords": 16},
+    SWEPT: {"model.keywords.num_keywords": 8},
+  }
+  ((key, values),) = sensitivity.sweeps(list(found.presets), configs).items()
+  assert values == {"default": 16.0, SWEPT: 8.0}
+  path = tmp_path / "sweep.png"
+  assert sensitivity.draw(found, key, values, path) == path
+  with Image.open(path) as image:
+    assert image.width > 1000
+
+
+def test_one_value_of_a_key_is_no_sweep():
+  assert not sensitivity.sweeps(["default", "joint"], {"default": {}, "joint": {}})
+  same = {"default": {"a.b": 3}, "default:a.b=3": {"a.b": 3}}
+  assert not sensitivity.sweeps(list(same), same)
