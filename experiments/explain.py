@@ -86,7 +86,8 @@ def _keywords(of: subject.Subject, output: Path) -> tuple[list[str], list[Row]]:
     "## Level 1: keyword genes",
     "",
     f"Housekeeping: {of.housekeeping.source}. Chance: genes drawn from those that enough spots"
-    " express; for shuffled spots -1/(n-1).",
+    " express; for shuffled spots -1/(n-1). By weight: over all keywords of all spots, each as"
+    " heavy as the gene tower reads it.",
     "",
     *page.tables(rows),
   ]

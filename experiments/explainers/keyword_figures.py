@@ -51,9 +51,13 @@ def draw_lists(subject: Subject, section: str, found: SectionLists, path: Path) 
 
 
 def draw_maps(subject: Subject, found: dict[str, SectionLists], path: Path) -> Path:
-  """Two keyword genes and two housekeeping genes of the first section, on every drawn section."""
+  """Two keyword genes and two housekeeping genes of the first section, on every drawn section.
+
+  The keyword genes that hold the most weight, the housekeeping genes that most spots express most.
+  """
   first = found[subject.drawn[0]]
-  listed = first.lists[subject.model.model.config.keywords.score]
+  weight = first.weights[subject.model.model.config.keywords.score]
+  listed = [gene for gene in np.argsort(-weight, kind="stable") if weight[gene] > 0]
   housekeeping = subject.housekeeping.genes
   expression = np.where(housekeeping, first.shares["raw"], 0.0)
   ubiquitous = np.argsort(-expression, kind="stable")[:2]

@@ -39,6 +39,7 @@ class SectionLists:
   Attributes:
     lists: method -> panel rows, best first.
     shares: score -> share of spots that have each gene among their top K.
+    weights: score -> share of all keyword weight that each gene holds: what the model reads.
     single: method -> share of what it picks in spots that rests on one molecule.
     morans_i: of the log expression of each panel gene; not-a-number where it is constant.
     shuffled: method -> mean Moran's I of its list after the spots have changed places.
@@ -49,6 +50,7 @@ class SectionLists:
 
   lists: dict[str, np.ndarray]
   shares: dict[str, Float[np.ndarray, " gene"]]
+  weights: dict[str, Float[np.ndarray, " gene"]]
   single: dict[str, float]
   morans_i: Float[np.ndarray, " gene"]
   shuffled: dict[str, float]
@@ -66,10 +68,11 @@ def measure(subject: Subject, section: str) -> SectionLists:
   eligible = (expressed >= fewest) & cohort.measured[section]
   graph = touching(cohort.spots[["x_um", "y_um"]].to_numpy(np.float64))[0]
   spatial = _morans_i(cohort, np.arange(len(eligible)), graph)
-  lists, shares, single = {}, {}, {}
+  lists, shares, weights, single = {}, {}, {}, {}
   for score in keywords.SCORES:
-    gene, mask, ones = _picked(subject, cohort, section, score)
+    gene, weight, mask, ones = _picked(subject, cohort, section, score)
     shares[score] = keyword_lists.picked_share(gene, mask, len(eligible))
+    weights[score] = keyword_lists.held_weight(gene, weight, len(eligible))
     lists[score] = keyword_lists.best(shares[score], config.num_keywords)
     single[score] = ones
   for name, rank in ((HVG, variance_within_sections(cohort)), (SVG, spatial)):
@@ -80,6 +83,7 @@ def measure(subject: Subject, section: str) -> SectionLists:
   return SectionLists(
     lists=lists,
     shares=shares,
+    weights=weights,
     single=single,
     morans_i=spatial,
     shuffled=moved,
@@ -103,19 +107,33 @@ def _composition(subject: Subject, found: dict[str, SectionLists]) -> Iterator[R
   chance = {
     "morans_i": _mean(np.array(spatial)),
     "morans_i_shuffled_spots": float(expected),
+    "morans_i_by_weight": _mean(np.array(spatial)),
+    "housekeeping_by_weight": _mean(np.array([housekeeping[o.eligible].mean() for o in sections])),
     "housekeeping_share": _mean(np.array([housekeeping[o.eligible].mean() for o in sections])),
     "single_count_share": _mean(np.array([one.single_of_all for one in sections])),
   }
   for method in sections[0].lists:
     values = {
       "morans_i": {s: _mean(one.morans_i[one.lists[method]]) for s, one in found.items()},
+      "morans_i_by_weight": {
+        s: float(one.weights[method] @ np.nan_to_num(one.morans_i))
+        for s, one in found.items()
+        if method in one.weights
+      },
       "morans_i_shuffled_spots": {s: one.shuffled[method] for s, one in found.items()},
       "housekeeping_share": {
         s: _mean(housekeeping[one.lists[method]].astype(float)) for s, one in found.items()
       },
+      "housekeeping_by_weight": {
+        s: float(one.weights[method] @ housekeeping)
+        for s, one in found.items()
+        if method in one.weights
+      },
       "single_count_share": {s: one.single[method] for s, one in found.items()},
     }
     for metric, parts in values.items():
+      if not parts:
+        continue  # a list of the section has no weights
       yield _row(subject, "what is picked", metric, method, parts, chance[metric])
 
 
@@ -148,7 +166,7 @@ def _row(subject: Subject, what: str, metric: str, method: str, parts: dict, cha
     "keywords",
     subject.corpus.name,
     f"{what}, top {subject.model.model.config.keywords.num_keywords}",
-    f"{len(subject.donor_of)} sections" if len(parts) != 1 else "one section",
+    f"{len(subject.donor_of)} sections",
     metric,
     method,
     float(values.mean()) if len(values) else None,
@@ -175,29 +193,31 @@ def _random_jaccard(subject: Subject, found: dict[str, SectionLists]) -> float:
 
 def _picked(
   subject: Subject, cohort: Cohort, section: str, score: str
-) -> tuple[np.ndarray, np.ndarray, float]:
-  """Keyword genes of each spot, which of them are real, and the share of single molecules."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+  """Keyword genes of each spot, their weights, which are real; the share of single molecules."""
   config = dataclasses.replace(subject.model.model.config.keywords, score=score)
   row = jnp.array([subject.row_of[section]], jnp.int32)
   measured = jnp.asarray(cohort.measured[section])[None]
-  genes, masks, singles = [], [], []
+  genes, weights, masks, singles = [], [], [], []
   for start in range(0, len(cohort.spots), _BLOCK):
     counts = cohort.counts[start : start + _BLOCK].toarray().astype(np.int32)
-    gene, mask = _top(subject, counts, measured, row, config)
+    gene, weight, mask = _top(subject, counts, measured, row, config)
     genes.append(gene)
+    weights.append(weight)
     masks.append(mask)
     singles.append(np.take_along_axis(counts, gene, 1)[mask])
-  return np.concatenate(genes), np.concatenate(masks), _ones(np.concatenate(singles))
+  picked = (np.concatenate(parts) for parts in (genes, weights, masks))
+  return *picked, _ones(np.concatenate(singles))
 
 
 def _top(
   subject: Subject, counts: np.ndarray, measured, row, config: configs.KeywordConfig
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   one_window = jnp.asarray(counts)[None]
   scores = keywords.keyword_scores(one_window, subject.tables.statistics, row, config)
   share = fraction(one_window, measured[:, None])
   found, _ = keywords.top_keywords(scores, share, measured, config.num_keywords)
-  return np.asarray(found.gene)[0], np.asarray(found.mask)[0]
+  return tuple(np.asarray(part)[0] for part in (found.gene, found.weight, found.mask))
 
 
 def _morans_i(

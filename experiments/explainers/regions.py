@@ -14,7 +14,7 @@ from sklearn.metrics import homogeneity_score
 
 from data_pipelines.preparation.regions import nested_regions, stacked, touching
 from experiments.explainers.subject import Subject
-from hibio.tasks import baselines, region_shapes, spatial_baselines
+from hibio.tasks import baselines, region_shapes
 from hibio.tasks.labels import is_labelled
 from hibio.tasks.rows import Row
 from hibio.training import metrics
@@ -36,7 +36,9 @@ def measure(subject: Subject) -> Regions:
   features = {
     MODEL: cohort.features[seen],
     "principal components of the counts": baselines.expression_pca(cohort, cohort),
-    COORDINATES: spatial_baselines.coordinates(cohort),
+    # All alike, so that only places count. Regions look at the direction of features alone:
+    # coordinates as features would give wedges around the middle.
+    COORDINATES: np.ones((len(cohort.spots), 1), np.float32),
   }
   return Regions({name: _drawn(subject, values) for name, values in features.items()})
 

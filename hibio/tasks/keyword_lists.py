@@ -20,6 +20,14 @@ def picked_share(
   return np.bincount(gene[mask], minlength=num_genes) / max(len(gene), 1)
 
 
+def held_weight(
+  gene: Int[np.ndarray, "spot keyword"], weight: Float[np.ndarray, "spot keyword"], num_genes: int
+) -> Float[np.ndarray, " gene"]:
+  """Keyword weight that each gene holds, over all spots; sums to 1 where there is any."""
+  held = np.bincount(gene.ravel(), weight.ravel().astype(np.float64), minlength=num_genes)
+  return held / max(held.sum(), 1e-12)
+
+
 def best(score: Float[np.ndarray, " gene"], num_genes: int) -> Int[np.ndarray, " chosen"]:
   """The `num_genes` genes of highest score, best first; none whose score is 0 or undefined."""
   score = np.nan_to_num(score, nan=0.0)

@@ -12,6 +12,12 @@ def test_the_share_of_spots_counts_real_keywords_only():
   np.testing.assert_allclose(keyword_lists.picked_share(gene, mask, 4), [2 / 3, 0, 1, 0])
 
 
+def test_weight_is_added_up_over_spots():
+  gene = np.array([[0, 2], [2, 1]])
+  weight = np.array([[0.75, 0.25], [1.0, 0.0]])
+  np.testing.assert_allclose(keyword_lists.held_weight(gene, weight, 4), [0.375, 0, 0.625, 0])
+
+
 def test_a_list_holds_the_best_genes_and_none_that_nobody_picks():
   score = np.array([0.1, 0.0, 0.7, np.nan, 0.7])
   np.testing.assert_array_equal(keyword_lists.best(score, 2), [2, 4])
