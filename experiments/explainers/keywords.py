@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines.preparation.regions import touching
+from data_pipelines.spatial_autocorrelation import expected_morans_i, morans_i
 from experiments.explainers.subject import Subject
 from hibio import configs, keywords
 from hibio.expression import fraction
@@ -22,7 +23,6 @@ from hibio.tasks import keyword_lists
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.gene_lists import variance_within_sections
 from hibio.tasks.rows import Row
-from hibio.tasks.spatial_autocorrelation import expected_morans_i, morans_i
 
 HVG, SVG = "most variable (HVG)", "most spatial (Moran's I)"
 DRAWS = 200
