@@ -135,6 +135,14 @@ def random_pathways(config: ConfigDict) -> None:
   config.gene_sets = "random"
 
 
+def long_stages(config: ConfigDict) -> None:
+  """Spots alone for 40 % of the steps, then pathways too, and regions in the last 30 %."""
+  shares = (0.4, 0.3, 0.3)
+  config.training.stages = tuple(
+    {**stage, "share": share} for stage, share in zip(config.training.stages, shares, strict=True)
+  )
+
+
 def joint(config: ConfigDict) -> None:
   """All objectives from the first step, in one stage."""
   objectives = tuple(name for stage in configs.STAGES for name in stage.objectives)
@@ -146,7 +154,7 @@ PRESETS: dict[str, Preset] = {
   for function in (
     default, test, short, small, base, large, legacy_st, shuffled_pairs, spot_only, bleep,
     no_tfidf, value_aware_raw, no_spatial, no_profile, no_surroundings, paper, no_pathway,
-    random_pathways, no_region, joint,
+    random_pathways, no_region, long_stages, joint,
   )
 }  # fmt: skip
 """Name -> what it changes. The first line of its docstring is what tables call it."""
