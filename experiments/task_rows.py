@@ -14,7 +14,8 @@ from data_pipelines.loading import loader
 from experiments import features, planted
 from experiments.setting import Setting
 from hibio import configs, forward, keywords, marker_anchors
-from hibio.batch import Batch
+from hibio.batch import Batch, Tables
+from hibio.outputs import Outputs
 from hibio.tasks import (
   annotation,
   domains,
@@ -45,6 +46,8 @@ NOT_PROBED = (*NOT_CLUSTERED, "coordinates/position")
 """Controls of the expression task and of the domains that answer no question elsewhere."""
 
 CONTRAST_BATCHES = 16
+
+_LOSSES, _WHAT = ("spot", "region", "spot_to_region"), ("loss", "chance")
 
 RANDOM_SETS = 5
 """Draws of random gene sets: one alone may look like anything."""
@@ -121,7 +124,13 @@ def contrast_rows(setting: Setting) -> Iterator[Row]:
   training = model.meta["config"]["training"]
   total = forward.loss(config, shuffle_pairs=False)
   tables = setting.tables
-  measure = jax.jit(lambda outputs, batch: total(outputs, batch, tables, {}, jax.random.key(0))[1])
+
+  @jax.jit
+  def measure(outputs: Outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+    # Tables as an argument: as constants they would be computed with while compiling.
+    metrics = total(outputs, batch, tables, {}, jax.random.key(0))[1]
+    return {f"{what}/{name}": metrics[f"{what}/{name}"] for what in _WHAT for name in _LOSSES}
+
   drawn = loader.batches(
     corpus,
     "test",
@@ -134,17 +143,15 @@ def contrast_rows(setting: Setting) -> Iterator[Row]:
   spots = sum(int(batch.spot_mask.sum()) for batch in batches)
   for method in ("hibio", "untrained"):
     params = setting.params[method]
-    found = [measure(setting.frozen(params, batch, tables), batch) for batch in batches]
-    for metric in ("spot", "region", "spot_to_region"):
-      loss, chance = (
-        float(np.mean([one[f"{what}/{metric}"] for one in found])) for what in ("loss", "chance")
-      )
+    found = [measure(setting.frozen(params, batch, tables), batch, tables) for batch in batches]
+    for metric in _LOSSES:
+      loss, chance = (float(np.mean([one[f"{what}/{metric}"] for one in found])) for what in _WHAT)
       common = ("contrast", corpus.name, protocol, setting.split, f"loss/{metric}", method)
       yield Row(*common, loss, spots, chance)
 
 
 def keyword_rows(setting: Setting) -> Iterator[Row]:
-  """Each score over the whole panel, where the planted genes are known.
+  """Each score over the whole panel, where the planted genes are known, and the model's own.
 
   Gates are those of pretraining, except for raw counts, which have none.
   """
@@ -155,9 +162,14 @@ def keyword_rows(setting: Setting) -> Iterator[Row]:
   counts = np.asarray(test.counts.todense())
   section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
   section = np.array([section_row[name] for name in test.spots["section_id"]], np.int32)
+  asked = {
+    name: configs.KeywordConfig(score=name, spatial_power=0.0)
+    for name in ("raw", "tf_idf_smooth", "tf_idf", "surprisal")
+  }
+  own = setting.model.model.config.keywords
+  asked[keywords.called(own.score, own.spatial_power)] = own
   scores = {}
-  for name in ("raw", "tf_idf_smooth", "tf_idf", "surprisal"):
-    config = configs.KeywordConfig(score=name)
+  for name, config in asked.items():
     found = keywords.keyword_scores(
       jnp.asarray(counts)[:, None], setting.tables.statistics, jnp.asarray(section), config
     )

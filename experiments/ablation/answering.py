@@ -48,7 +48,10 @@ def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
     found |= {"colour ridge to pca/image": ridge, "colour ridge to pca/gene": found["pca/gene"]}
   names = dict.fromkeys(feature.partition("/")[0] for feature in found)
   simple = [Method(name) for name in names if name not in (untrained.name, *NOT_ASKED)]
-  scores = [Method(score, keywords=configs.KeywordConfig(score=score)) for score in keywords.SCORES]
+  scores = [
+    Method(score, keywords=configs.KeywordConfig(score=score, spatial_power=0.0))
+    for score in keywords.SCORES
+  ]
   return questions.with_features(found), [untrained, *simple, MARKER_MEAN, *scores]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_pipelines.loading.corpus import Corpus
+from hibio.keywords import called
 from hibio.pretrained import Pretrained
 from hibio.training import metrics
 from hibio.training.alarms import first_steps
@@ -50,7 +51,8 @@ class About:
   def model_methods(self) -> tuple[str, ...]:
     """Methods that stand for the model by another name: the keyword score it was trained with."""
     try:
-      return (self.checkpoint["config"]["model"]["keywords"]["score"],)
+      config = self.checkpoint["config"]["model"]["keywords"]
+      return (called(config["score"], config.get("spatial_power", 0.0)),)
     except (KeyError, TypeError):
       return ()
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.problems import BadInputError
+from hibio.keywords import called
 from hibio.tasks.rows import Row
 
 Key = tuple[str, str, str, str, str, str]
@@ -143,6 +144,7 @@ def _key(row: Row) -> Key:
 
 def _keyword_score(checkpoint: Mapping[str, Any]) -> str:
   try:
-    return checkpoint["config"]["model"]["keywords"]["score"]
+    config = checkpoint["config"]["model"]["keywords"]
+    return called(config["score"], config.get("spatial_power", 0.0))
   except (KeyError, TypeError):
     return ""
