@@ -9,7 +9,8 @@ variant:
 Variants: "" (tiny model, embedded tissue), "test" (seconds; for tests), "short" (half a minute of
 the tiny model on small and easy tissue; for notebooks, not to be judged), "legacy_st" (tiny model,
 spots 200 um apart), "small", "base", "large"; the control "shuffled_pairs", in which images and
-profiles are paired at random: the spot objective must stay at chance; and two baselines with the
+profiles are paired at random: the spot objective must stay at chance; "prototypes", whose regions
+are learned prototypes and no clusters drawn between steps; and two baselines with the
 spot contrast alone: "spot_only" (plain InfoNCE) and "bleep" (all of the target is spread over pairs
 that resemble each other, as in Xie et al. 2023, arXiv:2306.01859).
 """
@@ -24,7 +25,11 @@ from hibio import configs
 
 _SIZE_OF = {"small": "S", "base": "B", "large": "L"}
 _CONTRAST_ALONE = {"spot_only": 0.0, "bleep": 1.0}  # share of the target that is spread
-VARIANTS = ("", "test", "short", "legacy_st", "shuffled_pairs", *_CONTRAST_ALONE, *_SIZE_OF)
+VARIANTS = (
+  *("", "test", "short", "legacy_st", "shuffled_pairs", "prototypes"),
+  *_CONTRAST_ALONE,
+  *_SIZE_OF,
+)
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -89,6 +94,16 @@ def get_config(variant: str = "") -> ConfigDict:
   if variant == "shuffled_pairs":
     config.workdir = "runs/shuffled_pairs"
     config.training.shuffle_pairs = True
+  if variant == "prototypes":
+    config.workdir = "runs/prototypes"
+    config.model.region_prototypes = 32
+    config.objectives.smoothness_over = "prototypes"
+    config.objectives.weights.region_prototypes = 1.0
+    config.training.stages = (
+      *config.training.stages[:-1],
+      {"name": "region", "share": 0.3, "objectives": ("region_prototypes", "smoothness")},
+    )
+    config.training.region_refresh_share = 0.0
   if variant in _CONTRAST_ALONE:
     config.workdir = f"runs/{variant}"
     config.training.stages = ({"name": "spot", "share": 1.0, "objectives": ("spot",)},)

@@ -19,7 +19,7 @@ from hibio import pathways, regions
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
 from hibio.expression import standardised
-from hibio.objectives import monitors, pathway, reconstruction, region, spot
+from hibio.objectives import monitors, pathway, prototypes, reconstruction, region, spot
 from hibio.objectives.reduce import masked_mean, masked_softmax
 from hibio.objectives.temperature import inverse_temperature
 from hibio.outputs import Outputs
@@ -99,6 +99,7 @@ def total(
   """
   _check_names(config, weights)
   _check_threshold(config.activity_threshold)
+  _check_prototypes(config, len(outputs.region_prototypes))
   batch, tables = jax.tree.map(jnp.asarray, (batch, tables))
   image, gene, truth = _sides(outputs, batch, tables)
   if shuffle is not None:
@@ -116,6 +117,7 @@ def total(
     inverse_temperature(_float32(outputs.anchor_log_scale)),
     _float32(outputs.anchor_bias),
   )
+  learned = _prototypes(outputs, image, gene, batch, config)
   overlap = tables.overlap
   if overlap is None:
     overlap = pathway.jaccard(tables.membership)
@@ -123,7 +125,8 @@ def total(
     _spot_values(outputs, pairs, config)
     | {"reconstruction": (_reconstruction_error(image, gene, truth), None)}
     | _pathway_values(image, gene, truth, anchors, overlap, config)
-    | _region_values(image, gene, pairs, batch, tables.regions, config)
+    | _region_values(image, gene, pairs, batch, tables.regions, learned, config)
+    | _prototype_values(image, gene, batch, learned, config)
   )
   weight = {name: jnp.asarray(weights.get(name, 0.0), jnp.float32) for name in OBJECTIVES}
   loss = sum(weight[name] * values[name][0] for name in OBJECTIVES)
@@ -135,6 +138,9 @@ def total(
       metrics[f"chance/{name}"] = chance
   watched = jax.lax.stop_gradient((image, gene, truth, pairs, anchors))
   metrics |= {f"monitor/{name}": value for name, value in _monitors(*watched, config)}
+  if len(learned.vectors):
+    watched = jax.lax.stop_gradient((image, gene, learned))
+    metrics |= {f"monitor/{n}": value for n, value in _prototype_monitors(*watched, batch, config)}
   metrics["monitor/scale"] = inverse_temperature(_float32(outputs.log_scale))
   metrics["monitor/anchor_scale"] = anchors.scale
   return loss, metrics
@@ -212,6 +218,7 @@ def _region_values(
   pairs: spot.Pairs,
   batch: Batch,
   region_ids: Int[Array, "level corpus_spot"],
+  learned: prototypes.Prototypes,
   config: ObjectiveConfig,
 ) -> Values:
   """Means over levels and over both directions between the modalities."""
@@ -247,14 +254,16 @@ def _region_values(
         temperature=temperature,
       )
       nestings.append(masked_mean(per_spot, pairs.valid))
-    assignment = masked_softmax(
-      side.embedding @ getattr(finest, across).T / temperature,
-      pairs.valid[:, None] & finest.present[None, :],
-    )
     per_edge, exists = region.smoothness(
-      assignment.reshape(*batch.spot_mask.shape, -1),
+      ASSIGNMENTS[config.smoothness_over](
+        _in_windows(side.embedding, batch),
+        getattr(finest, across),
+        finest.present,
+        learned,
+        temperature,
+      ),
       batch.positions_um,
-      pairs.valid.reshape(batch.spot_mask.shape),
+      learned.mask,
       radius_um=config.neighbour_radius_um,
     )
     edges.append(masked_mean(per_edge, exists))
@@ -264,6 +273,58 @@ def _region_values(
     "hierarchy": (_mean(nestings), None),
     "smoothness": (_mean(edges), None),
   }
+
+
+def _to_regions(embedding, regions, present, learned, temperature):
+  """To the finest regions, of the other modality."""
+  places = learned.mask[..., None] & present[None, None]
+  return masked_softmax(embedding @ regions.T / temperature, places)
+
+
+def _to_prototypes(embedding, regions, present, learned, temperature):
+  """To the learned prototypes, which both modalities share."""
+  del regions, present
+  return prototypes.assignment(embedding, learned, temperature=temperature)
+
+
+ASSIGNMENTS = {"regions": _to_regions, "prototypes": _to_prototypes}
+"""What the spots of a window are assigned to where their neighbours should agree with them."""
+
+
+def _prototypes(
+  outputs: Outputs, image: _Side, gene: _Side, batch: Batch, config: ObjectiveConfig
+) -> prototypes.Prototypes:
+  return prototypes.over_batch(
+    _float32(outputs.region_prototypes),
+    _in_windows(image.embedding, batch),
+    _in_windows(gene.embedding, batch),
+    _in_windows(image.real & gene.real, batch),
+    batch.section_index,
+    temperature=config.prototype_temperature,
+    min_share=config.prototype_min_share,
+    balance=config.prototype_balance,
+  )
+
+
+def _prototype_values(
+  image: _Side,
+  gene: _Side,
+  batch: Batch,
+  learned: prototypes.Prototypes,
+  config: ObjectiveConfig,
+) -> Values:
+  """Without prototypes there is nothing to say."""
+  if not len(learned.vectors):
+    return {"region_prototypes": (jnp.float32(0), None)}
+  per_spot = prototypes.swapped_prediction(
+    _in_windows(image.embedding, batch),
+    _in_windows(gene.embedding, batch),
+    learned,
+    target_temperature=config.prototype_temperature,
+    temperature=config.region_temperature,
+  )
+  value, chance = (masked_mean(one, learned.mask) for one in per_spot)
+  return {"region_prototypes": (value, chance)}
 
 
 def _level(
@@ -318,6 +379,26 @@ def _monitors(
     yield f"{name}_chance", masked_mean(chance, pairs.valid)
 
 
+def _prototype_monitors(
+  image: _Side,
+  gene: _Side,
+  learned: prototypes.Prototypes,
+  batch: Batch,
+  config: ObjectiveConfig,
+) -> Iterator[tuple[str, Array]]:
+  for name, side in (("image", image), ("gene", gene)):
+    probabilities = prototypes.assignment(
+      _in_windows(side.embedding, batch), learned, temperature=config.region_temperature
+    )
+    entropy, unused = monitors.anchor_usage(
+      probabilities.reshape(learned.mask.size, -1), learned.mask.reshape(-1)
+    )
+    yield f"prototype_entropy_{name}", entropy
+    yield f"prototypes_unused_{name}", unused
+  open_share = learned.allowed.mean(-1, dtype=jnp.float32)
+  yield "prototypes_open", masked_mean(open_share, learned.mask.any(-1))
+
+
 def _sides(outputs: Outputs, batch: Batch, tables: Tables) -> tuple[_Side, _Side, _Truth]:
   """Outputs and targets with windows one after the other, in float32."""
   statistics, section = tables.statistics, batch.section_index
@@ -360,6 +441,7 @@ def _check_names(config: ObjectiveConfig, weights: Mapping[str, Any]) -> None:
   asked = [
     ("contrast", config.contrast, spot.CONTRASTS),
     ("pathway_form", config.pathway_form, pathway.FORMS),
+    ("smoothness_over", config.smoothness_over, ASSIGNMENTS),
     *(("weights", name, OBJECTIVES) for name in weights),
   ]
   for field, name, known in asked:
@@ -384,9 +466,29 @@ def _check_threshold(threshold: float) -> None:
     )
 
 
+def _check_prototypes(config: ObjectiveConfig, number: int) -> None:
+  asked = [
+    ("weights.region_prototypes", dict(config.weights).get("region_prototypes", 0) > 0),
+    ("smoothness_over", config.smoothness_over == "prototypes"),
+  ]
+  for field, needs in asked:
+    if needs and not number:
+      raise BadInputError(
+        "config",
+        f"objectives.{field}",
+        "a model without region prototypes",
+        "one that has some",
+        "set model.region_prototypes, for instance to 32",
+      )
+
+
 def _block(pairs: spot.Pairs) -> int | None:
   num_spots = pairs.valid.size
   return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 1024)
+
+
+def _in_windows(leaf: Array, batch: Batch) -> Array:
+  return leaf.reshape(*batch.spot_mask.shape, *leaf.shape[1:])
 
 
 def _float32(leaf):
