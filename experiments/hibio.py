@@ -8,7 +8,8 @@ variant:
 
 Variants are listed, and can be combined, in `experiments/presets.py`: sizes ("test", "small",
 "base", "large"), platforms ("legacy_st"), baselines ("spot_only", "bleep"), what is left out of the
-method ("no_tfidf", "no_pathway", "no_region", "joint") and the control "shuffled_pairs".
+method ("no_tfidf", "no_pathway", "no_region"), other ways to do it ("paper", "joint", "prototypes",
+...) and the controls "shuffled_pairs" and "random_pathways".
 
   --config=experiments/hibio.py:legacy_st,no_pathway
 """

@@ -149,12 +149,23 @@ def joint(config: ConfigDict) -> None:
   config.training.stages = ({"name": "joint", "share": 1.0, "objectives": objectives},)
 
 
+def prototypes(config: ConfigDict) -> None:
+  """Regions are learned prototypes, shared out by Sinkhorn, and no clusters drawn between steps."""
+  config.model.region_prototypes = 32
+  config.objectives.smoothness_over = "prototypes"
+  config.objectives.weights.region_prototypes = 1.0
+  *before, last = config.training.stages
+  learned = {**last, "objectives": ("region_prototypes", "smoothness")}
+  config.training.stages = (*before, learned)
+  config.training.region_refresh_share = 0.0
+
+
 PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
     default, test, short, small, base, large, legacy_st, shuffled_pairs, spot_only, bleep,
     no_tfidf, value_aware_raw, no_spatial, no_profile, no_surroundings, paper, no_pathway,
-    random_pathways, no_region, long_stages, joint,
+    random_pathways, no_region, long_stages, joint, prototypes,
   )
 }  # fmt: skip
 """Name -> what it changes. The first line of its docstring is what tables call it."""

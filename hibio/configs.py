@@ -90,6 +90,8 @@ class ModelConfig:
     dtype: "float32" or "bfloat16" for activations; parameters are float32.
     reference_genes: genes of the panel that the model first learned on, where new ones were added
       behind them since; the share that a platform measures is a share of these. None: all genes.
+    region_prototypes: learned prototypes of regions, for the objective "region_prototypes". 0 for
+      none, and no parameters.
   """
 
   embedding_width: int
@@ -103,6 +105,7 @@ class ModelConfig:
   context: ContextConfig = ContextConfig()
   dtype: str = "float32"
   reference_genes: int | None = None
+  region_prototypes: int = 0
 
 
 SIZES: dict[str, dict] = {
@@ -158,7 +161,14 @@ class ObjectiveConfig:
       "kl_indicator", "bce" and the prototypes; by default the 0.8 quantile of a normal.
     max_regions: regions of one level a batch can hold; more are left out of the region objectives.
     region_temperature: of the region contrast and the spot-to-region assignment.
-    weights: objective name -> weight in the loss once its stage is on.
+    prototype_temperature: of the balanced assignments that region prototypes are learned from.
+    prototype_min_share: a section uses the region prototypes that hold at least this part of an
+      even share of it; see `hibio.objectives.prototypes.open_to`.
+    prototype_balance: how far those assignments fill a section's prototypes evenly, 0 to 1.
+    smoothness_over: what neighbouring spots should agree on, a name in
+      `hibio.objectives.total.ASSIGNMENTS`.
+    weights: objective name -> weight in the loss once its stage is on. "region_prototypes" needs
+      `ModelConfig.region_prototypes`, and a stage that names it.
   """
 
   contrast: str = "info_nce"
@@ -171,6 +181,10 @@ class ObjectiveConfig:
   activity_threshold: float = 0.8416212
   max_regions: int = 64
   region_temperature: float = 0.1
+  prototype_temperature: float = 0.05
+  prototype_min_share: float = 0.1
+  prototype_balance: float = 0.5
+  smoothness_over: str = "regions"
   weights: tuple[tuple[str, float], ...] = (
     ("spot", 1.0),
     ("reconstruction", 0.5),
@@ -181,6 +195,7 @@ class ObjectiveConfig:
     ("spot_to_region", 1.0),
     ("hierarchy", 0.25),
     ("smoothness", 0.1),
+    ("region_prototypes", 0.0),
   )
 
 

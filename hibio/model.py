@@ -120,7 +120,15 @@ class HiBio(nn.Module):
       bias=scalar("bias", _BIAS),
       anchor_log_scale=scalar("anchor_log_scale", _ANCHOR_LOG_SCALE),
       anchor_bias=scalar("anchor_bias", 0.0),
+      region_prototypes=self.prototypes(),
     )
+
+  def prototypes(self) -> Float[Array, "prototype embedding"]:
+    """Unit-norm prototypes of regions. Without any there is no parameter either."""
+    shape = (self.config.region_prototypes, self.config.embedding_width)
+    if not shape[0]:
+      return jnp.zeros(shape)
+    return _unit(self.param("region_prototypes", nn.initializers.normal(shape[1] ** -0.5), shape))
 
   def keywords(
     self, batch: Batch, statistics: SectionStatistics

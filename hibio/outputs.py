@@ -42,6 +42,7 @@ class Outputs:
     bias: offset of the sigmoid contrast's logits.
     anchor_log_scale: log of the inverse temperature of the anchor probabilities.
     anchor_bias: offset of the anchors' independent (sigmoid) probabilities.
+    region_prototypes: unit-norm prototypes of regions; none in most models.
   """
 
   image: Float[Array, "window spot width"]
@@ -58,3 +59,4 @@ class Outputs:
   bias: Float[Array, ""]
   anchor_log_scale: Float[Array, ""]
   anchor_bias: Float[Array, ""]
+  region_prototypes: Float[Array, "prototype width"]

@@ -19,7 +19,15 @@ from hibio import pathways, regions
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
 from hibio.expression import standardised
-from hibio.objectives import monitors, pathway, reconstruction, region, spot, surroundings
+from hibio.objectives import (
+  monitors,
+  pathway,
+  prototypes,
+  reconstruction,
+  region,
+  spot,
+  surroundings,
+)
 from hibio.objectives.reduce import masked_mean, masked_softmax
 from hibio.objectives.temperature import at_limit, inverse_temperature
 from hibio.outputs import Outputs
@@ -99,6 +107,7 @@ def total(
   """
   _check_names(config, weights)
   _check_threshold(config.activity_threshold)
+  _check_prototypes(config, len(outputs.region_prototypes))
   batch, tables = jax.tree.map(jnp.asarray, (batch, tables))
   image, gene, truth = _sides(outputs, batch, tables, config)
   if shuffle is not None:
@@ -116,6 +125,7 @@ def total(
     inverse_temperature(_float32(outputs.anchor_log_scale)),
     _float32(outputs.anchor_bias),
   )
+  learned = _prototypes(outputs, image, gene, batch, config)
   overlap = tables.overlap
   if overlap is None:
     overlap = pathway.jaccard(tables.membership)
@@ -123,7 +133,8 @@ def total(
     _spot_values(outputs, pairs, config)
     | {"reconstruction": (_reconstruction_error(image, gene, truth), None)}
     | _pathway_values(image, gene, truth, anchors, overlap, config)
-    | _region_values(image, gene, pairs, batch, tables.regions, config)
+    | _region_values(image, gene, pairs, batch, tables.regions, learned, config)
+    | _prototype_values(image, gene, batch, learned, config)
   )
   weight = {name: jnp.asarray(weights.get(name, 0.0), jnp.float32) for name in OBJECTIVES}
   loss = sum(weight[name] * values[name][0] for name in OBJECTIVES)
@@ -136,6 +147,9 @@ def total(
   watched = jax.lax.stop_gradient((image, gene, truth, pairs, anchors))
   metrics |= {f"monitor/{name}": value for name, value in _monitors(*watched, config)}
   metrics["monitor/gene_tokens_dropped"] = _tokens_dropped(outputs, batch)
+  if len(learned.vectors):
+    watched = jax.lax.stop_gradient((image, gene, learned))
+    metrics |= {f"monitor/{n}": value for n, value in _prototype_monitors(*watched, batch, config)}
   metrics["monitor/scale"] = inverse_temperature(_float32(outputs.log_scale))
   metrics["monitor/anchor_scale"] = anchors.scale
   metrics["monitor/scale_at_limit"] = at_limit(_float32(outputs.log_scale))
@@ -215,6 +229,7 @@ def _region_values(
   pairs: spot.Pairs,
   batch: Batch,
   region_ids: Int[Array, "level corpus_spot"],
+  learned: prototypes.Prototypes,
   config: ObjectiveConfig,
 ) -> Values:
   """Means over levels and over both directions between the modalities."""
@@ -250,14 +265,16 @@ def _region_values(
         temperature=temperature,
       )
       nestings.append(masked_mean(per_spot, pairs.valid))
-    assignment = masked_softmax(
-      side.embedding @ getattr(finest, across).T / temperature,
-      pairs.valid[:, None] & finest.present[None, :],
-    )
     per_edge, exists = region.smoothness(
-      assignment.reshape(*batch.spot_mask.shape, -1),
+      ASSIGNMENTS[config.smoothness_over](
+        _in_windows(side.embedding, batch),
+        getattr(finest, across),
+        finest.present,
+        learned,
+        temperature,
+      ),
       batch.positions_um,
-      pairs.valid.reshape(batch.spot_mask.shape),
+      learned.mask,
       radius_um=config.neighbour_radius_um,
     )
     edges.append(masked_mean(per_edge, exists))
@@ -267,6 +284,58 @@ def _region_values(
     "hierarchy": (_mean(nestings), None),
     "smoothness": (_mean(edges), None),
   }
+
+
+def _to_regions(embedding, regions, present, learned, temperature):
+  """To the finest regions, of the other modality."""
+  places = learned.mask[..., None] & present[None, None]
+  return masked_softmax(embedding @ regions.T / temperature, places)
+
+
+def _to_prototypes(embedding, regions, present, learned, temperature):
+  """To the learned prototypes, which both modalities share."""
+  del regions, present
+  return prototypes.assignment(embedding, learned, temperature=temperature)
+
+
+ASSIGNMENTS = {"regions": _to_regions, "prototypes": _to_prototypes}
+"""What the spots of a window are assigned to where their neighbours should agree with them."""
+
+
+def _prototypes(
+  outputs: Outputs, image: _Side, gene: _Side, batch: Batch, config: ObjectiveConfig
+) -> prototypes.Prototypes:
+  return prototypes.over_batch(
+    _float32(outputs.region_prototypes),
+    _in_windows(image.embedding, batch),
+    _in_windows(gene.embedding, batch),
+    _in_windows(image.real & gene.real, batch),
+    batch.section_index,
+    temperature=config.prototype_temperature,
+    min_share=config.prototype_min_share,
+    balance=config.prototype_balance,
+  )
+
+
+def _prototype_values(
+  image: _Side,
+  gene: _Side,
+  batch: Batch,
+  learned: prototypes.Prototypes,
+  config: ObjectiveConfig,
+) -> Values:
+  """Without prototypes there is nothing to say."""
+  if not len(learned.vectors):
+    return {"region_prototypes": (jnp.float32(0), None)}
+  per_spot = prototypes.swapped_prediction(
+    _in_windows(image.embedding, batch),
+    _in_windows(gene.embedding, batch),
+    learned,
+    target_temperature=config.prototype_temperature,
+    temperature=config.region_temperature,
+  )
+  value, chance = (masked_mean(one, learned.mask) for one in per_spot)
+  return {"region_prototypes": (value, chance)}
 
 
 def _level(
@@ -331,6 +400,26 @@ def _tokens_dropped(outputs: Outputs, batch: Batch) -> Array:
   return masked_mean(1.0 - held, batch.spot_mask & batch.has_counts)
 
 
+def _prototype_monitors(
+  image: _Side,
+  gene: _Side,
+  learned: prototypes.Prototypes,
+  batch: Batch,
+  config: ObjectiveConfig,
+) -> Iterator[tuple[str, Array]]:
+  for name, side in (("image", image), ("gene", gene)):
+    probabilities = prototypes.assignment(
+      _in_windows(side.embedding, batch), learned, temperature=config.region_temperature
+    )
+    entropy, unused = monitors.anchor_usage(
+      probabilities.reshape(learned.mask.size, -1), learned.mask.reshape(-1)
+    )
+    yield f"prototype_entropy_{name}", entropy
+    yield f"prototypes_unused_{name}", unused
+  open_share = learned.allowed.mean(-1, dtype=jnp.float32)
+  yield "prototypes_open", masked_mean(open_share, learned.mask.any(-1))
+
+
 def _sides(
   outputs: Outputs, batch: Batch, tables: Tables, config: ObjectiveConfig
 ) -> tuple[_Side, _Side, _Truth]:
@@ -383,6 +472,7 @@ def _check_names(config: ObjectiveConfig, weights: Mapping[str, Any]) -> None:
   asked = [
     ("contrast", config.contrast, spot.CONTRASTS),
     ("pathway_form", config.pathway_form, pathway.FORMS),
+    ("smoothness_over", config.smoothness_over, ASSIGNMENTS),
     *(("weights", name, OBJECTIVES) for name in weights),
   ]
   for field, name, known in asked:
@@ -407,9 +497,29 @@ def _check_threshold(threshold: float) -> None:
     )
 
 
+def _check_prototypes(config: ObjectiveConfig, number: int) -> None:
+  asked = [
+    ("weights.region_prototypes", dict(config.weights).get("region_prototypes", 0) > 0),
+    ("smoothness_over", config.smoothness_over == "prototypes"),
+  ]
+  for field, needs in asked:
+    if needs and not number:
+      raise BadInputError(
+        "config",
+        f"objectives.{field}",
+        "a model without region prototypes",
+        "one that has some",
+        "set model.region_prototypes, for instance to 32",
+      )
+
+
 def _block(pairs: spot.Pairs) -> int | None:
   num_spots = pairs.valid.size
   return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 1024)
+
+
+def _in_windows(leaf: Array, batch: Batch) -> Array:
+  return leaf.reshape(*batch.spot_mask.shape, *leaf.shape[1:])
 
 
 def _float32(leaf):

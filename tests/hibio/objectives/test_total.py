@@ -19,6 +19,7 @@ from tests.hibio.objectives.conftest import unit
 
 CONFIG = ObjectiveConfig(max_regions=16)
 WEIGHTS = {name: jnp.float32(weight) for name, weight in CONFIG.weights}
+WEIGHTS["region_prototypes"] = jnp.float32(0.5)  # off by default
 GENES, WIDTH, WINDOWS, SPOTS = 40, 8, 4, 12
 
 
@@ -44,6 +45,7 @@ def fake_outputs(batch, pathways: int, seed: int = 0) -> Outputs:
     bias=np.float32(-3.0),
     anchor_log_scale=np.float32(1.0),
     anchor_bias=np.float32(-1.0),
+    region_prototypes=unit(rng, 6, WIDTH),
   )
   nothing = jnp.zeros((*shape, 2))
   keywords = Keywords(nothing.astype(jnp.int32), nothing, nothing, nothing > 0)
@@ -85,14 +87,14 @@ def all_finite(tree) -> bool:
   return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
-def test_the_loss_is_the_weighted_sum_of_the_nine_objectives(case):
+def test_the_loss_is_the_weighted_sum_of_the_ten_objectives(case):
   loss, metrics, gradient = value_and_gradient(*case, WEIGHTS)
   named = {name: float(metrics[f"loss/{name}"]) for name, _ in CONFIG.weights}
-  assert len(named) == 9
-  want = sum(weight * named[name] for name, weight in CONFIG.weights)
+  assert len(named) == 10
+  want = sum(float(weight) * named[name] for name, weight in WEIGHTS.items())
   np.testing.assert_allclose(loss, want, rtol=1e-5)
   np.testing.assert_array_equal(metrics["loss"], loss)
-  for name, weight in CONFIG.weights:
+  for name, weight in WEIGHTS.items():
     np.testing.assert_allclose(metrics[f"weight/{name}"], weight, rtol=1e-6)
     assert named[name] > 0, name
   assert 0 < float(metrics["chance/spot"]) < np.log(WINDOWS * SPOTS)
@@ -185,12 +187,16 @@ def test_a_corpus_without_gene_sets_trains_all_the_same():
   assert float(result[1]["loss/spot"]) > 0
 
 
-def test_sigmoid_contrast_and_independent_pathways_are_a_matter_of_the_config(case):
-  config = dataclasses.replace(CONFIG, contrast="sigmoid", pathway_form="bce")
-  _, metrics, gradient = value_and_gradient(*case, WEIGHTS, config=config)
+def test_contrast_pathway_form_and_smoothness_are_a_matter_of_the_config(case):
+  config = dataclasses.replace(
+    CONFIG, contrast="sigmoid", pathway_form="bce", smoothness_over="prototypes"
+  )
+  only = {name: WEIGHTS[name] for name in ("spot", "pathway", "smoothness")}
+  _, metrics, gradient = value_and_gradient(*case, only, config=config)
   assert all_finite((metrics, gradient))
   assert float(gradient["bias"]) != 0
   assert float(gradient["anchor_bias"]) != 0
+  assert float((gradient["region_prototypes"] ** 2).sum()) > 0  # by smoothness alone
 
 
 def test_perfect_outputs_reconstruct_and_find_everything(case):
@@ -268,7 +274,22 @@ def test_a_threshold_that_no_spot_reaches_is_refused(case, threshold):
     objectives.total(*case, config, WEIGHTS)
 
 
-@pytest.mark.parametrize("field", ["contrast", "pathway_form"])
+@pytest.mark.parametrize(
+  ("changes", "field"),
+  [
+    ({"weights": (("region_prototypes", 1.0),)}, "weights.region_prototypes"),
+    ({"smoothness_over": "prototypes"}, "smoothness_over"),
+  ],
+)
+def test_prototypes_that_the_model_does_not_have_are_missed_by_name(case, changes, field):
+  outputs, batch, tables = case
+  bare = outputs.replace(region_prototypes=jnp.zeros((0, WIDTH)))
+  config = dataclasses.replace(CONFIG, **changes)
+  with pytest.raises(BadInputError, match=rf"objectives\.{field}: .*set model.region_prototypes"):
+    objectives.total(bare, batch, tables, config, {})
+
+
+@pytest.mark.parametrize("field", ["contrast", "pathway_form", "smoothness_over"])
 def test_an_unknown_name_in_the_config_is_explained(case, field):
   config = dataclasses.replace(CONFIG, **{field: "nonsense"})
   with pytest.raises(BadInputError, match=f"objectives.{field}: found nonsense, expected one of"):
