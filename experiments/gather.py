@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import scipy.sparse
@@ -19,13 +19,19 @@ from hibio.tasks.image_statistics import image_statistics
 from hibio.tasks.region_domains import region_mean
 
 WINDOWS_PER_BATCH = 4
+OfPatches = Callable[[np.ndarray, float], dict[str, np.ndarray]]
+"""(patches, micrometres a pixel) -> features by name."""
+
 MODALITIES = ("image", "gene", "fused")
 
 
-def measured(corpus: Corpus) -> Cohort:
+def measured(corpus: Corpus, of_patches: OfPatches = image_statistics) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 
   Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images.
+
+  Args:
+    of_patches: what is measured instead.
   """
   n = len(corpus.spots)
   has_patch, has_counts = np.zeros(n, bool), np.zeros(n, bool)
@@ -39,7 +45,7 @@ def measured(corpus: Corpus) -> Cohort:
     counts.append(scipy.sparse.csr_matrix(batch["counts"][real]))
     order.append(index)
     if (seen := batch["has_patch"] & real).any():
-      found = image_statistics(batch["patches"][seen], um_per_px)
+      found = of_patches(batch["patches"][seen], um_per_px)
       for name, values in found.items():
         table = statistics.setdefault(name, np.zeros((n, values.shape[1]), np.float32))
         table[batch["spot_index"][seen]] = values

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from data_pipelines.loading.corpus import Corpus
+from experiments.report import palettes
 
 
 def draw_groups(
@@ -35,6 +36,37 @@ def draw_groups(
       _tissue(axis, corpus, section_id, faded=groups is not None)
       if groups is not None:
         _spots(axis, spots[["x_um", "y_um"]].to_numpy(), groups[spots.index.to_numpy()])
+      axis.set_title(f"{section_id}: {title}", fontsize=8)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=130)
+  plt.close(figure)
+  return path
+
+
+def draw_values(
+  corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str], path: Path
+) -> Path:
+  """As `draw_groups`, with spots coloured by a value, from the 2nd to the 98th percentile.
+
+  Args:
+    columns: title -> one value a spot of the corpus; NaN is not drawn.
+  """
+  rows, width = len(section_ids), len(columns) + 1
+  figure, axes = plt.subplots(
+    rows, width, figsize=(3.0 * width, 2.9 * rows), squeeze=False, constrained_layout=True
+  )
+  for row, section_id in zip(axes, section_ids, strict=True):
+    spots = corpus.spots[corpus.spots["section_id"] == section_id]
+    positions_um = spots[["x_um", "y_um"]].to_numpy()
+    for axis, (title, column) in zip(row, {"H&E": None, **columns}.items(), strict=True):
+      _tissue(axis, corpus, section_id, faded=column is not None)
+      if column is not None:
+        values = np.asarray(column, np.float64)[spots.index.to_numpy()]
+        known = np.isfinite(values)
+        low, high = np.percentile(values[known], (2, 98)) if known.any() else (0.0, 1.0)
+        shares = np.clip((values[known] - low) / max(high - low, 1e-12), 0, 1)
+        colours = plt.get_cmap(palettes.VALUES)(shares)
+        discs(axis, positions_um[known], 0.9 * pitch(positions_um), colours)
       axis.set_title(f"{section_id}: {title}", fontsize=8)
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(path, dpi=130)

@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,13 +17,24 @@ def corpus(workdir) -> Corpus:
 
 def _outputs(batch) -> Outputs:
   """Images that say which section they are of, and profiles that are all the same."""
-  shape = batch.spot_mask.shape
-  image = np.zeros((*shape, 8), np.float32)
-  image[np.arange(len(image)), :, batch.section_index] = 1.0
-  nothing = np.zeros((*shape, 0), np.float32)
-  keywords = Keywords(nothing.astype(np.int32), nothing, nothing, nothing.astype(bool))
-  fields = dict.fromkeys(Outputs.__dataclass_fields__, np.float32(0))
-  return Outputs(**fields | {"image": image, "gene": np.ones_like(image), "keywords": keywords})
+  windows, spots = batch.spot_mask.shape
+  image = np.zeros((windows, spots, 8), np.float32)
+  image[np.arange(windows), :, batch.section_index] = 1.0
+  no_gene, one_each = jnp.zeros((windows, spots, 0)), jnp.zeros((windows, spots))
+  scalars = ("log_scale", "bias", "anchor_log_scale", "anchor_bias")
+  return Outputs(
+    image=jnp.asarray(image),
+    gene=jnp.ones((windows, spots, 8)),
+    anchors=jnp.zeros((0, 8)),
+    anchor_offset=jnp.zeros((0, 8)),
+    predicted_from_image=no_gene,
+    predicted_from_gene=no_gene,
+    keywords=Keywords(no_gene.astype(jnp.int32), no_gene, no_gene, no_gene > 0),
+    keyword_weight=no_gene,
+    region_score_image=one_each,
+    region_score_gene=one_each,
+    **dict.fromkeys(scalars, jnp.zeros(())),
+  )
 
 
 def _look(corpus, frozen):
