@@ -8,21 +8,24 @@ lists of a section to begin with.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines.preparation.regions import touching
-from data_pipelines.spatial_autocorrelation import expected_morans_i, morans_i
 from experiments.explainers.subject import Subject
 from hibio import configs, keywords
+from hibio.batch import SectionStatistics
 from hibio.expression import fraction
 from hibio.tasks import keyword_lists
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.gene_lists import variance_within_sections
 from hibio.tasks.rows import Row
+from hibio.tasks.spatial_autocorrelation import expected_morans_i, morans_i
 
 HVG, SVG = "most variable (HVG)", "most spatial (Moran's I)"
 DRAWS = 200
@@ -197,27 +200,28 @@ def _picked(
   """Keyword genes of each spot, their weights, which are real; the share of single molecules."""
   config = dataclasses.replace(subject.model.model.config.keywords, score=score)
   row = jnp.array([subject.row_of[section]], jnp.int32)
-  measured = jnp.asarray(cohort.measured[section])[None]
-  genes, weights, masks, singles = [], [], [], []
+  parts, singles = [], []
   for start in range(0, len(cohort.spots), _BLOCK):
     counts = cohort.counts[start : start + _BLOCK].toarray().astype(np.int32)
-    gene, weight, mask = _top(subject, counts, measured, row, config)
-    genes.append(gene)
-    weights.append(weight)
-    masks.append(mask)
+    # Padded, so that sections of any size are one shape to compile.
+    padded = np.zeros((1, _BLOCK, counts.shape[1]), np.int32)
+    padded[0, : len(counts)] = counts
+    found = _top(padded, subject.tables.statistics, row, config)
+    gene, weight, mask = (np.asarray(part)[0, : len(counts)] for part in found)
+    parts.append((gene, weight, mask))
     singles.append(np.take_along_axis(counts, gene, 1)[mask])
-  picked = (np.concatenate(parts) for parts in (genes, weights, masks))
+  picked = (np.concatenate(one) for one in zip(*parts, strict=True))
   return *picked, _ones(np.concatenate(singles))
 
 
-def _top(
-  subject: Subject, counts: np.ndarray, measured, row, config: configs.KeywordConfig
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  one_window = jnp.asarray(counts)[None]
-  scores = keywords.keyword_scores(one_window, subject.tables.statistics, row, config)
-  share = fraction(one_window, measured[:, None])
+@functools.partial(jax.jit, static_argnames="config")
+def _top(counts, statistics: SectionStatistics, row, config: configs.KeywordConfig):
+  """Gene, weight and mask of the keywords of one window."""
+  measured = jnp.asarray(statistics.measured)[row]
+  scores = keywords.keyword_scores(counts, statistics, row, config)
+  share = fraction(counts, measured[:, None])
   found, _ = keywords.top_keywords(scores, share, measured, config.num_keywords)
-  return tuple(np.asarray(part)[0] for part in (found.gene, found.weight, found.mask))
+  return found.gene, found.weight, found.mask
 
 
 def _morans_i(
