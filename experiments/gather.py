@@ -27,6 +27,7 @@ MODALITIES = ("image", "gene", "fused")
 Windows = Callable[[Corpus], Iterator[dict[str, np.ndarray]]]
 """What a model is shown of a corpus, batch by batch."""
 
+
 def measured(corpus: Corpus, of_patches: OfPatches = image_statistics) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 

@@ -19,12 +19,12 @@ from data_pipelines.gene_sets import membership, read_gmt
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.regions import touching
 from data_pipelines.problems import BadInputError
+from data_pipelines.spatial_autocorrelation import morans_i
 from experiments.explainers.subject import Subject
 from hibio import marker_anchors, pathways
 from hibio.expression import standardised
 from hibio.tasks import anchor_scores, zero_shot
 from hibio.tasks.rows import Row
-from hibio.tasks.spatial_autocorrelation import morans_i
 
 DRAWS = 20
 MODALITIES = ("image", "gene")

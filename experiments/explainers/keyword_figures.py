@@ -10,6 +10,7 @@ import numpy as np
 from experiments.explainers.keywords import HVG, SVG, SectionLists
 from experiments.explainers.subject import Subject
 from experiments.figures import maps
+from hibio.keywords import called
 
 TOP = 10
 """Genes of each method that are drawn."""
@@ -56,7 +57,8 @@ def draw_maps(subject: Subject, found: dict[str, SectionLists], path: Path) -> P
   The keyword genes that hold the most weight, the housekeeping genes that most spots express most.
   """
   first = found[subject.drawn[0]]
-  weight = first.weights[subject.model.model.config.keywords.score]
+  own = subject.model.model.config.keywords
+  weight = first.weights[called(own.score, own.spatial_power)]
   listed = [gene for gene in np.argsort(-weight, kind="stable") if weight[gene] > 0]
   housekeeping = subject.housekeeping.genes
   expression = np.where(housekeeping, first.shares["raw"], 0.0)

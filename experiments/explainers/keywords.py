@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines.preparation.regions import touching
+from data_pipelines.spatial_autocorrelation import expected_morans_i, morans_i
 from experiments.explainers.subject import Subject
 from hibio import configs, keywords
 from hibio.batch import SectionStatistics
@@ -25,7 +26,6 @@ from hibio.tasks import keyword_lists
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.gene_lists import variance_within_sections
 from hibio.tasks.rows import Row
-from hibio.tasks.spatial_autocorrelation import expected_morans_i, morans_i
 
 HVG, SVG = "most variable (HVG)", "most spatial (Moran's I)"
 DRAWS = 200
@@ -62,6 +62,14 @@ class SectionLists:
   single_of_all: float
 
 
+def asked(own: configs.KeywordConfig) -> dict[str, configs.KeywordConfig]:
+  """Every score as textbooks have it, then the one that the model reads its keywords by."""
+  plain = {
+    score: dataclasses.replace(own, score=score, spatial_power=0.0) for score in keywords.SCORES
+  }
+  return {**plain, keywords.called(own.score, own.spatial_power): own}
+
+
 def measure(subject: Subject, section: str) -> SectionLists:
   """The lists of one section."""
   cohort = subject.counted.subset((subject.counted.spots["section_id"] == section).to_numpy())
@@ -72,8 +80,8 @@ def measure(subject: Subject, section: str) -> SectionLists:
   graph = touching(cohort.spots[["x_um", "y_um"]].to_numpy(np.float64))[0]
   spatial = _morans_i(cohort, np.arange(len(eligible)), graph)
   lists, shares, weights, single = {}, {}, {}, {}
-  for score in keywords.SCORES:
-    gene, weight, mask, ones = _picked(subject, cohort, section, score)
+  for score, by in asked(config).items():
+    gene, weight, mask, ones = _picked(subject, cohort, section, by)
     shares[score] = keyword_lists.picked_share(gene, mask, len(eligible))
     weights[score] = keyword_lists.held_weight(gene, weight, len(eligible))
     lists[score] = keyword_lists.best(shares[score], config.num_keywords)
@@ -195,10 +203,9 @@ def _random_jaccard(subject: Subject, found: dict[str, SectionLists]) -> float:
 
 
 def _picked(
-  subject: Subject, cohort: Cohort, section: str, score: str
+  subject: Subject, cohort: Cohort, section: str, config: configs.KeywordConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
   """Keyword genes of each spot, their weights, which are real; the share of single molecules."""
-  config = dataclasses.replace(subject.model.model.config.keywords, score=score)
   row = jnp.array([subject.row_of[section]], jnp.int32)
   parts, singles = [], []
   for start in range(0, len(cohort.spots), _BLOCK):

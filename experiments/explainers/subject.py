@@ -81,7 +81,7 @@ def gathered(
     BadInputError: another gene panel than the checkpoint's, or a section that does not exist.
   """
   explained = _explained(model, corpus, sections)
-  tables, amount = inputs.tables_of(corpus), f"{len(corpus.spots):,} spots"
+  tables, amount = inputs.tables_for(model, corpus), f"{len(corpus.spots):,} spots"
   with steps.part("counts", amount):
     counted = gather.measured(corpus, of_patches=lambda patches, um_per_px: {})
   untrained = forward.initial_params(model.model, inputs.first_window(corpus), tables, model.seed)
