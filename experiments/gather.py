@@ -14,7 +14,7 @@ from data_pipelines.preparation.regions import refreshed
 from experiments.inputs import SPLITS
 from hibio.batch import Tables
 from hibio.embedding import Embedded, Forward, embed
-from hibio.tasks.cohort import Cohort
+from hibio.tasks.cohort import Cohort, modality
 from hibio.tasks.image_statistics import image_statistics
 from hibio.tasks.region_domains import region_mean
 
@@ -101,12 +101,19 @@ def with_model(
 
 
 def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
-  """Nested regions of every section, drawn from a feature; [level, spot], finest first."""
+  """Nested regions of every section, drawn from a feature; [level, spot], finest first.
+
+  Regions look at the direction of features, and directions of coordinates would give wedges around
+  the middle: where a feature is positions alone, spots count as all alike, and only places do.
+  """
+  values = cohort.features[feature]
+  if modality(feature) == "position":
+    values = np.ones((len(values), 1), np.float32)
   return refreshed(
     corpus.regions,
     corpus.spots,
     np.arange(len(corpus.spots)),
-    cohort.features[feature],
+    values,
     tuple(corpus.manifest["region_spots"]),
   )
 
