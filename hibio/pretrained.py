@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,15 @@ def load(workdir: str | os.PathLike) -> Pretrained:
     params = parameters.plain(
       params, configs.from_dict(FinetuningConfig, meta["config"]["finetuning"])
     )
-  config = configs.from_dict(configs.ModelConfig, meta["config"]["model"])
+  config = configs.from_dict(configs.ModelConfig, as_trained(meta["config"]["model"]))
   model = HiBio(config, len(meta["panel"]["ids"]))
   return Pretrained(Path(workdir), model, params, meta, heads)
+
+
+def as_trained(config: Mapping[str, Any]) -> dict[str, Any]:
+  """A model's config with what a run of an earlier version did, where that had no choice yet.
+
+  Such a run read keyword genes alone, and weighed none by its pattern over the tissue.
+  """
+  keywords = {"spatial_power": 0.0, **config["keywords"]}
+  return {"gene_profile": False, **config, "keywords": keywords}
