@@ -67,7 +67,10 @@ def test_one_run_that_cannot_work_is_told_in_a_line_and_the_others_are_compared(
   assert set(found["presets"]) == {"default", "no_tfidf"}
   assert found["differences"]["no_tfidf"]["labels, gene"]["num_seeds"] == 1
   assert {"untrained", "pca", "texture", "raw top-50"} <= set(found["baselines"])
-  assert found["changed"]["no_tfidf"] == {"model.keywords.score": ["surprisal", "raw"]}
+  assert found["changed"]["no_tfidf"] == {
+    "model.keywords.score": ["surprisal", "raw"],
+    "model.keywords.spatial_power": [1.0, 0.0],
+  }
   assert found["seconds_per_step"]["default"] > 0
   text = (output / "ablation.md").read_text()
   assert "With the most expressed genes in place of keyword genes" in text
