@@ -33,6 +33,7 @@ def _outputs(batch) -> Outputs:
     keyword_weight=no_gene,
     region_score_image=one_each,
     region_score_gene=one_each,
+    region_prototypes=jnp.zeros((0, 8)),
     **dict.fromkeys(scalars, jnp.zeros(())),
   )
 
