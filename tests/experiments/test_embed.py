@@ -61,8 +61,8 @@ def test_a_spot_has_the_embedding_that_evaluation_computes_from_the_corpus(workd
   model = hibio.load(workdir)
   genes = np.arange(len(corpus.panel))
   found = embed(
-    forward.frozen(model.model), model.params, inputs.tables_of(corpus), gather.every_window(corpus),
-    genes,
+    forward.frozen(model.model), model.params, inputs.tables_of(corpus),
+    gather.every_window(corpus), genes,
   )  # fmt: skip
   names = corpus.spots["section_id"] + "_" + corpus.spots["spot_id"]
   rows = pd.Index(names).get_indexer(out.obs_names)
