@@ -48,6 +48,7 @@ def ablation(workdir, tmp_path_factory):
   return output, stopped_at, run(*_arguments(workdir, output, "--jobs=2"))
 
 
+@pytest.mark.slow
 def test_a_stopped_ablation_goes_on_where_its_run_stood(ablation):
   output, stopped_at, _ = ablation
   first = output / "runs" / "default" / "seed0"
@@ -57,6 +58,7 @@ def test_a_stopped_ablation_goes_on_where_its_run_stood(ablation):
   assert not (output / "runs" / "no_tfidf" / "seed0" / "log.txt").read_text().count("going on at")
 
 
+@pytest.mark.slow
 def test_one_run_that_cannot_work_is_told_in_a_line_and_the_others_are_compared(ablation):
   output, _, done = ablation
   assert done.returncode == 3
@@ -78,6 +80,7 @@ def test_one_run_that_cannot_work_is_told_in_a_line_and_the_others_are_compared(
     assert image.width > 1000
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again_and_a_new_task_is_asked_alone(
   ablation, workdir, tmp_path
 ):

@@ -28,6 +28,7 @@ def with_random_sets(workdir):
   return path
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_the_random_sets_that_it_was_trained_with(with_random_sets, corpus):
   with np.load(with_random_sets / "corpus.npz") as saved:
     names, sizes = saved["names"].tolist(), np.bincount(saved["pathway"])
@@ -37,6 +38,7 @@ def test_a_checkpoint_holds_the_random_sets_that_it_was_trained_with(with_random
   assert genes != set(zip(*np.nonzero(corpus.membership), strict=True))
 
 
+@pytest.mark.slow
 def test_its_anchors_over_the_corpus_own_sets_are_made_of_their_genes_alone(
   workdir, with_random_sets, corpus
 ):
@@ -50,6 +52,7 @@ def test_its_anchors_over_the_corpus_own_sets_are_made_of_their_genes_alone(
   assert np.any(inputs.params_over(usual, corpus)["anchor_offset"])
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_sets_than_it_began_with(with_random_sets, corpus):
   config = experiment.get_config("test")
   config.update(workdir=str(with_random_sets), corpus=str(corpus.path), gene_sets="random")
