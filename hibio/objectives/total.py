@@ -1,4 +1,4 @@
-"""The loss: every objective in every step, weighed; the only file that knows the model's outputs.
+"""The loss: every objective in every step, weighed.
 
 All objectives are computed in all stages and only their weights change, so that a step compiles
 once. Each value is finite whatever the batch holds: one that has nothing to say is 0.
@@ -6,8 +6,7 @@ once. Each value is finite whatever the batch holds: one that has nothing to say
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,61 +14,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from data_pipelines.problems import BadInputError
-from hibio import pathways, regions
+from hibio import regions
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
-from hibio.expression import standardised
-from hibio.objectives import (
-  monitors,
-  pathway,
-  prototypes,
-  reconstruction,
-  region,
-  spot,
-  surroundings,
-)
+from hibio.objectives import pathway, prototypes, reconstruction, region, spot, watched
 from hibio.objectives.reduce import masked_mean, masked_softmax
+from hibio.objectives.sides import Anchors, Side, Truth, block_of, float32, in_windows, sides_of
 from hibio.objectives.temperature import at_limit, inverse_temperature
 from hibio.outputs import Outputs
 
 OBJECTIVES = tuple(name for name, _ in ObjectiveConfig().weights)
-
-_LARGEST_TABLE = 4096
-"""Spots whose N x N similarities are held at once (64 MB each); more are worked on in blocks."""
 
 _LARGEST_THRESHOLD = 4.0
 """Standard deviations; a pathway that is on in fewer than 1 of 30,000 spots is never on."""
 
 Values = dict[str, tuple[Array, Array | None]]
 """Objective -> its value, and the value that guessing gives where that is known."""
-
-
-class _Side(NamedTuple):
-  """One modality of all spots of the batch, windows one after the other."""
-
-  embedding: Float[Array, "spot width"]
-  readout: Float[Array, "spot gene"]
-  score: Float[Array, " spot"]
-  real: Bool[Array, " spot"]
-
-
-class _Truth(NamedTuple):
-  """What the counts of each spot say."""
-
-  expression: Float[Array, "spot gene"]
-  measured: Bool[Array, "spot gene"]
-  keyword_weight: Float[Array, "spot gene"]
-  activity: Float[Array, "spot pathway"]
-  measured_pathways: Bool[Array, "spot pathway"]
-
-
-class _Anchors(NamedTuple):
-  """The anchors, and how similarity to them becomes a probability."""
-
-  vectors: Float[Array, "pathway width"]
-  offset: Float[Array, "pathway width"]
-  scale: Float[Array, ""]
-  bias: Float[Array, ""]
 
 
 class _Level(NamedTuple):
@@ -109,7 +69,7 @@ def total(
   _check_threshold(config.activity_threshold)
   _check_prototypes(config, len(outputs.region_prototypes))
   batch, tables = jax.tree.map(jnp.asarray, (batch, tables))
-  image, gene, truth = _sides(outputs, batch, tables, config)
+  image, gene, truth = sides_of(outputs, batch, tables, config)
   if shuffle is not None:
     gene, truth = jax.tree.map(lambda leaf: leaf[shuffle], (gene, truth))
   pairs = spot.Pairs(
@@ -119,11 +79,11 @@ def total(
     batch.positions_um.reshape(-1, 2),
     jnp.repeat(batch.section_index, batch.spot_mask.shape[1]),
   )
-  anchors = _Anchors(
-    _float32(outputs.anchors),
-    _float32(outputs.anchor_offset),
-    inverse_temperature(_float32(outputs.anchor_log_scale)),
-    _float32(outputs.anchor_bias),
+  anchors = Anchors(
+    float32(outputs.anchors),
+    float32(outputs.anchor_offset),
+    inverse_temperature(float32(outputs.anchor_log_scale)),
+    float32(outputs.anchor_bias),
   )
   learned = _prototypes(outputs, image, gene, batch, config)
   overlap = tables.overlap
@@ -144,33 +104,33 @@ def total(
     metrics |= {f"loss/{name}": value, f"weight/{name}": weight[name]}
     if chance is not None:
       metrics[f"chance/{name}"] = chance
-  watched = jax.lax.stop_gradient((image, gene, truth, pairs, anchors))
-  metrics |= {f"monitor/{name}": value for name, value in _monitors(*watched, config)}
-  metrics["monitor/gene_tokens_dropped"] = _tokens_dropped(outputs, batch)
+  seen = jax.lax.stop_gradient((image, gene, truth, pairs, anchors))
+  metrics |= {f"monitor/{name}": value for name, value in watched.of_batch(*seen, config)}
+  metrics["monitor/gene_tokens_dropped"] = watched.tokens_dropped(outputs, batch)
   if len(learned.vectors):
-    watched = jax.lax.stop_gradient((image, gene, learned))
-    metrics |= {f"monitor/{n}": value for n, value in _prototype_monitors(*watched, batch, config)}
-  metrics["monitor/scale"] = inverse_temperature(_float32(outputs.log_scale))
+    seen = jax.lax.stop_gradient((image, gene, learned))
+    metrics |= {f"monitor/{n}": value for n, value in watched.of_prototypes(*seen, batch, config)}
+  metrics["monitor/scale"] = inverse_temperature(float32(outputs.log_scale))
   metrics["monitor/anchor_scale"] = anchors.scale
-  metrics["monitor/scale_at_limit"] = at_limit(_float32(outputs.log_scale))
-  metrics["monitor/anchor_scale_at_limit"] = at_limit(_float32(outputs.anchor_log_scale))
+  metrics["monitor/scale_at_limit"] = at_limit(float32(outputs.log_scale))
+  metrics["monitor/anchor_scale_at_limit"] = at_limit(float32(outputs.anchor_log_scale))
   return loss, metrics
 
 
 def _spot_values(outputs: Outputs, pairs: spot.Pairs, config: ObjectiveConfig) -> Values:
   per_pair, chance = spot.CONTRASTS[config.contrast](
     pairs,
-    inverse_temperature(_float32(outputs.log_scale)),
-    _float32(outputs.bias),
+    inverse_temperature(float32(outputs.log_scale)),
+    float32(outputs.bias),
     neighbour_radius_um=config.neighbour_radius_um,
     soft_target_share=config.soft_target_share,
     soft_target_temperature=config.soft_target_temperature,
-    block=_block(pairs),
+    block=block_of(pairs),
   )
   return {"spot": (masked_mean(per_pair, pairs.valid), masked_mean(chance, pairs.valid))}
 
 
-def _reconstruction_error(image: _Side, gene: _Side, truth: _Truth) -> Array:
+def _reconstruction_error(image: Side, gene: Side, truth: Truth) -> Array:
   """Mean of both modalities."""
   return _mean(
     masked_mean(
@@ -184,10 +144,10 @@ def _reconstruction_error(image: _Side, gene: _Side, truth: _Truth) -> Array:
 
 
 def _pathway_values(
-  image: _Side,
-  gene: _Side,
-  truth: _Truth,
-  anchors: _Anchors,
+  image: Side,
+  gene: Side,
+  truth: Truth,
+  anchors: Anchors,
   overlap: Float[Array, "pathway pathway"],
   config: ObjectiveConfig,
 ) -> Values:
@@ -224,8 +184,8 @@ def _pathway_values(
 
 
 def _region_values(
-  image: _Side,
-  gene: _Side,
+  image: Side,
+  gene: Side,
   pairs: spot.Pairs,
   batch: Batch,
   region_ids: Int[Array, "level corpus_spot"],
@@ -267,7 +227,7 @@ def _region_values(
       nestings.append(masked_mean(per_spot, pairs.valid))
     per_edge, exists = region.smoothness(
       ASSIGNMENTS[config.smoothness_over](
-        _in_windows(side.embedding, batch),
+        in_windows(side.embedding, batch),
         getattr(finest, across),
         finest.present,
         learned,
@@ -303,13 +263,13 @@ ASSIGNMENTS = {"regions": _to_regions, "prototypes": _to_prototypes}
 
 
 def _prototypes(
-  outputs: Outputs, image: _Side, gene: _Side, batch: Batch, config: ObjectiveConfig
+  outputs: Outputs, image: Side, gene: Side, batch: Batch, config: ObjectiveConfig
 ) -> prototypes.Prototypes:
   return prototypes.over_batch(
-    _float32(outputs.region_prototypes),
-    _in_windows(image.embedding, batch),
-    _in_windows(gene.embedding, batch),
-    _in_windows(image.real & gene.real, batch),
+    float32(outputs.region_prototypes),
+    in_windows(image.embedding, batch),
+    in_windows(gene.embedding, batch),
+    in_windows(image.real & gene.real, batch),
     batch.section_index,
     temperature=config.prototype_temperature,
     min_share=config.prototype_min_share,
@@ -318,8 +278,8 @@ def _prototypes(
 
 
 def _prototype_values(
-  image: _Side,
-  gene: _Side,
+  image: Side,
+  gene: Side,
   batch: Batch,
   learned: prototypes.Prototypes,
   config: ObjectiveConfig,
@@ -328,8 +288,8 @@ def _prototype_values(
   if not len(learned.vectors):
     return {"region_prototypes": (jnp.float32(0), None)}
   per_spot = prototypes.swapped_prediction(
-    _in_windows(image.embedding, batch),
-    _in_windows(gene.embedding, batch),
+    in_windows(image.embedding, batch),
+    in_windows(gene.embedding, batch),
     learned,
     target_temperature=config.prototype_temperature,
     temperature=config.region_temperature,
@@ -339,8 +299,8 @@ def _prototype_values(
 
 
 def _level(
-  image: _Side,
-  gene: _Side,
+  image: Side,
+  gene: Side,
   pairs: spot.Pairs,
   region_ids: Int[Array, " spot"],
   config: ObjectiveConfig,
@@ -353,119 +313,10 @@ def _level(
     pairs.section,
     radius_um=config.neighbour_radius_um,
     max_regions=places,
-    block=_block(pairs),
+    block=block_of(pairs),
   )
   pooled = (regions.pool(side.embedding, side.score, segment, places) for side in (image, gene))
   return _Level(segment, present, adjacent, *pooled)
-
-
-def _monitors(
-  image: _Side,
-  gene: _Side,
-  truth: _Truth,
-  pairs: spot.Pairs,
-  anchors: _Anchors,
-  config: ObjectiveConfig,
-) -> Iterator[tuple[str, Array]]:
-  block, radius_um = _block(pairs), config.neighbour_radius_um
-  for name, side in (("image", image), ("gene", gene)):
-    yield f"effective_rank_{name}", monitors.effective_rank(side.embedding, side.real)
-    yield f"dimension_std_{name}", monitors.dimension_std(side.embedding, side.real)
-    yield f"mean_cosine_{name}", monitors.mean_cosine(side.embedding, side.real)
-    yield f"uniformity_{name}", monitors.uniformity(side.embedding, side.real, block)
-    probabilities = masked_softmax(
-      anchors.scale * (side.embedding @ anchors.vectors.T), truth.measured_pathways
-    )
-    usage, unused = monitors.anchor_usage(probabilities, side.real & gene.real)
-    yield f"anchor_entropy_{name}", usage
-    yield f"anchors_unused_{name}", unused
-    # Without a spot to look at, the values above are 0 and say nothing.
-    yield f"with_{name}", side.real.any().astype(jnp.float32)
-  yield "anchors", jnp.float32(len(anchors.vectors))
-  yield "alignment", monitors.alignment(image.embedding, gene.embedding, pairs.valid)
-  masked = spot.masked_share(pairs, neighbour_radius_um=radius_um, block=block)
-  yield "masked_negatives", masked_mean(masked, pairs.valid)
-  for name, within in (("recall", False), ("recall_within_section", True)):
-    hit, chance = spot.accuracy(
-      pairs, neighbour_radius_um=radius_um, within_section=within, block=block
-    )
-    yield name, masked_mean(hit, pairs.valid)
-    yield f"{name}_chance", masked_mean(chance, pairs.valid)
-
-
-def _tokens_dropped(outputs: Outputs, batch: Batch) -> Array:
-  """Share of a spot's counts that no keyword holds."""
-  keywords = outputs.keywords
-  held = jnp.where(keywords.mask, _float32(keywords.fraction), 0.0).sum(-1)
-  return masked_mean(1.0 - held, batch.spot_mask & batch.has_counts)
-
-
-def _prototype_monitors(
-  image: _Side,
-  gene: _Side,
-  learned: prototypes.Prototypes,
-  batch: Batch,
-  config: ObjectiveConfig,
-) -> Iterator[tuple[str, Array]]:
-  for name, side in (("image", image), ("gene", gene)):
-    probabilities = prototypes.assignment(
-      _in_windows(side.embedding, batch), learned, temperature=config.region_temperature
-    )
-    entropy, unused = monitors.anchor_usage(
-      probabilities.reshape(learned.mask.size, -1), learned.mask.reshape(-1)
-    )
-    yield f"prototype_entropy_{name}", entropy
-    yield f"prototypes_unused_{name}", unused
-  open_share = learned.allowed.mean(-1, dtype=jnp.float32)
-  yield "prototypes_open", masked_mean(open_share, learned.mask.any(-1))
-
-
-def _sides(
-  outputs: Outputs, batch: Batch, tables: Tables, config: ObjectiveConfig
-) -> tuple[_Side, _Side, _Truth]:
-  """Outputs and targets with windows one after the other, in float32."""
-  statistics, section = tables.statistics, batch.section_index
-  measured = statistics.measured[section][:, None]
-  expression = standardised(
-    batch.counts,
-    measured,
-    statistics.log_mean[section][:, None],
-    statistics.log_std[section][:, None],
-  )
-  if config.surroundings_share > 0:
-    expression = surroundings.blended(
-      expression,
-      batch.positions_um,
-      batch.spot_mask & batch.has_counts,
-      radius_um=config.neighbour_radius_um,
-      share=config.surroundings_share,
-    )
-  activity = pathways.standardised_activity(batch.counts, statistics, tables.membership, section)
-  measured_pathways = pathways.measured_pathways(statistics, tables.membership, section)[:, None]
-
-  def flat(leaf):
-    return leaf.reshape(batch.spot_mask.size, *leaf.shape[2:])
-
-  image = _Side(
-    _float32(flat(outputs.image)),
-    _float32(flat(outputs.predicted_from_image)),
-    _float32(flat(outputs.region_score_image)),
-    flat(batch.spot_mask & batch.has_patch),
-  )
-  gene = _Side(
-    _float32(flat(outputs.gene)),
-    _float32(flat(outputs.predicted_from_gene)),
-    _float32(flat(outputs.region_score_gene)),
-    flat(batch.spot_mask & batch.has_counts),
-  )
-  truth = _Truth(
-    flat(expression),
-    flat(jnp.broadcast_to(measured, expression.shape)),
-    _float32(flat(outputs.keyword_weight)),
-    flat(activity),
-    flat(jnp.broadcast_to(measured_pathways, activity.shape)),
-  )
-  return image, gene, jax.lax.stop_gradient(truth)
 
 
 def _check_names(config: ObjectiveConfig, weights: Mapping[str, Any]) -> None:
@@ -511,19 +362,6 @@ def _check_prototypes(config: ObjectiveConfig, number: int) -> None:
         "one that has some",
         "set model.region_prototypes, for instance to 32",
       )
-
-
-def _block(pairs: spot.Pairs) -> int | None:
-  num_spots = pairs.valid.size
-  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 1024)
-
-
-def _in_windows(leaf: Array, batch: Batch) -> Array:
-  return leaf.reshape(*batch.spot_mask.shape, *leaf.shape[1:])
-
-
-def _float32(leaf):
-  return leaf.astype(jnp.float32)
 
 
 def _mean(values) -> Array:

@@ -1,0 +1,109 @@
+"""What objectives read: both modalities of all spots of a batch, what their counts say, anchors."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from hibio import pathways
+from hibio.batch import Batch, Tables
+from hibio.configs import ObjectiveConfig
+from hibio.expression import standardised
+from hibio.objectives import spot, surroundings
+from hibio.outputs import Outputs
+
+_LARGEST_TABLE = 4096
+"""Spots whose N x N similarities are held at once (64 MB each); more are worked on in blocks."""
+
+
+class Side(NamedTuple):
+  """One modality of all spots of the batch, windows one after the other."""
+
+  embedding: Float[Array, "spot width"]
+  readout: Float[Array, "spot gene"]
+  score: Float[Array, " spot"]
+  real: Bool[Array, " spot"]
+
+
+class Truth(NamedTuple):
+  """What the counts of each spot say."""
+
+  expression: Float[Array, "spot gene"]
+  measured: Bool[Array, "spot gene"]
+  keyword_weight: Float[Array, "spot gene"]
+  activity: Float[Array, "spot pathway"]
+  measured_pathways: Bool[Array, "spot pathway"]
+
+
+class Anchors(NamedTuple):
+  """The anchors, and how similarity to them becomes a probability."""
+
+  vectors: Float[Array, "pathway width"]
+  offset: Float[Array, "pathway width"]
+  scale: Float[Array, ""]
+  bias: Float[Array, ""]
+
+
+def sides_of(
+  outputs: Outputs, batch: Batch, tables: Tables, config: ObjectiveConfig
+) -> tuple[Side, Side, Truth]:
+  """Outputs and targets with windows one after the other, in float32."""
+  statistics, section = tables.statistics, batch.section_index
+  measured = statistics.measured[section][:, None]
+  expression = standardised(
+    batch.counts,
+    measured,
+    statistics.log_mean[section][:, None],
+    statistics.log_std[section][:, None],
+  )
+  if config.surroundings_share > 0:
+    expression = surroundings.blended(
+      expression,
+      batch.positions_um,
+      batch.spot_mask & batch.has_counts,
+      radius_um=config.neighbour_radius_um,
+      share=config.surroundings_share,
+    )
+  activity = pathways.standardised_activity(batch.counts, statistics, tables.membership, section)
+  measured_pathways = pathways.measured_pathways(statistics, tables.membership, section)[:, None]
+
+  def flat(leaf):
+    return leaf.reshape(batch.spot_mask.size, *leaf.shape[2:])
+
+  image = Side(
+    float32(flat(outputs.image)),
+    float32(flat(outputs.predicted_from_image)),
+    float32(flat(outputs.region_score_image)),
+    flat(batch.spot_mask & batch.has_patch),
+  )
+  gene = Side(
+    float32(flat(outputs.gene)),
+    float32(flat(outputs.predicted_from_gene)),
+    float32(flat(outputs.region_score_gene)),
+    flat(batch.spot_mask & batch.has_counts),
+  )
+  truth = Truth(
+    flat(expression),
+    flat(jnp.broadcast_to(measured, expression.shape)),
+    float32(flat(outputs.keyword_weight)),
+    flat(activity),
+    flat(jnp.broadcast_to(measured_pathways, activity.shape)),
+  )
+  return image, gene, jax.lax.stop_gradient(truth)
+
+
+def block_of(pairs: spot.Pairs) -> int | None:
+  num_spots = pairs.valid.size
+  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 1024)
+
+
+def in_windows(leaf: Array, batch: Batch) -> Array:
+  return leaf.reshape(*batch.spot_mask.shape, *leaf.shape[1:])
+
+
+def float32(leaf):
+  return leaf.astype(jnp.float32)
