@@ -74,7 +74,7 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
 
   Args:
     num_anchors: anchors that the parameters hold.
-    needs_background: keyword genes are weighed by how common they are in the corpus.
+    needs_background: genes are weighed by how common or how patterned they are in the corpus.
 
   Raises:
     BadInputError: they are damaged, or missing where they are needed.
@@ -83,7 +83,7 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
   again = "run the command of the pretraining once more: it only writes this file"
   if not path.is_file():
     if needs_background:
-      raise BadInputError(path, "file", "none", "how common genes are in the corpus", again)
+      raise BadInputError(path, "file", "none", "what is known of genes in the corpus", again)
     return CorpusTables(
       (),
       np.zeros((num_anchors, num_genes), bool),

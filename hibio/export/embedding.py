@@ -51,12 +51,16 @@ def frozen_of(model: Pretrained, names: GeneNames | None) -> Frozen:
   config = model.model.config
   panel = GenePanel(tuple(model.meta["panel"]["ids"]), tuple(model.meta["panel"]["symbols"]))
   anchors = model.params["anchor_offset"].shape[0]
+  keywords = config.keywords
   return Frozen(
     model=model.model,
     params=model.params,
     panel=names.on_panel(panel) if names else panel,
     tables=corpus_tables.read(
-      model.workdir, len(panel), anchors, config.keywords.background != "slide"
+      model.workdir,
+      len(panel),
+      anchors,
+      needs_background=keywords.background != "slide" or keywords.spatial_power > 0,
     ),
     shape=windows.Shape(model.window_spots, config.patch_px, model.patch_um, len(panel)),
     neighbours_um=config.context.radius_um,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hibio.export.counts_alone import counts_alone
+from hibio.training import workdir
 from tests.data_pipelines import hand_made
 
 
@@ -22,7 +23,9 @@ def test_counts_are_those_of_the_section_in_its_order(found, section):
   np.testing.assert_array_equal(found.counts, section.counts.toarray())
 
 
-def test_keyword_scores_are_the_surprisal_of_each_gene_in_its_section(found):
+def test_keyword_scores_are_the_surprisal_of_each_gene_times_its_pattern_in_the_corpus(
+  model, found
+):
   share = found.counts / np.maximum(found.counts.sum(1, keepdims=True), 1)
   filled = found.counts.sum(1) > 0
   expected = share[filled].mean(0) + 1e-6
@@ -30,6 +33,7 @@ def test_keyword_scores_are_the_surprisal_of_each_gene_in_its_section(found):
   documents = (found.counts[filled] > 0).sum(0)
   want[:, documents < max(5, 0.005 * filled.sum())] = 0
   want[found.counts < 1] = 0
+  want *= workdir.background(model.workdir)["corpus_spatial"] + 1e-4
   assert (want > 0).any()
   np.testing.assert_allclose(found.keyword_scores, want, atol=1e-6)
 

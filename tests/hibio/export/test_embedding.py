@@ -17,6 +17,7 @@ from hibio import pathways
 from hibio.export import base, corpus_tables, embedding, files, keys, objects, windows
 from hibio.export.progress import Progress
 from hibio.export.section import fused
+from hibio.model import HiBio
 from tests.data_pipelines import annotated
 from tests.hibio.export import conftest
 
@@ -296,8 +297,11 @@ def test_a_checkpoint_without_gene_sets_gives_the_same_vectors_and_no_scores(
   model, tmp_path, capsys
 ):
   adata = annotated.adata(annotated.section())
-  old = dataclasses.replace(model, workdir=tmp_path)
-  got, want = old.embed(adata, copy=True), model.embed(adata, copy=True)
+  without_pattern = dataclasses.replace(model.model.config.keywords, spatial_power=0.0)
+  config = dataclasses.replace(model.model.config, keywords=without_pattern)
+  same = dataclasses.replace(model, model=HiBio(config, model.model.num_genes))
+  old = dataclasses.replace(same, workdir=tmp_path)
+  got, want = old.embed(adata, copy=True), same.embed(adata, copy=True)
   assert "hibio_pathways" not in got.obsm
   assert "no gene sets" in capsys.readouterr().err
   np.testing.assert_allclose(got.obsm["X_hibio"], want.obsm["X_hibio"], atol=1e-6)
