@@ -34,9 +34,8 @@ class GeneProfile(nn.Module):
       expression: standardised in its section, 0 where not measured.
       pattern: what each gene weighs, squared; above 0.
     """
-    weight = jnp.sqrt(pattern)
-    weight = weight * jax.lax.rsqrt(jnp.maximum((weight**2).sum(), 1e-12))
-    weighed = (expression * weight[None, None]).astype(self.dtype)
-    summed = weighed @ gene_table.astype(self.dtype) * self.width**0.5
+    # No sum over genes is divided by: genes added to the panel leave old ones as they were.
+    weighed = (expression * jnp.sqrt(pattern)[None, None]).astype(self.dtype)
+    summed = weighed @ gene_table.astype(self.dtype)
     normed = nn.LayerNorm(name="norm")(summed.astype(jnp.float32)).astype(self.dtype)
     return Dense(self.width, dtype=self.dtype, name="out")(normed)
