@@ -173,9 +173,10 @@ def test_a_missing_patch_says_nothing_to_anyone_and_a_missing_profile_neither(
   assert (want.image[0, 1] != outputs.image[0, 1]).any()
 
 
-def test_a_profile_is_read_from_its_keywords_alone(data, params):
+@pytest.mark.parametrize("profile", [False, True])
+def test_without_the_whole_profile_only_keywords_are_read(data, params, profile):
   batch, tables = data
-  model = HiBio(CONFIG, num_genes=GENES)
+  model = HiBio(dataclasses.replace(CONFIG, gene_profile=profile), num_genes=GENES)
   direction = jnp.asarray(np.random.default_rng(3).normal(size=16).astype(np.float32))
 
   @jax.jit
@@ -190,7 +191,7 @@ def test_a_profile_is_read_from_its_keywords_alone(data, params):
   of_gene, keywords = gradient(params["params"]["gene_table"]["embedding"])
   read = set(np.asarray(keywords.gene[0])[np.asarray(keywords.mask[0])].tolist())
   moved = set(np.flatnonzero(np.abs(of_gene).max(-1)).tolist())
-  assert moved == read
+  assert moved == (set(range(GENES)) if profile else read)
   assert 0 < len(read) < GENES
 
 
