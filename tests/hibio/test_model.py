@@ -191,7 +191,7 @@ def test_without_the_whole_profile_only_keywords_are_read(data, params, profile)
   of_gene, keywords = gradient(params["params"]["gene_table"]["embedding"])
   read = set(np.asarray(keywords.gene[0])[np.asarray(keywords.mask[0])].tolist())
   moved = set(np.flatnonzero(np.abs(of_gene).max(-1)).tolist())
-  assert moved == (set(range(GENES)) if profile else read)
+  assert moved > read if profile else moved == read
   assert 0 < len(read) < GENES
 
 
