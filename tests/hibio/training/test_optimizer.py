@@ -3,11 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hibio.configs import TrainingConfig
+from hibio.configs import Stage, TrainingConfig
 from hibio.training.optimizer import decayed, learning_rate, make_optimizer, step_sizes
 
 CONFIG = TrainingConfig(
-  num_steps=200, windows_per_batch=4, sections_per_batch=2, learning_rate=0.01, clip_norm=1e9
+  num_steps=200,
+  windows_per_batch=4,
+  sections_per_batch=2,
+  learning_rate=0.01,
+  clip_norm=1e9,
+  stages=(Stage("a", 0.4, ("spot",)), Stage("b", 0.3, ("pathway",)), Stage("c", 0.3, ("region",))),
 )
 
 
