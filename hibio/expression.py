@@ -8,6 +8,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hibio.batch import SectionStatistics
+
 SCALE = 1e4
 MIN_LOG_STD = 0.1
 MAX_Z = 10.0
@@ -39,3 +41,16 @@ def standardised(
   """
   z = (log_expression(fraction(counts, measured)) - log_mean) / jnp.maximum(log_std, MIN_LOG_STD)
   return jnp.where(measured, jnp.clip(z, -MAX_Z, MAX_Z), 0.0)
+
+
+def in_section_units(
+  counts: Int[Array, "window spot gene"],
+  statistics: SectionStatistics,
+  section_index: Int[Array, " window"],
+) -> Float[Array, "window spot gene"]:
+  """`standardised`, by the tables of each window's section."""
+  measured, log_mean, log_std = (
+    jnp.asarray(table)[section_index][:, None]
+    for table in (statistics.measured, statistics.log_mean, statistics.log_std)
+  )
+  return standardised(counts, measured, log_mean, log_std)

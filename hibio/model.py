@@ -16,7 +16,7 @@ from hibio.encoders.gene import GeneEncoder
 from hibio.encoders.image import ImageEncoder
 from hibio.encoders.profile import GeneProfile
 from hibio.encoders.tokens import TOKENS
-from hibio.expression import fraction, standardised
+from hibio.expression import fraction, in_section_units
 from hibio.keywords import keyword_scores, pattern, top_keywords
 from hibio.nn.centring import Centring
 from hibio.nn.dense import Dense
@@ -75,7 +75,9 @@ class HiBio(nn.Module):
     )
     if config.gene_profile:
       gene += GeneProfile(config.gene.width, dtype, name="profile")(
-        _standardised(batch, statistics), pattern(statistics, config.keywords), gene_table
+        in_section_units(batch.counts, statistics, batch.section_index),
+        pattern(statistics, config.keywords),
+        gene_table,
       )
     towers = {
       "image": ImageEncoder(config.image, config.token_px, dtype, name="image")(batch.patches),
@@ -157,16 +159,6 @@ class HiBio(nn.Module):
 
 def _unit(vectors: Float[Array, "*dims width"]) -> Float[Array, "*dims width"]:
   return vectors * jax.lax.rsqrt(jnp.maximum((vectors**2).sum(-1, keepdims=True), 1e-12))
-
-
-def _standardised(batch: Batch, statistics: SectionStatistics) -> Float[Array, "window spot gene"]:
-  section = batch.section_index
-  return standardised(
-    batch.counts,
-    statistics.measured[section][:, None],
-    statistics.log_mean[section][:, None],
-    statistics.log_std[section][:, None],
-  )
 
 
 def _check(config: ModelConfig, batch: Batch, num_genes: int) -> None:

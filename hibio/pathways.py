@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hibio.batch import SectionStatistics
-from hibio.expression import standardised
+from hibio.expression import in_section_units
 
 MIN_MEMBERS = 3
 """A pathway with fewer measured genes than this says nothing about a section."""
@@ -58,12 +58,7 @@ def standardised_activity(
   """Activity over its section: mean 0, standard deviation 1; 0 for pathways not measured."""
   statistics = jax.tree.map(jnp.asarray, statistics)
   measured = statistics.measured[section_index]
-  expression = standardised(
-    counts,
-    measured[:, None],
-    statistics.log_mean[section_index][:, None],
-    statistics.log_std[section_index][:, None],
-  )
+  expression = in_section_units(counts, statistics, section_index)
   centred = (
     activity(expression, measured, membership) - statistics.activity_mean[section_index][:, None]
   )

@@ -13,8 +13,8 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float
 
-from data_pipelines.preparation.regions import touching
-from data_pipelines.preparation.statistics import log_expression
+from data_pipelines.preparation import statistics
+from data_pipelines.preparation.touching import touching
 from data_pipelines.spatial_autocorrelation import expected_morans_i, morans_i
 
 _SIGNIFICANT = 2.0
@@ -27,7 +27,9 @@ def spatial_excess(
   """Moran's I of each gene's log expression, less two standard deviations of chance; at least 0."""
   graph, _ = touching(positions_um)
   pairs = max(graph.nnz / 2, 1.0)
-  found = morans_i(log_expression(counts), graph) - expected_morans_i(max(counts.shape[0], 2))
+  found = morans_i(statistics.log_expression(counts), graph) - expected_morans_i(
+    max(counts.shape[0], 2)
+  )
   excess = np.nan_to_num(found) - _SIGNIFICANT / np.sqrt(pairs)
   return np.clip(excess, 0.0, 1.0).astype(np.float32)
 
@@ -42,7 +44,4 @@ def over_sections(
   Sections agree on what is patterned far better than one section can tell, and a list of genes of
   its own would give each section away.
   """
-  chosen = measured & (training if training.any() else np.ones_like(training))[:, None]
-  chosen = np.where(chosen.any(axis=0), chosen, measured)
-  total = np.where(chosen, np.stack(excess), 0.0).sum(axis=0)
-  return (total / np.maximum(chosen.sum(axis=0), 1)).astype(np.float32)
+  return statistics.over_sections(np.stack(excess), measured, training, 0.0)

@@ -214,17 +214,27 @@ def corpus_statistics(
   }
   stacked["num_spots"] = stacked["num_spots"].astype(np.float32)
   shares = (stacked["document_frequency"] + 1.0) / (stacked["num_spots"][:, None] + 2.0)
-  measured = stacked["measured"]
+  measured, mean_fraction = stacked["measured"], stacked["mean_fraction"]
+  return {
+    **stacked,
+    "corpus_document_share": over_sections(shares, measured, training, 1.0),
+    "corpus_mean_fraction": over_sections(mean_fraction, measured, training, 0.0),
+  }
+
+
+def over_sections(
+  values: Float[np.ndarray, "section gene"],
+  measured: Bool[np.ndarray, "section gene"],
+  training: Bool[np.ndarray, " section"],
+  otherwise: float,
+) -> Float[np.ndarray, " gene"]:
+  """Mean over the training sections that measure a gene; over all sections where none is marked.
+
+  Args:
+    otherwise: of genes that no section measures.
+  """
   chosen = measured & (training if training.any() else np.ones_like(training))[:, None]
   chosen = np.where(chosen.any(axis=0), chosen, measured)
   number = chosen.sum(axis=0)
-
-  def mean(values: np.ndarray, otherwise: float) -> np.ndarray:
-    total = np.where(chosen, values, 0.0).sum(axis=0, dtype=np.float64)
-    return np.where(number > 0, total / np.maximum(number, 1), otherwise).astype(np.float32)
-
-  return {
-    **stacked,
-    "corpus_document_share": mean(shares, 1.0),
-    "corpus_mean_fraction": mean(stacked["mean_fraction"], 0.0),
-  }
+  total = np.where(chosen, values, 0.0).sum(axis=0, dtype=np.float64)
+  return np.where(number > 0, total / np.maximum(number, 1), otherwise).astype(np.float32)

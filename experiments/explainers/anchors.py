@@ -22,7 +22,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.spatial_autocorrelation import morans_i
 from experiments.explainers.subject import Subject
 from hibio import marker_anchors, pathways
-from hibio.expression import standardised
+from hibio.expression import in_section_units
 from hibio.tasks import anchor_scores, zero_shot
 from hibio.tasks.rows import Row
 
@@ -237,13 +237,10 @@ def _asked(subject: Subject, sets: GeneSets, rng: np.random.Generator) -> _Asked
 
 def _expression(subject: Subject, section: str, rows: np.ndarray):
   """Standardised log expression of a section's spots, as one window, and what is measured."""
-  statistics, row = subject.tables.statistics, subject.row_of[section]
+  statistics, row = subject.tables.statistics, jnp.array([subject.row_of[section]], jnp.int32)
   counts = jnp.asarray(subject.held_out.counts[rows].toarray().astype(np.int32))[None]
-  measured = jnp.asarray(statistics.measured)[row][None]
-  log_mean, log_std = (
-    jnp.asarray(table)[row][None, None] for table in (statistics.log_mean, statistics.log_std)
-  )
-  return standardised(counts, measured[:, None], log_mean, log_std), measured
+  measured = jnp.asarray(statistics.measured)[row]
+  return in_section_units(counts, statistics, row), measured
 
 
 def _add(found, key: tuple, activity: np.ndarray, score: np.ndarray) -> None:

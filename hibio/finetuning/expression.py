@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hibio.batch import Batch, Tables
-from hibio.expression import standardised
+from hibio.expression import in_section_units
 from hibio.finetuning.heads import Head
 from hibio.objectives.likelihoods import nb_nll, poisson_nll
 from hibio.objectives.reduce import masked_mean
@@ -28,12 +28,7 @@ def squared_error(said: Array, head: Head, batch: Batch, tables: Tables) -> Valu
   del head
   statistics, section = tables.statistics, batch.section_index
   measured = statistics.measured[section][:, None]
-  truth = standardised(
-    batch.counts,
-    measured,
-    statistics.log_mean[section][:, None],
-    statistics.log_std[section][:, None],
-  )
+  truth = in_section_units(batch.counts, statistics, section)
   known = _known_genes(batch, measured)
   return {
     "loss": masked_mean((said - truth) ** 2, known),

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from hibio import pathways
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
-from hibio.expression import standardised
+from hibio.expression import in_section_units
 from hibio.objectives import spot, surroundings
 from hibio.outputs import Outputs
 
@@ -54,12 +54,7 @@ def sides_of(
   """Outputs and targets with windows one after the other, in float32."""
   statistics, section = tables.statistics, batch.section_index
   measured = statistics.measured[section][:, None]
-  expression = standardised(
-    batch.counts,
-    measured,
-    statistics.log_mean[section][:, None],
-    statistics.log_std[section][:, None],
-  )
+  expression = in_section_units(batch.counts, statistics, section)
   if config.surroundings_share > 0:
     expression = surroundings.blended(
       expression,
