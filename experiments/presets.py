@@ -13,6 +13,9 @@ from ml_collections import ConfigDict
 
 from hibio import configs
 
+_, PATHWAY, REGION = (stage.objectives for stage in configs.STAGES)
+"""Objectives of the second and the third level."""
+
 Preset = Callable[[ConfigDict], None]
 """Changes the config in place."""
 
@@ -105,6 +108,16 @@ def no_profile(config: ConfigDict) -> None:
   config.model.gene_profile = False
 
 
+def no_neighbourhood(config: ConfigDict) -> None:
+  """The gene tower reads no mean profile of the spots around."""
+  config.model.gene_neighbourhood = False
+
+
+def no_stem(config: ConfigDict) -> None:
+  """Patches are cut into pieces, as a plain vision transformer does, without convolutions."""
+  config.model.image_stem = "pieces"
+
+
 def no_surroundings(config: ConfigDict) -> None:
   """What is reconstructed is the spot's own expression, with nothing of its neighbours'."""
   config.objectives.surroundings_share = 0.0
@@ -113,6 +126,7 @@ def no_surroundings(config: ConfigDict) -> None:
 def paper(config: ConfigDict) -> None:
   """As published, where the paper says how: a sentence of 250 TF-IDF genes, Leiden, thresholds."""
   no_profile(config)
+  no_stem(config)
   no_surroundings(config)
   config.model.gene_input = "sentence"
   config.model.keywords.update(score="tf_idf_smooth", spatial_power=0.0, num_keywords=250)
@@ -122,12 +136,12 @@ def paper(config: ConfigDict) -> None:
 
 def no_pathway(config: ConfigDict) -> None:
   """The pathway objectives stay off; their stage stays, so that the others last as long."""
-  _never_switched_on(config, "pathway")
+  _never_switched_on(config, PATHWAY)
 
 
 def no_region(config: ConfigDict) -> None:
   """The region objectives stay off; their stage stays, so that the others last as long."""
-  _never_switched_on(config, "region")
+  _never_switched_on(config, REGION)
 
 
 def random_pathways(config: ConfigDict) -> None:
@@ -137,15 +151,17 @@ def random_pathways(config: ConfigDict) -> None:
 
 def long_stages(config: ConfigDict) -> None:
   """Spots alone for 40 % of the steps, then pathways too, and regions in the last 30 %."""
-  shares = (0.4, 0.3, 0.3)
+  shares, stages = (0.4, 0.3, 0.3), config.training.stages
+  if len(stages) != len(shares):
+    raise ValueError(f"variant 'long_stages' is about {len(shares)} stages, not {len(stages)}")
   config.training.stages = tuple(
-    {**stage, "share": share} for stage, share in zip(config.training.stages, shares, strict=True)
+    {**stage, "share": share} for stage, share in zip(stages, shares, strict=True)
   )
 
 
 def joint(config: ConfigDict) -> None:
   """All objectives from the first step, in one stage."""
-  objectives = tuple(name for stage in configs.STAGES for name in stage.objectives)
+  objectives = tuple(name for stage in config.training.stages for name in stage["objectives"])
   config.training.stages = ({"name": "joint", "share": 1.0, "objectives": objectives},)
 
 
@@ -154,8 +170,9 @@ def prototypes(config: ConfigDict) -> None:
   config.model.region_prototypes = 32
   config.objectives.smoothness_over = "prototypes"
   config.objectives.weights.region_prototypes = 1.0
+  _never_switched_on(config, ("region", "spot_to_region", "hierarchy"))
   *before, last = config.training.stages
-  learned = {**last, "objectives": ("region_prototypes", "smoothness")}
+  learned = {**last, "objectives": (*last["objectives"], "region_prototypes")}
   config.training.stages = (*before, learned)
   config.training.region_refresh_share = 0.0
 
@@ -164,8 +181,8 @@ PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
     default, test, short, small, base, large, legacy_st, shuffled_pairs, spot_only, bleep,
-    no_tfidf, value_aware_raw, no_spatial, no_profile, no_surroundings, paper, no_pathway,
-    random_pathways, no_region, long_stages, joint, prototypes,
+    no_tfidf, value_aware_raw, no_spatial, no_profile, no_neighbourhood, no_stem, no_surroundings,
+    paper, no_pathway, random_pathways, no_region, long_stages, joint, prototypes,
   )
 }  # fmt: skip
 """Name -> what it changes. The first line of its docstring is what tables call it."""
@@ -201,7 +218,8 @@ def _long_run_of(size: str, config: ConfigDict) -> None:
   )
 
 
-def _never_switched_on(config: ConfigDict, stage: str) -> None:
+def _never_switched_on(config: ConfigDict, objectives: tuple[str, ...]) -> None:
   config.training.stages = tuple(
-    {**one, "objectives": ()} if one["name"] == stage else one for one in config.training.stages
+    {**stage, "objectives": tuple(n for n in stage["objectives"] if n not in objectives)}
+    for stage in config.training.stages
   )

@@ -83,9 +83,12 @@ class ModelConfig:
     image: the image transformer.
     gene: the gene transformer.
     keywords: keyword genes.
+    image_stem: a name in `hibio.encoders.stems.STEMS`: how tokens are made of pixels.
     gene_input: a name in `hibio.encoders.tokens.TOKENS`: what the gene tower is told of a keyword.
     gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
       weighs by its pattern over the tissue.
+    gene_neighbourhood: and the same sum a second time, averaged over the spots within the context's
+      radius: what one spot's counts are too few to say.
     context: neighbour context, the same shape for both modalities.
     dtype: "float32" or "bfloat16" for activations; parameters are float32.
     reference_genes: genes of the panel that the model first learned on, where new ones were added
@@ -100,8 +103,10 @@ class ModelConfig:
   image: TransformerConfig
   gene: TransformerConfig
   keywords: KeywordConfig = KeywordConfig()
+  image_stem: str = "convolutions"
   gene_input: str = "values"
   gene_profile: bool = True
+  gene_neighbourhood: bool = True
   context: ContextConfig = ContextConfig()
   dtype: str = "float32"
   reference_genes: int | None = None
@@ -191,8 +196,8 @@ class ObjectiveConfig:
     ("pathway", 1.0),
     ("prototype", 1.0),
     ("separation", 0.1),
-    ("region", 1.0),
-    ("spot_to_region", 1.0),
+    ("region", 0.3),
+    ("spot_to_region", 0.3),
     ("hierarchy", 0.25),
     ("smoothness", 0.1),
     ("region_prototypes", 0.0),

@@ -14,10 +14,12 @@ from hibio.configs import ModelConfig
 from hibio.encoders.context import NeighbourContext
 from hibio.encoders.gene import GeneEncoder
 from hibio.encoders.image import ImageEncoder
-from hibio.encoders.profile import GeneProfile
+from hibio.encoders.profile import ProfileReader, profile_sum
+from hibio.encoders.stems import STEMS
 from hibio.encoders.tokens import TOKENS
 from hibio.expression import fraction, in_section_units
 from hibio.keywords import keyword_scores, pattern, top_keywords
+from hibio.neighbours import mean_within
 from hibio.nn.centring import Centring
 from hibio.nn.dense import Dense
 from hibio.outputs import Keywords, Outputs
@@ -74,13 +76,16 @@ class HiBio(nn.Module):
       keywords, gene_table, measured_share
     )
     if config.gene_profile:
-      gene += GeneProfile(config.gene.width, dtype, name="profile")(
+      profile = profile_sum(
         in_section_units(batch.counts, statistics, batch.section_index),
         pattern(statistics, config.keywords),
-        gene_table,
+        gene_table.astype(dtype),
       )
+      gene += ProfileReader(config.gene.width, dtype, name="profile")(profile)
     towers = {
-      "image": ImageEncoder(config.image, config.token_px, dtype, name="image")(batch.patches),
+      "image": ImageEncoder(config.image, config.token_px, config.image_stem, dtype, name="image")(
+        batch.patches
+      ),
       "gene": gene,
     }
     known = {
@@ -96,6 +101,11 @@ class HiBio(nn.Module):
       if config.context.radius_um > 0:
         context = NeighbourContext(config.context, dtype, name=f"context_{name}")
         vectors = context(vectors, batch.positions_um, known[name], train=train)
+        if name == "gene" and config.gene_profile and config.gene_neighbourhood:
+          around = mean_within(
+            profile, batch.positions_um, known[name], radius_um=config.context.radius_um
+          )
+          vectors += ProfileReader(config.embedding_width, dtype, name="neighbourhood")(around)
       embedding[name] = _unit(vectors.astype(jnp.float32))
       query = Dense(config.gene.width, dtype=dtype, name=f"readout_{name}")(embedding[name])
       readout[name] = (query @ gene_table.T.astype(dtype)).astype(jnp.float32)
@@ -171,6 +181,18 @@ def _check(config: ModelConfig, batch: Batch, num_genes: int) -> None:
       config.token_px,
       f"a divisor of patch_px = {side}",
       side % config.token_px == 0,
+    ),
+    (
+      "image_stem",
+      config.image_stem,
+      f"one of {', '.join(STEMS)}",
+      config.image_stem in STEMS,
+    ),
+    (
+      "token_px",
+      config.token_px,
+      "a power of two, as each convolution halves the patch",
+      config.image_stem != "convolutions" or config.token_px & (config.token_px - 1) == 0,
     ),
     (
       "gene_input",

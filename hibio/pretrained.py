@@ -166,7 +166,9 @@ def load(workdir: str | os.PathLike) -> Pretrained:
 def as_trained(config: Mapping[str, Any]) -> dict[str, Any]:
   """A model's config with what a run of an earlier version did, where that had no choice yet.
 
-  Such a run read keyword genes alone, and weighed none by its pattern over the tissue.
+  Such a run read keyword genes alone, weighed none by its pattern over the tissue, and cut patches
+  into pieces; a later one read the profile, of each spot alone.
   """
   keywords = {"spatial_power": 0.0, **config["keywords"]}
-  return {"gene_profile": False, **config, "keywords": keywords}
+  before = {"gene_profile": False, "gene_neighbourhood": False, "image_stem": "pieces"}
+  return {**before, **config, "keywords": keywords}

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.problems import BadInputError
 
-OWN_KEYS = ("workdir", "corpus", "training.seed")
+OWN_KEYS = ("workdir", "corpus", "training.seed", "gene_sets_seed")
 """Keys that the ablation itself sets."""
 
 RUNS = "runs"
@@ -126,6 +126,7 @@ def runs(
       workdir = output / RUNS / preset.folder / f"seed{seed}"
       config.update(workdir=str(workdir), corpus=str(corpus))
       config.training.seed = seed
+      config.gene_sets_seed = seed
       found.append(
         Run(
           preset.text,

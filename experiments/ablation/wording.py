@@ -12,6 +12,8 @@ PHRASES = {
   "value_aware_raw": "With the 50 most expressed genes and their values alone",
   "no_spatial": "Without a look at how patterned genes are over the tissue",
   "no_profile": "With keyword genes alone, without the whole profile",
+  "no_neighbourhood": "Without the mean profile of the spots around",
+  "no_stem": "With patches cut into pieces in place of convolutions",
   "no_surroundings": "With the spot's own expression alone to reconstruct",
   "no_pathway": "Without pathway anchors",
   "no_region": "Without regions",

@@ -25,7 +25,7 @@ Part = bool | np.ndarray
 
 TOWERS: Mapping[str, tuple[str, ...]] = {
   "image": ("image", "project_image", "context_image"),
-  "gene": ("gene", "profile", "gene_table", "project_gene", "context_gene"),
+  "gene": ("gene", "profile", "gene_table", "project_gene", "context_gene", "neighbourhood"),
 }
 """Parameters between what is put in and the embedding of each modality."""
 

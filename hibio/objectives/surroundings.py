@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hibio.neighbours import mean_within
+
 
 def blended(
   values: Float[Array, "window spot column"],
@@ -22,8 +24,5 @@ def blended(
   Args:
     known: spots whose values mean something; the others are in nobody's mean.
   """
-  offsets = positions_um[:, :, None] - positions_um[:, None]
-  near = ((offsets**2).sum(-1) < radius_um**2) & known[:, None]
-  weight = near.astype(values.dtype)
-  mean = weight @ values / jnp.maximum(weight.sum(-1, keepdims=True), 1.0)
+  mean = mean_within(values, positions_um, known, radius_um=radius_um)
   return jnp.where(known[..., None], (1.0 - share) * values + share * mean, values)

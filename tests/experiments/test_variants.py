@@ -28,3 +28,25 @@ def test_prototypes_need_no_regions_drawn_between_steps():
   last = [stage for stage in training.stages if "region_prototypes" in stage.objectives]
   assert [stage.name for stage in last] == ["region"]
   assert not {"region", "spot_to_region", "hierarchy"} & set(last[0].objectives)
+
+
+def objectives_of(variants):
+  config = experiment.get_config(variants)
+  return [tuple(stage["objectives"]) for stage in config.training.stages]
+
+
+@pytest.mark.parametrize("variants", ["joint,no_region", "no_region,joint"])
+def test_what_is_left_out_stays_out_whatever_the_stages_are(variants):
+  assert objectives_of(variants) == [("spot", "reconstruction", *presets.PATHWAY)]
+
+
+def test_prototypes_of_one_stage_take_the_place_of_drawn_regions_alone():
+  (together,) = objectives_of("joint,prototypes")
+  assert set(presets.PATHWAY) < set(together)
+  assert "region_prototypes" in together
+  assert "region" not in together
+
+
+def test_longer_stages_of_one_stage_are_a_mistake():
+  with pytest.raises(ValueError, match="long_stages"):
+    experiment.get_config("joint,long_stages")

@@ -195,6 +195,33 @@ def test_without_the_whole_profile_only_keywords_are_read(data, params, profile)
   assert 0 < len(read) < GENES
 
 
+def test_the_neighbourhoods_profile_is_the_mean_of_its_spots(data, params, outputs, forward):
+  batch, tables = data
+  model = HiBio(dataclasses.replace(CONFIG, gene_neighbourhood=False), num_genes=GENES)
+  args = (batch, tables.statistics, tables.membership)
+  init = jax.eval_shape(model.init, jax.random.key(0), *args)["params"]
+  assert set(params["params"]) - set(init) == {"neighbourhood"}
+  # Genes that are no keywords of a spot reach its neighbour by the mean profile too.
+  alone = jax.jit(model.apply)({"params": {k: params["params"][k] for k in init}}, *args)
+  assert (
+    np.abs(np.asarray(alone.gene) - outputs.gene).max(-1)[np.asarray(batch.spot_mask)] > 0
+  ).all()
+  np.testing.assert_array_equal(np.asarray(alone.image), outputs.image)
+
+
+@pytest.mark.parametrize(
+  ("changes", "field"),
+  [({"image_stem": "fourier"}, "image_stem"), ({"token_px": 6, "patch_px": 12}, "token_px")],
+)
+def test_a_stem_that_cannot_be_is_refused_by_name(data, changes, field):
+  batch, tables = data
+  model = HiBio(dataclasses.replace(CONFIG, **changes), num_genes=GENES)
+  if "patch_px" in changes:
+    batch = batch.replace(patches=jnp.zeros((*batch.patches.shape[:2], 12, 12, 3), jnp.uint8))
+  with pytest.raises(BadInputError, match=f"model.{field}"):
+    jax.eval_shape(model.init, jax.random.key(0), batch, tables.statistics, tables.membership)
+
+
 def test_a_gene_added_to_the_panel_is_one_row_more_and_changes_no_other(data, params, outputs):
   batch, tables = data
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hibio.configs import TransformerConfig
-from hibio.encoders.image import ImageEncoder, cut
+from hibio.encoders.image import ImageEncoder
+from hibio.encoders.stems import cut
 
 
 @pytest.fixture(scope="module")

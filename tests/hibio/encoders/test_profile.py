@@ -5,20 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.encoders.profile import GeneProfile
+from hibio.encoders.profile import ProfileReader, profile_sum
 
 GENES, WIDTH = 200, 64
 
 
 @pytest.fixture(scope="module")
 def encode():
-  model = GeneProfile(WIDTH)
+  model = ProfileReader(WIDTH)
   table = jnp.asarray(np.random.default_rng(0).normal(0, WIDTH**-0.5, (GENES, WIDTH)), jnp.float32)
-  arguments = (jnp.ones((1, 3, GENES)), jnp.ones(GENES), table)
-  params = jax.jit(model.init)(jax.random.key(0), *arguments)
-  apply = jax.jit(model.apply)
+  params = model.init(jax.random.key(0), jnp.ones((1, 3, WIDTH)))
+
+  @jax.jit
+  def apply(expression, pattern):
+    return model.apply(params, profile_sum(expression, pattern, table))
+
   return lambda expression, pattern: np.asarray(
-    apply(params, jnp.asarray(expression, jnp.float32), jnp.asarray(pattern, jnp.float32), table)
+    apply(jnp.asarray(expression, jnp.float32), jnp.asarray(pattern, jnp.float32))
   )
 
 
