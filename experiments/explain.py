@@ -35,6 +35,7 @@ from experiments.explainers import (
 from experiments.steps import Steps
 from hibio import pretrained
 from hibio.tasks.rows import Row
+from hibio.training import workdir
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a training run")
 _CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus to explain the checkpoint on")
@@ -62,7 +63,8 @@ def main() -> None:
     if _HOUSEKEEPING.value
     else housekeeping.of_corpus(corpus)
   )
-  sets = [anchors.of_corpus(corpus)] if len(corpus.gene_set_names) else []
+  names = workdir.gene_set_names(model.workdir)
+  sets = [anchors.of_corpus(corpus, names)] if len(corpus.gene_set_names) else []
   if _GENE_SETS.value:
     sets.append(anchors.held_out(_GENE_SETS.value, corpus))
   steps = Steps("explain", PARTS)

@@ -61,7 +61,7 @@ def finetune(
   """
   check(source, config)
   _check(source, corpus, allow_leak)
-  tables, task = inputs.tables_of(corpus), None
+  tables, task = inputs.tables_for(source, corpus), None
   if config.task != tasks.CONTINUE:
     config, labels, weights = finetuning_labels.of_task(corpus, config)
     tables, task = tables.replace(labels=labels), tasks.TASKS[config.task](config, weights)
@@ -104,7 +104,7 @@ def finetune(
 
 def _objectives(source: Pretrained, task: tasks.Task | None) -> configs.ObjectiveConfig:
   """Those of pretraining, and the task's; which of them are on is up to the stages."""
-  objectives = configs.from_dict(configs.ObjectiveConfig, source.meta["config"]["objectives"])
+  objectives = source.objectives
   weights = tuple(one for one in objectives.weights if one[0] in OBJECTIVES)
   own = () if task is None else ((task.name, 1.0),)
   return dataclasses.replace(objectives, weights=(*weights, *own))

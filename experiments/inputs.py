@@ -13,6 +13,7 @@ from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.finetuning.panel import with_gene_sets
 from hibio.objectives.pathway import jaccard
 from hibio.pretrained import Pretrained
+from hibio.training.progress import say
 from hibio.training.workdir import background, gene_set_names
 
 SPLITS = ("train", "validation", "test")
@@ -32,10 +33,18 @@ def tables_for(model: Pretrained, corpus: Corpus) -> Tables:
   """The corpus' tables, with what the model took for granted of genes when it was trained.
 
   Which genes are common or patterned anywhere is part of what a model learned; a corpus of its own
-  to judge by would let the sections that are scored choose.
+  to judge by would let the sections that are scored choose. Of genes that the panel has gained
+  since, only the corpus can tell.
+
+  Raises:
+    BadInputError: the file of the work directory that says so is damaged.
   """
-  tables = tables_of(corpus)
-  return tables.replace(statistics=tables.statistics.replace(**background(model.workdir)))
+  tables, known = tables_of(corpus), background(model.workdir)
+  if not known:
+    say(f"{model.workdir} does not say how common genes were in training: the corpus' own count")
+  own = {name: np.asarray(getattr(tables.statistics, name)) for name in known}
+  both = {name: np.concatenate([known[name], own[name][len(known[name]) :]]) for name in known}
+  return tables.replace(statistics=tables.statistics.replace(**both))
 
 
 def first_window(corpus: Corpus) -> Batch:

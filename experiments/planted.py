@@ -1,4 +1,4 @@
-"""The planted truth of embedded tissue, aligned to a corpus: what keyword genes should be."""
+"""The planted truth of embedded tissue, aligned to a corpus: keyword genes, and perfect readers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
 
 from data_pipelines.genes import GenePanel
 from hibio.tasks.cohort import Cohort
@@ -38,3 +40,30 @@ def housekeeping_genes(path: Path, panel: GenePanel) -> np.ndarray:
 def programs_of_leaves(path: Path) -> dict[str, list[str]]:
   """Leaf region -> the gene sets that are on there, by their names in `programs.gmt`."""
   return json.loads(path.read_text())["leaf_programs"]
+
+
+def perfect_features(path: Path, spots: pd.DataFrame) -> dict[str, Float[np.ndarray, "spot width"]]:
+  """What readers without any error would know of each spot: ceilings for every method, no methods.
+
+  "noise-free programs/gene" is the activity of every program, without the noise of counting.
+  "perfect eye/image" is all that was drawn: shares of the leaf regions, fields and activities, but
+  for what no image shows.
+
+  Args:
+    path: of `truth.json`.
+    spots: with columns `section_id` and `spot_id`.
+  """
+  truth = json.loads(path.read_text())
+  names = spots["section_id"].unique()
+  tables = [pd.read_parquet(path.parent / name / "truth.parquet") for name in names]
+  drawn = pd.concat(tables, keys=names).reset_index(level=0, names="section_id")
+  drawn = drawn.set_index(["section_id", "barcode"])
+  drawn = drawn.loc[pd.MultiIndex.from_frame(spots[["section_id", "spot_id"]])]
+  hidden = {f"activity/{one}" for one in truth["silent_programs"]}
+  hidden |= {f"field/{truth['field_programs'][one]}" for one in truth["silent_programs"]}
+  programs = [name for name in drawn if name.startswith("activity/")]
+  seen = [name for name in drawn if name.startswith(("activity/", "field/", "share/"))]
+  return {
+    "noise-free programs/gene": drawn[programs].to_numpy(np.float32),
+    "perfect eye/image": drawn[[name for name in seen if name not in hidden]].to_numpy(np.float32),
+  }

@@ -120,9 +120,8 @@ def contrast_rows(setting: Setting) -> Iterator[Row]:
     setting.donors
   ):
     return
-  config = configs.from_dict(configs.ObjectiveConfig, model.meta["config"]["objectives"])
   training = model.meta["config"]["training"]
-  total = forward.loss(config, shuffle_pairs=False)
+  total = forward.loss(model.objectives, shuffle_pairs=False)
   tables = setting.tables
 
   @jax.jit

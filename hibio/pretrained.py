@@ -49,6 +49,12 @@ class Pretrained:
     return self.meta["config"]["training"]["seed"]
 
   @property
+  def objectives(self) -> configs.ObjectiveConfig:
+    """Those of its training; runs of earlier versions reconstructed each spot's own expression."""
+    values = {"surroundings_share": 0.0, **self.meta["config"]["objectives"]}
+    return configs.from_dict(configs.ObjectiveConfig, values)
+
+  @property
   def patch_um(self) -> float:
     """Side of a patch on the tissue; runs of earlier versions do not say and used the default."""
     return float(self.meta.get("reading", {}).get("patch", {}).get("um", 112.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from experiments import features, gather, inputs
+from experiments import features, gather, inputs, planted
 from experiments.ablation.asked import Asked, Method
 from experiments.ablation.planted_protocols import MARKER_MEAN
 from hibio import configs, forward, keywords, pretrained
@@ -22,7 +22,8 @@ def of_run(model: pretrained.Pretrained, questions: Asked, windows: gather.Windo
   # On the device before the first use: else the same function is compiled twice.
   params = jax.device_put(inputs.params_over(model, questions.corpus), jax.devices()[0])
   frozen = forward.frozen(model.model)
-  method = Method("hibio", params, frozen, model.model.config.keywords)
+  radius_um = model.objectives.neighbour_radius_um
+  method = Method("hibio", params, frozen, model.model.config.keywords, radius_um)
   answered = _embedded(questions, method, windows)
   if windows is not gather.every_window:
     # What is not asked of the embeddings would be as it was.
@@ -35,7 +36,8 @@ def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
   first = inputs.first_window(questions.corpus)
   params = forward.initial_params(model.model, first, questions.tables, model.seed)
   frozen = forward.frozen(model.model)
-  untrained = Method("untrained", params, frozen, model.model.config.keywords)
+  radius_um = model.objectives.neighbour_radius_um
+  untrained = Method("untrained", params, frozen, model.model.config.keywords, radius_um)
   questions = _embedded(questions, untrained, gather.every_window)
   cohort = features.with_baselines(questions.cohort, questions.folds, {})
   fit = features.unscored(cohort, questions.folds)
@@ -46,6 +48,8 @@ def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
   if "colour/image" in found and len(questions.questions.folds) == len(questions.folds) > 0:
     ridge = features.components_from_colour(cohort, questions.folds)
     found |= {"colour ridge to pca/image": ridge, "colour ridge to pca/gene": found["pca/gene"]}
+  if (truth := planted.truth_of(questions.corpus.path)) is not None:
+    found |= planted.perfect_features(truth, cohort.spots)
   names = dict.fromkeys(feature.partition("/")[0] for feature in found)
   simple = [Method(name) for name in names if name not in (untrained.name, *NOT_ASKED)]
   scores = [

@@ -86,12 +86,14 @@ class Method:
     params: of a model; None for a baseline.
     frozen: the model's forward function, where it may be asked more than its features say.
     keywords: how the model picks its keyword genes, as `frozen`.
+    neighbour_radius_um: within which it takes spots for neighbours, which are no negatives.
   """
 
   name: str
   params: Any = None
   frozen: Forward | None = None
   keywords: configs.KeywordConfig | None = None
+  neighbour_radius_um: float | None = None
 
 
 def asked(corpus: Corpus, donors: tuple[str, ...], label: str) -> Asked:

@@ -94,7 +94,10 @@ def of_contrast(asked: Asked, method: Method) -> Iterator[Row]:
   test = asked.cohort.split("test")
   if not len(test.spots) or not len(test.seen_by(f"{method.name}/fused").spots):
     return
-  total = forward.loss(configs.ObjectiveConfig(soft_target_share=0.0), shuffle_pairs=False)
+  objectives = configs.ObjectiveConfig(
+    soft_target_share=0.0, neighbour_radius_um=method.neighbour_radius_um
+  )
+  total = forward.loss(objectives, shuffle_pairs=False)
 
   @jax.jit
   def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:

@@ -77,14 +77,18 @@ class AnchorScores:
   num_spots: dict[str, int]
 
 
-def of_corpus(corpus: Corpus) -> GeneSets:
-  """The sets that the corpus was prepared with."""
-  return GeneSets(
-    f"gene sets of training ({len(corpus.gene_set_names)})",
-    corpus.gene_set_names,
-    corpus.membership,
-    trained=True,
-  )
+def of_corpus(corpus: Corpus, trained_with: tuple[str, ...] | None) -> GeneSets:
+  """The sets that the corpus was prepared with.
+
+  Args:
+    trained_with: names of the sets that the model has anchors of; None where it does not say.
+  """
+  names = corpus.gene_set_names
+  known = set(names) if trained_with is None else set(trained_with) & set(names)
+  title = f"gene sets of training ({len(names)})"
+  if len(known) < len(names):
+    title = f"gene sets of the corpus ({len(names)}, {len(known)} of them of training)"
+  return GeneSets(title, names, corpus.membership, trained=bool(known))
 
 
 def held_out(path: str | os.PathLike, corpus: Corpus) -> GeneSets:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import jax
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float
 from data_pipelines.preparation.statistics import SectionTable
 from data_pipelines.problems import BadInputError
 from hibio.batch import SectionStatistics, Tables
-from hibio.training.workdir import TABLES
+from hibio.training.workdir import TABLES, WRITE_TABLES_AGAIN, saved_tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +78,12 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
   Raises:
     BadInputError: they are damaged, or missing where they are needed.
   """
-  path = workdir / TABLES
-  again = "run the command of the pretraining once more: it only writes this file"
-  if not path.is_file():
+  path, saved = workdir / TABLES, saved_tables(workdir)
+  if not saved:
     if needs_background:
-      raise BadInputError(path, "file", "none", "what is known of genes in the corpus", again)
+      raise BadInputError(
+        path, "file", "none", "what is known of genes in the corpus", WRITE_TABLES_AGAIN
+      )
     return CorpusTables(
       (),
       np.zeros((num_anchors, num_genes), bool),
@@ -91,22 +91,14 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
       np.zeros(num_genes, np.float32),
       np.zeros(num_genes, np.float32),
     )
-  try:
-    with path.open("rb") as file, np.load(file) as arrays:
-      names, share = tuple(arrays["names"].tolist()), arrays["document_share"]
-      if len(share) != num_genes or max(len(names), 1) != num_anchors:
-        raise BadInputError(
-          path, "size", f"{len(share)} genes, {len(names)} gene sets",
-          f"{num_genes} genes and {num_anchors} gene sets, as in the checkpoint", again,
-        )  # fmt: skip
-      membership = np.zeros((len(names), num_genes), bool)
-      membership[arrays["pathway"], arrays["gene"]] = True
-      # A checkpoint from before genes were weighed by their pattern does not ask for it.
-      spatial = arrays["spatial"] if "spatial" in arrays else np.zeros(num_genes, np.float32)
-      return CorpusTables(names, membership, share, arrays["mean_fraction"], spatial)
-  except BadInputError:
-    raise
-  except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+  names, share = tuple(saved["names"].tolist()), saved["document_share"]
+  if len(share) != num_genes or max(len(names), 1) != num_anchors:
     raise BadInputError(
-      path, "content", f"damaged ({error})", "what pretraining wrote", again
-    ) from error
+      path, "size", f"{len(share)} genes, {len(names)} gene sets",
+      f"{num_genes} genes and {num_anchors} gene sets, as in the checkpoint", WRITE_TABLES_AGAIN,
+    )  # fmt: skip
+  membership = np.zeros((len(names), num_genes), bool)
+  membership[saved["pathway"], saved["gene"]] = True
+  # A checkpoint from before genes were weighed by their pattern does not ask for it.
+  spatial = saved.get("spatial", np.zeros(num_genes, np.float32))
+  return CorpusTables(names, membership, share, saved["mean_fraction"], spatial)

@@ -16,6 +16,8 @@ import importlib.metadata
 import json
 import os
 import socket
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,8 @@ MAY_CHANGE = (
 
 _BACKGROUND = ("document_share", "mean_fraction", "spatial")
 """Fields of `hibio.batch.SectionStatistics` after "corpus_"."""
+
+WRITE_TABLES_AGAIN = "run the command of the pretraining once more: it only writes this file"
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "hibio-st")
 
@@ -160,25 +164,41 @@ def save_tables(workdir: Path, names: Sequence[str], tables: Tables) -> None:
   os.replace(temporary, path)
 
 
+def saved_tables(workdir: Path) -> dict[str, np.ndarray]:
+  """What `save_tables` wrote; empty where there is nothing, as runs of earlier versions left none.
+
+  Raises:
+    BadInputError: the file is damaged.
+  """
+  path = workdir / TABLES
+  if not path.is_file():
+    return {}
+  try:
+    with path.open("rb") as file, np.load(file) as arrays:
+      found = {name: arrays[name] for name in arrays.files}
+      missing = {"names", "pathway", "gene", "document_share", "mean_fraction"} - set(found)
+      if missing:
+        raise KeyError(f"no {', '.join(sorted(missing))}")
+      return found
+  except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    raise BadInputError(
+      path, "content", f"damaged ({error})", "what pretraining wrote", WRITE_TABLES_AGAIN
+    ) from error
+
+
 def background(workdir: Path) -> dict[str, np.ndarray]:
   """What a run took for granted of each gene: fields of `hibio.batch.SectionStatistics`.
 
   Empty where it does not say; runs of earlier versions do not know how patterned genes are.
   """
-  path = workdir / TABLES
-  if not path.is_file():
-    return {}
-  with np.load(path) as arrays:
-    return {f"corpus_{name}": arrays[name] for name in _BACKGROUND if name in arrays}
+  found = saved_tables(workdir)
+  return {f"corpus_{name}": found[name] for name in _BACKGROUND if name in found}
 
 
 def gene_set_names(workdir: Path) -> tuple[str, ...] | None:
   """Names of the gene sets of a run, in the order of its anchors; None where it does not say."""
-  path = workdir / TABLES
-  if not path.is_file():
-    return None
-  with np.load(path) as arrays:
-    return tuple(arrays["names"].tolist())
+  found = saved_tables(workdir)
+  return tuple(found["names"].tolist()) if found else None
 
 
 def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

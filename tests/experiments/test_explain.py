@@ -30,7 +30,7 @@ def lists(of):
 
 @pytest.fixture(scope="module")
 def scores(of) -> anchors.AnchorScores:
-  return anchors.measure(of, anchors.of_corpus(of.corpus))
+  return anchors.measure(of, anchors.of_corpus(of.corpus, of.corpus.gene_set_names))
 
 
 def _by(rows, protocol, metric):

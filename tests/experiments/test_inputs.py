@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from data_pipelines import problems
 from experiments import inputs
 from hibio import batch
 from hibio.training import workdir
@@ -32,3 +33,25 @@ def test_a_run_that_does_not_say_leaves_the_corpus_its_own(tmp_path, tables, mon
   monkeypatch.setattr(inputs, "tables_of", lambda corpus: tables)
   got = inputs.tables_for(types.SimpleNamespace(workdir=tmp_path), None).statistics
   np.testing.assert_array_equal(got.corpus_spatial, tables.statistics.corpus_spatial)
+
+
+def test_genes_that_the_panel_has_gained_are_known_from_the_corpus(tmp_path, tables, monkeypatch):
+  earlier = batch.fake(windows=2, spots=6, genes=7, pathways=3)[1]
+  share = np.full(7, 0.25, np.float32)
+  learned = earlier.replace(statistics=earlier.statistics.replace(corpus_document_share=share))
+  workdir.save_tables(tmp_path, ("a", "b", "c"), learned)
+  monkeypatch.setattr(inputs, "tables_of", lambda corpus: tables)
+  got = inputs.tables_for(types.SimpleNamespace(workdir=tmp_path), None).statistics
+  np.testing.assert_array_equal(got.corpus_document_share[:7], 0.25)
+  np.testing.assert_array_equal(
+    got.corpus_document_share[7:], np.asarray(tables.statistics.corpus_document_share)[7:]
+  )
+
+
+def test_a_damaged_file_is_named(tmp_path, tables, monkeypatch):
+  workdir.save_tables(tmp_path, ("a", "b", "c"), tables)
+  path = tmp_path / workdir.TABLES
+  path.write_bytes(path.read_bytes()[:-40])
+  monkeypatch.setattr(inputs, "tables_of", lambda corpus: tables)
+  with pytest.raises(problems.BadInputError, match=r"corpus\.npz: content: found damaged"):
+    inputs.tables_for(types.SimpleNamespace(workdir=tmp_path), None)
