@@ -105,6 +105,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
             "^image_to_gene, gallery: own section", "recall@5"),
     Measure("gene to image", "retrieval of patches by profiles, R@5", "retrieval",
             "^gene_to_image, gallery: own section", "recall@5"),
+    Measure("regions to gene", "retrieval of regions' profiles by their H&E, R@1",
+            "region_retrieval", "image_to_gene, gallery: own section", "recall@1"),
     Measure("contrast", "the spot contrast", "contrast", "", "loss/spot", unit="batch"),
     Measure("labels, both", "labels from both", "annotation", _PROBE, _PER_SECTION, "fused"),
     Measure("domains, both", "domains from both", "domains", _KMEANS, "ari", "fused"),

@@ -25,9 +25,13 @@ from hibio.tasks import (
   expression,
   pooled_domains,
   region_domains,
+  region_retrieval,
   retrieval,
 )
 from hibio.tasks.rows import Row
+
+OF_CORPUS = "components of the counts"
+"""What the regions that a corpus is prepared with are drawn from."""
 
 CONTRAST_BATCHES = 16
 WINDOWS_PER_BATCH, SECTIONS_PER_BATCH = 4, 2
@@ -87,6 +91,17 @@ def of_retrieval(asked: Asked, method: Method) -> Iterator[Row]:
     )
 
 
+def of_region_retrieval(asked: Asked, method: Method) -> Iterator[Row]:
+  """The same of the regions that the corpus came with, drawn from components of counts."""
+  names, scored = list(asked.cohort.features), asked.scored
+  image, gene = f"{method.name}/image", f"{method.name}/gene"
+  if {image, gene} <= set(names):
+    yield from region_retrieval.evaluate(
+      scored, scored.features[image], scored.features[gene],
+      np.asarray(asked.corpus.regions)[0, asked.is_scored], method.name, asked.split, OF_CORPUS,
+    )  # fmt: skip
+
+
 def of_contrast(asked: Asked, method: Method) -> Iterator[Row]:
   """Plain InfoNCE on batches of the test donors, the same for all, however a run was trained."""
   if method.frozen is None or set(asked.corpus.manifest["splits"]["test"]) - set(asked.donors):
@@ -133,6 +148,7 @@ TASKS: dict[str, Callable[[Asked, Method], Iterator[Row]]] = {
   "pooled_domains": of_pooled_domains,
   "annotation": of_annotation,
   "retrieval": of_retrieval,
+  "region_retrieval": of_region_retrieval,
   "zero_shot": planted_protocols.of_zero_shot,
   "keywords": planted_protocols.of_keywords,
   "contrast": of_contrast,
