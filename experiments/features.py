@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from experiments import external_features
 from hibio.tasks import baselines, spatial_baselines
@@ -21,17 +21,25 @@ Visium (within 250 um, spots 100 um apart)."""
 BANKSY_GENES = 1000
 
 
-def with_baselines(cohort: Cohort, folds: Sequence[Fold], external: Mapping[str, str]) -> Cohort:
+def with_baselines(
+  cohort: Cohort,
+  folds: Sequence[Fold],
+  membership: Bool[np.ndarray, "set gene"],
+  external: Mapping[str, str],
+) -> Cohort:
   """The cohort with the features of every baseline that its images and counts allow.
 
   Axes of principal components come from donors that no fold holds out, if there are any; else from
   all spots, without their labels.
 
   Args:
+    membership: gene sets of the corpus.
     external: name -> file of features that somebody else extracted; see `external_features`.
   """
   found = {f"{name}/image": _external(path, cohort) for name, path in external.items()}
   found |= _of_expression(cohort, unscored(cohort, folds))
+  if len(membership):
+    found["gene sets/gene"] = baselines.gene_set_activity(cohort, membership)
   if "colour/image" in cohort.features:
     around = f"colour + {REACH} neighbours/image"
     found[around] = _around(cohort, "colour/image", REACH)

@@ -12,8 +12,10 @@ from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.regions import refreshed
 from experiments.inputs import SPLITS
+from hibio import marker_anchors
 from hibio.batch import Tables
 from hibio.embedding import Embedded, Forward, embed
+from hibio.tasks import zero_shot
 from hibio.tasks.cohort import Cohort, modality
 from hibio.tasks.image_statistics import image_statistics
 from hibio.tasks.region_domains import region_mean
@@ -98,6 +100,29 @@ def with_model(
     readout={**cohort.readout, name: found.readout},
     readout_genes=readout_genes,
   )
+
+
+ANCHORS = "@anchors"
+"""Ends the name of a feature that is an embedding's similarity to every pathway anchor."""
+
+
+def with_anchors(cohort: Cohort, name: str, params: Mapping, tables: Tables) -> Cohort:
+  """The cohort with "<name>/image@anchors", "/gene@anchors" and "/fused@anchors".
+
+  Which gene sets a spot is near to, and nothing else of what its embedding says. The cohort as it
+  is where there are no gene sets.
+  """
+  membership = np.asarray(tables.membership)
+  if not len(membership):
+    return cohort
+  share = tables.statistics.corpus_document_share
+  anchors = np.asarray(marker_anchors.pathway_anchors(params, membership, share))
+  read = {
+    f"{name}/{seen}{ANCHORS}": zero_shot.similarity(cohort.features[f"{name}/{seen}"], anchors)
+    for seen in MODALITIES
+  }
+  read = {feature: values.astype(np.float32) for feature, values in read.items()}
+  return dataclasses.replace(cohort, features={**cohort.features, **read})
 
 
 def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:

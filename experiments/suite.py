@@ -146,11 +146,12 @@ def gathered(
     with steps.part(f"embeddings of {name}", amount):
       frozen = compiled.setdefault(module, forward.frozen(module))
       cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables[name], genes)
+      cohort = gather.with_anchors(cohort, name, params[name], tables[name])
   with steps.part("baselines", amount):
     seen = "hibio/fused" if cohort.spots["has_patch"].any() else "hibio/gene"
     regions = {seen: gather.regions_of(cohort, corpus, seen)}
     cohort = gather.with_regions(cohort, regions[seen], seen)
-    cohort = features.with_baselines(cohort, folds, options.features)
+    cohort = features.with_baselines(cohort, folds, corpus.membership, options.features)
     # Contiguous regions agree with contiguous labels whatever they were drawn from: the fair
     # controls are trees of the same kind.
     for control in ("pca/gene", "coordinates/position"):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.loading import loader
-from experiments import features, planted
+from experiments import features, gather, planted
 from experiments.setting import Setting
 from hibio import configs, forward, keywords, marker_anchors
 from hibio.batch import Batch, Tables
@@ -57,7 +57,7 @@ def expression_rows(setting: Setting) -> Iterator[Row]:
   """Every image feature by every probe; the shared space by retrieval; the models' own readout."""
   asked = dataclasses.replace(setting.questions, cohort=setting.cohort)
   for feature in (*features.seeing(setting.cohort, "image"), "depth/gene"):
-    if feature in setting.cohort.features:
+    if feature in setting.cohort.features and gather.ANCHORS not in feature:
       yield from expression.evaluate(asked, feature)
   for name in setting.models():
     yield from expression.evaluate(asked, f"{name}/image", ("retrieval",))
@@ -68,7 +68,7 @@ def domain_rows(setting: Setting) -> Iterator[Row]:
   """Every feature by k-means, the headline ones by every clusterer; then the region tree."""
   scored, split = setting.scored, setting.split
   # Region-level features are left to the region tree, which says the same at every level.
-  asked = [f for f in scored.features if f not in NOT_CLUSTERED and "@" not in f]
+  asked = [f for f in scored.features if f not in NOT_CLUSTERED and "@region" not in f]
   seen = {feature: scored.seen_by(feature) for feature in asked}
   for label in setting.labels:
     for feature, cohort in seen.items():
@@ -86,7 +86,7 @@ def annotation_rows(setting: Setting) -> Iterator[Row]:
   """The linear probe of every feature, few labels for the headline ones, then no label at all."""
   cohort, folds = setting.cohort, setting.folds
   for label in setting.labels:
-    for feature in (f for f in cohort.features if f not in NOT_PROBED and "@region2" not in f):
+    for feature in (f for f in cohort.features if _is_probed(f)):
       found = setting.predictions(label, feature)
       yield from annotation.rows(found, cohort, folds, label, feature)
       if feature == "hibio/gene":
@@ -182,6 +182,12 @@ def keyword_rows(setting: Setting) -> Iterator[Row]:
     corpus.name,
     setting.split,
   )
+
+
+def _is_probed(feature: str) -> bool:
+  """Region means once, anchors by zero-shot classes, controls of other tasks not at all."""
+  left = ("@region2", gather.ANCHORS)
+  return feature not in NOT_PROBED and not any(one in feature for one in left)
 
 
 def _zero_shot(setting: Setting, label: str) -> Iterator[Row]:

@@ -39,7 +39,9 @@ def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
   radius_um = model.objectives.neighbour_radius_um
   untrained = Method("untrained", params, frozen, model.model.config.keywords, radius_um)
   questions = _embedded(questions, untrained, gather.every_window)
-  cohort = features.with_baselines(questions.cohort, questions.folds, {})
+  cohort = features.with_baselines(
+    questions.cohort, questions.folds, questions.corpus.membership, {}
+  )
   fit = features.unscored(cohort, questions.folds)
   found = dict(cohort.features)
   found["raw top-50/gene"] = baselines.expression_pca(
@@ -60,9 +62,10 @@ def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
 
 
 def _embedded(questions: Asked, method: Method, windows: gather.Windows) -> Asked:
-  return questions.answered(
-    gather.with_model(
-      questions.cohort, questions.corpus, method.name, method.frozen, method.params,
-      questions.tables, questions.readout_genes, windows,
-    )
+  cohort = gather.with_model(
+    questions.cohort, questions.corpus, method.name, method.frozen, method.params,
+    questions.tables, questions.readout_genes, windows,
   )  # fmt: skip
+  return questions.answered(
+    gather.with_anchors(cohort, method.name, method.params, questions.tables)
+  )

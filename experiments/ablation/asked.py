@@ -61,11 +61,16 @@ class Asked:
     """Panel rows that some fold asks for."""
     return np.flatnonzero(self.questions.column >= 0)
 
-  def features_of(self, method: str) -> tuple[str, ...]:
-    """A method's features, by name."""
+  def features_of(self, method: str, read_from: str = "") -> tuple[str, ...]:
+    """A method's features, by name.
+
+    Args:
+      read_from: only what is read from its embeddings in this way, as "@anchors".
+    """
     if method in RETRIEVAL_ALONE:
       return ()
-    return tuple(name for name in self.cohort.features if name.partition("/")[0] == method)
+    own = (name for name in self.cohort.features if name.partition("/")[0] == method)
+    return tuple(name for name in own if name.partition("@")[2] == read_from.removeprefix("@"))
 
   def answered(self, cohort: Cohort) -> Asked:
     """The same questions with more features."""

@@ -63,8 +63,10 @@ class Measure:
     Where both modalities may be seen, a baseline that sees one is in the table too; coordinates,
     which see neither, are everywhere.
     """
-    allowed = ("fused", "gene", "image") if self.sees == "fused" else (self.sees,)
-    found = (self.row(rows, method, sees) for sees in (*allowed, "position"))
+    # A baseline's features are what they are; only models have anchors to read them by.
+    plain = self.sees.partition("@")[0]
+    allowed = ("fused", "gene", "image") if plain == "fused" else (plain,)
+    found = (self.row(rows, method, sees) for sees in (self.sees, *allowed, "position"))
     return next((row for row in found if row is not None), None)
 
   def units(self, row: Row) -> dict[str, float]:
@@ -84,6 +86,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
             "pearson_in_section", "image"),
     Measure("labels, image", "labels from H&E", "annotation", _PROBE, _PER_SECTION, "image"),
     Measure("domains, image", "domains from H&E", "domains", _KMEANS, "ari", "image"),
+    Measure("anchor domains, image", "domains by anchors from H&E", "domains", _KMEANS, "ari",
+            "image@anchors"),
     Measure("anchors, image", "zero-shot classes from H&E", "zero_shot", "", "auroc_per_section",
             "image"),
     Measure("random sets, image", "the same by random sets, from H&E", "zero_shot", "",
@@ -92,6 +96,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
   "From expression": (
     Measure("labels, gene", "labels from expression", "annotation", _PROBE, _PER_SECTION, "gene"),
     Measure("domains, gene", "domains from expression", "domains", _KMEANS, "ari", "gene"),
+    Measure("anchor domains, gene", "domains by anchors from expression", "domains", _KMEANS,
+            "ari", "gene@anchors"),
     Measure("anchors, gene", "zero-shot classes from expression", "zero_shot", "",
             "auroc_per_section", "gene"),
     Measure("random sets, gene", "the same by random sets, from expression", "zero_shot", "",
@@ -110,6 +116,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("contrast", "the spot contrast", "contrast", "", "loss/spot", unit="batch"),
     Measure("labels, both", "labels from both", "annotation", _PROBE, _PER_SECTION, "fused"),
     Measure("domains, both", "domains from both", "domains", _KMEANS, "ari", "fused"),
+    Measure("anchor domains, both", "domains by anchors from both", "domains", _KMEANS, "ari",
+            "fused@anchors"),
     Measure("regions", "regions cut to domains", "domains", "^region level 1 cut", "ari", "fused"),
   ),
   "All sections together": (
@@ -117,6 +125,10 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
             "ari", "image", unit=""),
     Measure("pooled, gene", "pooled domains from expression", "pooled_domains",
             "centred in each section", "ari", "gene", unit=""),
+    Measure("pooled anchors, image", "pooled domains by anchors from H&E", "pooled_domains",
+            "centred in each section", "ari", "image@anchors", unit=""),
+    Measure("pooled anchors, gene", "pooled domains by anchors from expression", "pooled_domains",
+            "centred in each section", "ari", "gene@anchors", unit=""),
     Measure("section, image", "section identity in clusters from H&E", "pooled_domains",
             "as they are", "section_ari", "image", unit=""),
     Measure("section, gene", "section identity in clusters from expression", "pooled_domains",

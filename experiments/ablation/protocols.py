@@ -51,12 +51,7 @@ def of_domains(asked: Asked, method: Method) -> Iterator[Row]:
   """Each section on its own by k-means, then cut out of the tree of contiguous regions."""
   if not asked.label:
     return
-  for feature in asked.features_of(method.name):
-    cohort = asked.scored.seen_by(feature)
-    if len(cohort.spots):
-      yield from domains.evaluate(
-        cohort, feature, asked.label, feature, asked.split, clusterers=("kmeans",)
-      )
+  yield from _domains(asked, asked.features_of(method.name))
   if tree := _tree_of(asked, method):
     regions = gather.regions_of(asked.cohort, asked.corpus, tree)[:, asked.is_scored]
     yield from region_domains.evaluate(asked.scored, regions, tree, asked.label, tree, asked.split)
@@ -64,10 +59,16 @@ def of_domains(asked: Asked, method: Method) -> Iterator[Row]:
 
 def of_pooled_domains(asked: Asked, method: Method) -> Iterator[Row]:
   """All sections together, with the section itself as the shortcut."""
-  for feature in asked.features_of(method.name) if asked.label else ():
-    cohort = asked.scored.seen_by(feature)
-    if len(cohort.spots):
-      yield from pooled_domains.evaluate(cohort, feature, asked.label, feature, asked.split)
+  if asked.label:
+    yield from _pooled_domains(asked, asked.features_of(method.name))
+
+
+def of_anchor_domains(asked: Asked, method: Method) -> Iterator[Row]:
+  """Both questions about domains to the similarities to pathway anchors."""
+  if asked.label:
+    read = asked.features_of(method.name, gather.ANCHORS)
+    yield from _domains(asked, read)
+    yield from _pooled_domains(asked, read)
 
 
 def of_annotation(asked: Asked, method: Method) -> Iterator[Row]:
@@ -146,6 +147,7 @@ TASKS: dict[str, Callable[[Asked, Method], Iterator[Row]]] = {
   "expression": of_expression,
   "domains": of_domains,
   "pooled_domains": of_pooled_domains,
+  "anchor_domains": of_anchor_domains,
   "annotation": of_annotation,
   "retrieval": of_retrieval,
   "region_retrieval": of_region_retrieval,
@@ -153,6 +155,22 @@ TASKS: dict[str, Callable[[Asked, Method], Iterator[Row]]] = {
   "keywords": planted_protocols.of_keywords,
   "contrast": of_contrast,
 }
+
+
+def _domains(asked: Asked, read: tuple[str, ...]) -> Iterator[Row]:
+  for feature in read:
+    cohort = asked.scored.seen_by(feature)
+    if len(cohort.spots):
+      yield from domains.evaluate(
+        cohort, feature, asked.label, feature, asked.split, clusterers=("kmeans",)
+      )
+
+
+def _pooled_domains(asked: Asked, read: tuple[str, ...]) -> Iterator[Row]:
+  for feature in read:
+    cohort = asked.scored.seen_by(feature)
+    if len(cohort.spots):
+      yield from pooled_domains.evaluate(cohort, feature, asked.label, feature, asked.split)
 
 
 def _tree_of(asked: Asked, method: Method) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.ridge import PENALTIES
+from hibio.tasks.zero_shot import marker_mean
 
 
 def sequencing_depth(cohort: Cohort) -> Float[np.ndarray, "spot 1"]:
@@ -35,6 +36,22 @@ def expression_pca(
   components = min(components, *fit.counts.shape)
   pca = PCA(components, random_state=0).fit(_centred(fit))
   return pca.transform(_centred(cohort)).astype(np.float32)
+
+
+def gene_set_activity(
+  cohort: Cohort, membership: Bool[np.ndarray, "set gene"]
+) -> Float[np.ndarray, "spot set"]:
+  """Activity of every gene set, standardised in the section, as the feature "gene sets/gene".
+
+  What pathway anchors learn to follow, read off the counts without a model: the control of all that
+  is read from anchors. The mean over all genes is taken away, as in `hibio.pathways.activity`.
+  """
+  every = np.ones((1, membership.shape[1]), bool)
+  values = marker_mean(cohort, membership) - marker_mean(cohort, every)
+  for _, rows in cohort.sections():
+    values[rows] -= values[rows].mean(0)
+    values[rows] /= np.maximum(values[rows].std(0), 1e-6)
+  return values.astype(np.float32)
 
 
 def highest_counts(cohort: Cohort, num_genes: int = 50) -> Cohort:

@@ -23,3 +23,17 @@ def test_the_highest_counts_of_a_spot_keep_their_values_and_the_rest_goes(cohort
     assert stays.sum() == min(7, (own > 0).sum())
     assert own[stays].min() >= np.sort(own)[-7]
   np.testing.assert_array_equal(cohort.counts.toarray(), before)
+
+
+def test_the_activity_of_gene_sets_is_standardised_and_says_what_its_genes_do(cohort):
+  membership = np.zeros((2, 40), bool)
+  membership[0, :6], membership[1, 6:12] = True, True
+  found = baselines.gene_set_activity(cohort, membership)
+  for _, rows in cohort.sections():
+    np.testing.assert_allclose(found[rows].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(found[rows].std(0), 1, atol=1e-5)
+  counts = cohort.counts.toarray()
+  share = counts[:, :6].sum(1) / np.maximum(counts.sum(1), 1)
+  own, other = (np.corrcoef(share, one)[0, 1] for one in found.T)
+  assert own > 0.5
+  assert own > other + 0.3
