@@ -9,7 +9,9 @@ from PIL import Image
 
 from experiments.ablation import forest, sensitivity, tables, wording
 from experiments.ablation.comparison import compare
+from experiments.ablation.measures import MEASURES
 from experiments.ablation.wording import SWAPPED
+from hibio.tasks.rows import Row
 from tests.experiments.ablation.answers import SECTIONS, answers, probe_row
 
 LABELS, RETRIEVAL = "labels, gene", "image to gene"
@@ -51,6 +53,19 @@ def test_a_baseline_stands_where_it_sees_no_more_than_the_measure_allows():
   found = compare(answers(), rows).baselines
   assert set(found["pca"]) == {LABELS, "labels, both"}
   assert set(found["coordinates"]) == {"labels, image", LABELS, "labels, both"}
+
+
+def test_where_anchors_are_read_a_baseline_without_any_stands_by_its_features():
+  def row(method, value):
+    return Row("domains", "d", "k-means, no smoothing", "s", "ari", method, value, 10, 0.0)
+
+  measure = next(one for one in MEASURES if one.name == "anchor domains, gene")
+  rows = [row("untrained/gene", 0.1), row("untrained/gene@anchors", 0.2), row("pca/gene", 0.3)]
+  assert measure.baseline_row(rows, "untrained").value == 0.2
+  assert measure.baseline_row(rows, "pca").value == 0.3
+  assert measure.baseline_row([row("colour/image", 0.4)], "colour") is None
+  plain = next(one for one in MEASURES if one.name == "domains, gene")
+  assert plain.baseline_row(rows, "untrained").value == 0.1
 
 
 def test_only_seeds_and_sections_that_both_have_are_compared():
