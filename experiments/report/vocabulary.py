@@ -28,7 +28,8 @@ TASKS = {
   "domains": (
     "Spatial domains",
     "The frozen embeddings of one section are clustered, with no label seen, and the clusters are "
-    "compared with the annotation.",
+    "compared with the annotation. Names that end in @anchors are clustered by their similarities "
+    "to the pathway anchors; gene sets/gene is the activity of the same sets, without a model.",
   ),
   "contrast": (
     "Pretraining objectives on held-out donors",
