@@ -28,6 +28,6 @@ def test_similarities_to_anchors_stand_beside_the_embeddings(known, evaluation):
 
 def test_without_gene_sets_there_is_nothing_to_read(known, evaluation):
   corpus, model, tables = known
-  none = tables.replace(membership=np.zeros((0, len(corpus.panel)), bool))
+  none = tables.replace(membership=np.zeros((0, len(corpus.panel)), bool), overlap=None)
   plain = evaluation.setting.cohort.subset(np.ones(len(corpus.spots), bool))
   assert gather.with_anchors(plain, "hibio", model.params, none) is plain
