@@ -91,6 +91,11 @@ def read(workdir: Path, num_genes: int, num_anchors: int, needs_background: bool
       np.zeros(num_genes, np.float32),
       np.zeros(num_genes, np.float32),
     )
+  if missing := {"names", "pathway", "gene", "document_share", "mean_fraction"} - set(saved):
+    raise BadInputError(
+      path, "content", f"no {', '.join(sorted(missing))}", "what pretraining wrote",
+      WRITE_TABLES_AGAIN,
+    )  # fmt: skip
   names, share = tuple(saved["names"].tolist()), saved["document_share"]
   if len(share) != num_genes or max(len(names), 1) != num_anchors:
     raise BadInputError(

@@ -175,12 +175,8 @@ def saved_tables(workdir: Path) -> dict[str, np.ndarray]:
     return {}
   try:
     with path.open("rb") as file, np.load(file) as arrays:
-      found = {name: arrays[name] for name in arrays.files}
-      missing = {"names", "pathway", "gene", "document_share", "mean_fraction"} - set(found)
-      if missing:
-        raise KeyError(f"no {', '.join(sorted(missing))}")
-      return found
-  except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+      return {name: arrays[name] for name in arrays.files}
+  except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
     raise BadInputError(
       path, "content", f"damaged ({error})", "what pretraining wrote", WRITE_TABLES_AGAIN
     ) from error
