@@ -24,6 +24,7 @@ def config(scan: bool = False, depth: int = 2) -> ModelConfig:
     image=tower,
     gene=tower,
     keywords=KeywordConfig(num_keywords=6, min_documents=1),
+    image_stem="pieces",  # learns a side of a section in a few steps
     context=ContextConfig(num_heads=2),
   )
 
