@@ -43,7 +43,9 @@ def programs_of_leaves(path: Path) -> dict[str, list[str]]:
 
 
 def perfect_features(path: Path, spots: pd.DataFrame) -> dict[str, Float[np.ndarray, "spot width"]]:
-  """What readers without any error would know of each spot: ceilings for every method, no methods.
+  """What readers without any error would know of each spot: ceilings of linear probes, no methods.
+
+  k-means may do better with less: programs that cross all regions are no noise to it.
 
   "noise-free programs/gene" is the activity of every program, without the noise of counting.
   "perfect eye/image" is all that was drawn: shares of the leaf regions, fields and activities, but

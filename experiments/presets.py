@@ -141,7 +141,7 @@ def no_pathway(config: ConfigDict) -> None:
 
 def no_region(config: ConfigDict) -> None:
   """The region objectives stay off; their stage stays, so that the others last as long."""
-  _never_switched_on(config, REGION)
+  _never_switched_on(config, (*REGION, "region_prototypes"))
 
 
 def random_pathways(config: ConfigDict) -> None:

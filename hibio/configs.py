@@ -64,7 +64,7 @@ class ContextConfig:
     num_heads: heads of the neighbour attention.
     radius_um: spots farther than this are not seen. 0 switches context off.
     centre_dropout: share of spots whose own vector is hidden from the mix while training, so that
-      the neighbours cannot be ignored.
+      the neighbours cannot be ignored. The mean profile of the neighbourhood keeps its share.
   """
 
   num_heads: int = 4
@@ -88,7 +88,7 @@ class ModelConfig:
     gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
       weighs by its pattern over the tissue.
     gene_neighbourhood: and the same sum a second time, averaged over the spots within the context's
-      radius: what one spot's counts are too few to say.
+      radius: what one spot's counts are too few to say. Needs the profile and a context.
     context: neighbour context, the same shape for both modalities.
     dtype: "float32" or "bfloat16" for activations; parameters are float32.
     reference_genes: genes of the panel that the model first learned on, where new ones were added

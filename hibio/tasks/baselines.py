@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+from hibio.pathways import MIN_MEMBERS
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.ridge import PENALTIES
 from hibio.tasks.zero_shot import marker_mean
@@ -44,13 +45,19 @@ def gene_set_activity(
   """Activity of every gene set, standardised in the section, as the feature "gene sets/gene".
 
   What pathway anchors learn to follow, read off the counts without a model: the control of all that
-  is read from anchors. The mean over all genes is taken away, as in `hibio.pathways.activity`.
+  is read from anchors. The mean over all genes is taken away, as in `hibio.pathways.activity`; 0 in
+  spots without counts, and for sets of which the section measures fewer than `MIN_MEMBERS` genes.
   """
   every = np.ones((1, membership.shape[1]), bool)
   values = marker_mean(cohort, membership) - marker_mean(cohort, every)
-  for _, rows in cohort.sections():
-    values[rows] -= values[rows].mean(0)
-    values[rows] /= np.maximum(values[rows].std(0), 1e-6)
+  counted = cohort.spots["has_counts"].to_numpy(bool)
+  for section, rows in cohort.sections():
+    seen = rows[counted[rows]]
+    measured = (membership & cohort.measured[section]).sum(1) >= MIN_MEMBERS
+    if len(seen):
+      about = values[seen] - values[seen].mean(0)
+      values[rows] = 0.0
+      values[seen] = np.where(measured, about / np.maximum(about.std(0), 1e-6), 0.0)
   return values.astype(np.float32)
 
 

@@ -42,7 +42,10 @@ MAY_CHANGE = (
 _BACKGROUND = ("document_share", "mean_fraction", "spatial")
 """Fields of `hibio.batch.SectionStatistics` after "corpus_"."""
 
-WRITE_TABLES_AGAIN = "run the command of the pretraining once more: it only writes this file"
+WRITE_TABLES_AGAIN = (
+  "run the command of the pretraining once more, with the version it was trained with: it only"
+  " writes this file"
+)
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "hibio-st")
 

@@ -37,3 +37,13 @@ def test_the_activity_of_gene_sets_is_standardised_and_says_what_its_genes_do(co
   own, other = (np.corrcoef(share, one)[0, 1] for one in found.T)
   assert own > 0.5
   assert own > other + 0.3
+
+
+def test_a_set_that_is_hardly_measured_says_nothing_and_neither_does_a_spot_without_counts(cohort):
+  membership = np.zeros((2, 40), bool)
+  membership[0, :6], membership[1, 6:8] = True, True
+  cohort.spots.loc[5, "has_counts"] = False
+  found = baselines.gene_set_activity(cohort, membership)
+  assert (found[:, 1] == 0).all()
+  assert (found[5] == 0).all()
+  assert (found[np.arange(360) != 5, 0] != 0).mean() > 0.9
