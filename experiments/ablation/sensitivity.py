@@ -21,23 +21,25 @@ def sweeps(
 ) -> dict[str, dict[str, float]]:
   """Key -> preset -> its value, for keys that numbers were set for.
 
-  A preset that sets the key alone belongs to it, and so does the same preset without the key, which
-  has the value that it has of itself.
+  Presets that differ in this key alone belong together, and so does the same preset without the
+  key, which has the value that it has of itself. Where there are several such groups, the largest.
 
   Args:
     configs: preset -> key -> value of its whole config.
   """
+  groups: dict[str, dict[tuple, dict[str, float]]] = {}
   parsed = [Preset.of(text) for text in presets]
-  found: dict[str, dict[str, float]] = {}
-  for key in dict.fromkeys(p.settings[0][0] for p in parsed if len(p.settings) == 1):
-    variants = {p.variants for p in parsed if [name for name, _ in p.settings] == [key]}
+  for key in dict.fromkeys(name for preset in parsed for name, _ in preset.settings):
     for preset in parsed:
-      own = [name for name, _ in preset.settings]
       value = configs[preset.text].get(key)
-      number = isinstance(value, (int, float)) and not isinstance(value, bool)
-      if number and own in ([], [key]) and preset.variants in variants and len(variants) == 1:
-        found.setdefault(key, {})[preset.text] = float(value)
-  return {key: values for key, values in found.items() if len(set(values.values())) > 1}
+      if isinstance(value, (int, float)) and not isinstance(value, bool):
+        rest = (preset.variants, tuple(one for one in preset.settings if one[0] != key))
+        groups.setdefault(key, {}).setdefault(rest, {})[preset.text] = float(value)
+  largest = {
+    key: max(found.values(), key=lambda one: len(set(one.values())))
+    for key, found in groups.items()
+  }
+  return {key: values for key, values in largest.items() if len(set(values.values())) > 1}
 
 
 def draw(comparison: Comparison, key: str, values: Mapping[str, float], path: Path) -> Path | None:

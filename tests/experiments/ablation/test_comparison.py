@@ -147,3 +147,14 @@ def test_one_value_of_a_key_is_no_sweep():
   assert not sensitivity.sweeps(["default", "joint"], {"default": {}, "joint": {}})
   same = {"default": {"a.b": 3}, "default:a.b=3": {"a.b": 3}}
   assert not sensitivity.sweeps(list(same), same)
+
+
+def test_presets_that_share_another_key_are_a_sweep_of_their_own():
+  shared = "default:objectives.pathway_form=bce"
+  names = ["default", *(f"{shared}:objectives.activity_threshold={x}" for x in (0.3, 1.5))]
+  configs = {
+    name: {"objectives.pathway_form": "bce", "objectives.activity_threshold": value}
+    for name, value in zip(names, (0.8, 0.3, 1.5), strict=True)
+  }
+  found = sensitivity.sweeps(names, configs)
+  assert found == {"objectives.activity_threshold": {names[1]: 0.3, names[2]: 1.5}}
