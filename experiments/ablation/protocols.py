@@ -28,6 +28,7 @@ from hibio.tasks import (
   region_retrieval,
   retrieval,
 )
+from hibio.tasks.cohort import Cohort
 from hibio.tasks.rows import Row
 
 OF_CORPUS = "components of the counts"
@@ -158,19 +159,23 @@ TASKS: dict[str, Callable[[Asked, Method], Iterator[Row]]] = {
 
 
 def _domains(asked: Asked, read: tuple[str, ...]) -> Iterator[Row]:
-  for feature in read:
-    cohort = asked.scored.seen_by(feature)
-    if len(cohort.spots):
-      yield from domains.evaluate(
-        cohort, feature, asked.label, feature, asked.split, clusterers=("kmeans",)
-      )
+  for feature, cohort in _seen(asked, read):
+    yield from domains.evaluate(
+      cohort, feature, asked.label, feature, asked.split, clusterers=("kmeans",)
+    )
 
 
 def _pooled_domains(asked: Asked, read: tuple[str, ...]) -> Iterator[Row]:
+  for feature, cohort in _seen(asked, read):
+    yield from pooled_domains.evaluate(cohort, feature, asked.label, feature, asked.split)
+
+
+def _seen(asked: Asked, read: tuple[str, ...]) -> Iterator[tuple[str, Cohort]]:
+  """Each feature with the scored spots that it says something of, where there are any."""
   for feature in read:
     cohort = asked.scored.seen_by(feature)
     if len(cohort.spots):
-      yield from pooled_domains.evaluate(cohort, feature, asked.label, feature, asked.split)
+      yield feature, cohort
 
 
 def _tree_of(asked: Asked, method: Method) -> str:

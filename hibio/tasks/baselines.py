@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from hibio.pathways import MIN_MEMBERS
 from hibio.tasks.cohort import Cohort
 from hibio.tasks.ridge import PENALTIES
-from hibio.tasks.zero_shot import marker_mean
+from hibio.tasks.zero_shot import in_section_units, marker_mean
 
 
 def sequencing_depth(cohort: Cohort) -> Float[np.ndarray, "spot 1"]:
@@ -51,14 +51,12 @@ def gene_set_activity(
   every = np.ones((1, membership.shape[1]), bool)
   values = marker_mean(cohort, membership) - marker_mean(cohort, every)
   counted = cohort.spots["has_counts"].to_numpy(bool)
+  activity = np.zeros(values.shape, np.float32)
+  activity[counted] = in_section_units(cohort.subset(counted), values[counted])
   for section, rows in cohort.sections():
-    seen = rows[counted[rows]]
     measured = (membership & cohort.measured[section]).sum(1) >= MIN_MEMBERS
-    if len(seen):
-      about = values[seen] - values[seen].mean(0)
-      values[rows] = 0.0
-      values[seen] = np.where(measured, about / np.maximum(about.std(0), 1e-6), 0.0)
-  return values.astype(np.float32)
+    activity[rows] = np.where(measured, activity[rows], 0.0)
+  return activity
 
 
 def highest_counts(cohort: Cohort, num_genes: int = 50) -> Cohort:
