@@ -1,4 +1,4 @@
-"""The gene panel: the ordered genes a model reads, and how a section's genes map onto it."""
+"""Which animal a list of genes is of, told by the names alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,24 @@ from jaxtyping import Bool, Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
-from data_pipelines.species import guess_species
+
+
+def guess_species(
+  gene_ids: Sequence[str] | np.ndarray, gene_symbols: Sequence[str] | np.ndarray
+) -> str | None:
+  """ "human" or "mouse" by Ensembl id, else by how symbols are capitalised; None if unclear."""
+  for species, pattern in (("human", r"ENSG\d"), ("mouse", r"ENSMUSG\d")):
+    if np.mean([re.match(pattern, i) is not None for i in gene_ids]) > 0.5:
+      return species
+  words = [s for s in gene_symbols if re.fullmatch(r"[A-Za-z]+\d*[A-Za-z]?\d*", s) and len(s) > 1]
+  if len(words) < 20:
+    return None
+  if np.mean([word.isupper() for word in words]) > 0.8:
+    return "human"
+  if np.mean([word[0].isupper() and word[1:].islower() for word in words]) > 0.7:
+    return "mouse"
+  return None
+
 
 _ENSEMBL = re.compile(r"ENS[A-Z]{0,4}G\d{11}")
 _MIN_OVERLAP = 0.1
@@ -300,3 +317,20 @@ def _of_species(species: str | None) -> str:
 def _first_names(summaries: Sequence[GeneSummary]) -> str:
   shown = [f"{s.section_id}: {_examples(s.gene_ids)}" for s in summaries[:2]]
   return f"({'; '.join(shown)})"
+
+
+def extended(old: GenePanel, chosen: GenePanel) -> GenePanel:
+  """The old panel, as it is, and behind it the genes of `chosen` that it does not hold.
+
+  A gene is the same as an old one if it has its Ensembl id, or its symbol where one of the two has
+  no Ensembl id.
+  """
+  by_id, by_symbol = set(old.ids), dict(zip(old.symbols, is_ensembl(old.ids), strict=True))
+  new = [
+    (id_, symbol)
+    for id_, symbol, ensembl in zip(chosen.ids, chosen.symbols, is_ensembl(chosen.ids), strict=True)
+    if id_ not in by_id and (symbol not in by_symbol or (ensembl and by_symbol[symbol]))
+  ]
+  return GenePanel(
+    (*old.ids, *(id_ for id_, _ in new)), (*old.symbols, *(symbol for _, symbol in new))
+  )

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import readers
-from data_pipelines.extended_panel import extended
 from data_pipelines.gene_names import GeneNames
-from data_pipelines.genes import GenePanel, choose_panel
+from data_pipelines.genes import GenePanel, choose_panel, extended
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import pathways, section_folder, summaries
 from data_pipelines.preparation.manifest import Manifest

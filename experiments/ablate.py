@@ -28,7 +28,7 @@ from ml_collections import config_flags
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
-from experiments import entry, suite
+from experiments import entry
 from experiments.ablation import (
   comparison,
   forest,
@@ -40,6 +40,7 @@ from experiments.ablation import (
   tables,
 )
 from experiments.ablation.asked import label_of
+from hibio.evaluation import suite
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", "experiments/hibio.py", "What all runs begin with", lock_config=True

@@ -4,8 +4,8 @@
 
 Any corpus will do that was prepared with the checkpoint's genes (`--panel=WORKDIR/panel.tsv`).
 Writes `report.html` (tables and pictures on one page), `results.md` (the tables) and `results.json`
-(rows of `hibio.tasks.rows.Row`). The untrained model of the same shape, every checkpoint named by
-`--compare` and every baseline go through the same code on the same spots.
+(rows of `hibio.evaluation.rows.Row`). The untrained model of the same shape, every checkpoint named
+by `--compare` and every baseline go through the same code on the same spots.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from absl import flags
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
 from data_pipelines.problems import BadInputError
-from experiments import entry, report_tables, suite
-from experiments.report import about, collect, page
+from experiments import entry
 from hibio import pretrained
+from hibio.evaluation import suite
+from hibio.report import collect, markdown, page
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a training run")
 _CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus: counts, and images or labels")
@@ -57,7 +58,7 @@ def main() -> None:
   found = suite.evaluate(model, corpus, _options())
   command = "python -m experiments.evaluate " + shlex.join(sys.argv[1:])
   leaks = [found.banner.removeprefix("LEAK: ")] if found.banner else []
-  origin = about.of(model, corpus, command, leaks)
+  origin = page.of(model, corpus, command, leaks)
   results = {
     "command": command,
     "banner": found.banner,
@@ -66,11 +67,11 @@ def main() -> None:
     "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
     "rows": [row.to_json() for row in found.rows],
   }
-  tables = report_tables.markdown(found.rows, origin.model_methods, leaks)
+  tables = markdown.markdown(found.rows, origin.model_methods, leaks)
   write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
   write_text(output / "results.md", tables)
   page.write(found.rows, collect.exhibits(found.setting), origin, output / "report.html")
-  print(report_tables.summary(found.rows, origin.model_methods, leaks))
+  print(markdown.summary(found.rows, origin.model_methods, leaks))
   print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
 
 

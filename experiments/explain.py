@@ -2,8 +2,8 @@
 
   python -m experiments.explain --checkpoint=WORKDIR --corpus=CORPUS --output=DIR
 
-Writes `explain.md` (tables and figures), `explain.json` (rows of `hibio.tasks.rows.Row`) and the
-figures as PNG. Keywords are looked at in every section, as they need no model; anchors and regions
+Writes `explain.md` (tables and figures), `explain.json` (rows of `hibio.evaluation.rows.Row`) and
+the figures as PNG. Keywords are looked at in every section, as they need no model; anchors and regions
 in the sections of held-out donors. `--gene_sets_held_out=FILE.gmt` asks the anchors of gene sets
 that the model was not trained with, `--genes_housekeeping=FILE` says which genes are housekeeping.
 """
@@ -21,20 +21,11 @@ from absl import flags
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
 from experiments import entry
-from experiments.explainers import (
-  anchor_figures,
-  anchors,
-  housekeeping,
-  keyword_figures,
-  keywords,
-  page,
-  region_figures,
-  regions,
-  subject,
-)
 from experiments.steps import Steps
 from hibio import pretrained
-from hibio.tasks.rows import Row
+from hibio.evaluation import anchors, keyword_lists, keywords, regions, subject
+from hibio.evaluation.rows import Row
+from hibio.report import levels
 from hibio.training import workdir
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a training run")
@@ -59,9 +50,9 @@ def main() -> None:
   model = pretrained.load(entry.required(_CHECKPOINT))
   corpus = Corpus.open(entry.required(_CORPUS))
   known = (
-    housekeeping.of_file(_HOUSEKEEPING.value, corpus.panel)
+    keyword_lists.of_file(_HOUSEKEEPING.value, corpus.panel)
     if _HOUSEKEEPING.value
-    else housekeeping.of_corpus(corpus)
+    else keyword_lists.of_corpus(corpus)
   )
   names = workdir.gene_set_names(model.workdir)
   sets = [anchors.of_corpus(corpus, names)] if len(corpus.gene_set_names) else []
@@ -91,13 +82,13 @@ def _keywords(of: subject.Subject, output: Path) -> tuple[list[str], list[Row]]:
     " express; for shuffled spots -1/(n-1). By weight: over all keywords of all spots, each as"
     " heavy as the gene tower reads it.",
     "",
-    *page.tables(rows),
+    *levels.tables(rows),
   ]
   for section in of.drawn:
     path = output / f"keywords_{section}.png"
-    keyword_figures.draw_lists(of, section, found[section], path)
+    levels.draw_keyword_lists(of, section, found[section], path)
     text += _shown(path, f"Genes that each score picks in {section}")
-  keyword_figures.draw_maps(of, found, output / "keyword_maps.png")
+  levels.draw_keyword_maps(of, found, output / "keyword_maps.png")
   return text + _shown(output / "keyword_maps.png", "Keywords and housekeeping genes"), rows
 
 
@@ -108,9 +99,9 @@ def _anchors(
   rows = list(anchors.rows(of, found))
   text = [f"## Level 2: anchors of {sets.title}", "", _HOW_ANCHORS, ""]
   text += [f"- {note}" for note in sets.notes] + [""]
-  text += [*page.tables(rows), *page.most_spatial_sets(found)]
+  text += [*levels.tables(rows), *levels.most_spatial_sets(found)]
   path = output / ("anchors.png" if sets.trained else "anchors_held_out.png")
-  drawn = anchor_figures.draw(of, found, path)
+  drawn = levels.draw_anchors(of, found, path)
   return text + (_shown(path, "The most spatial gene sets") if drawn else []), rows
 
 
@@ -129,11 +120,11 @@ def _regions(of: subject.Subject, output: Path) -> tuple[list[str], list[Row]]:
     "",
     "Means over sections; chance: labels that have changed places within the section.",
     "",
-    *page.tables(rows),
-    *page.refreshed(regions.refreshes(of)),
+    *levels.tables(rows),
+    *levels.refreshed(regions.refreshes(of)),
   ]
-  region_figures.draw_maps(of, found, output / "regions.png")
-  region_figures.draw_sizes(found, output / "region_sizes.png")
+  levels.draw_region_maps(of, found, output / "regions.png")
+  levels.draw_region_sizes(found, output / "region_sizes.png")
   text += _shown(output / "regions.png", "Regions at each level")
   return text + _shown(output / "region_sizes.png", "Sizes of regions"), rows
 

@@ -26,8 +26,9 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from data_pipelines.loading.corpus import Corpus
-from experiments import embedded, entry, finetuning
-from hibio import configs, pretrained
+from experiments import entry
+from hibio import configs, corpora, pretrained
+from hibio.finetuning import run
 from hibio.finetuning.config import FinetuningConfig
 from hibio.finetuning.tasks import CONTINUE
 
@@ -86,12 +87,12 @@ def main(config: ConfigDict, checkpoint: str, allow_leak: bool) -> None:
     configs.TrainingConfig, config.training.to_dict(), "config.training."
   )
   source = pretrained.load(checkpoint)
-  finetuning.check(source, choices)
+  run.check(source, choices)
   corpus = Corpus.open(
     config.corpus
-    or embedded.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
+    or corpora.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
   )
-  table = finetuning.finetune(
+  table = run.finetune(
     source,
     corpus,
     workdir,

@@ -14,11 +14,11 @@ import numpy as np
 from ml_collections import ConfigDict, config_flags
 
 from data_pipelines.loading.corpus import Corpus
-from experiments import between_steps, embedded, entry, gene_sets, inputs
-from experiments.figures import curves, maps
-from hibio import configs, forward
+from experiments import entry
+from hibio import configs, corpora, forward, pretraining
 from hibio.batch import Batch, Tables
 from hibio.model import HiBio
+from hibio.report import curves, section_figures
 from hibio.training import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -52,9 +52,9 @@ def run(config: ConfigDict) -> Corpus:
   workdir = Path(config.workdir)
   corpus = Corpus.open(
     config.corpus
-    or embedded.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
+    or corpora.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
   )
-  corpus = gene_sets.chosen(corpus, config.gene_sets, config.gene_sets_seed)
+  corpus = corpora.chosen(corpus, config.gene_sets, config.gene_sets_seed)
   pretrain(
     corpus,
     workdir,
@@ -76,7 +76,7 @@ def pretrain(
 ) -> loop.TrainResult:
   """Trains on the corpus' training donors, or goes on where the work directory stands."""
   model = HiBio(model_config, num_genes=len(corpus.panel))
-  tables = inputs.tables_of(corpus)
+  tables = corpora.tables_of(corpus)
   frozen = forward.frozen(model)
   total = forward.loss(objectives, training.shuffle_pairs)
 
@@ -84,16 +84,16 @@ def pretrain(
   def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
     return total(outputs, batch, tables, {}, jax.random.key(0))[1]
 
-  split = between_steps.held_out_split(corpus)
+  split = pretraining.held_out_split(corpus)
   result = loop.train(
-    init=lambda: forward.initial_params(model, inputs.first_window(corpus), tables, training.seed),
+    init=lambda: forward.initial_params(model, corpora.first_window(corpus), tables, training.seed),
     forward=forward.for_training(model, training.augmentation),
     total=total,
-    batches=between_steps.training_batches(corpus, training, num_threads),
+    batches=pretraining.training_batches(corpus, training, num_threads),
     tables=tables,
     workdir=workdir,
-    refresh_regions=between_steps.refresh_regions(corpus, frozen, training),
-    evaluate=functools.partial(between_steps.held_out, corpus, split, frozen, measure, training)
+    refresh_regions=pretraining.refresh_regions(corpus, frozen, training),
+    evaluate=functools.partial(pretraining.held_out, corpus, split, frozen, measure, training)
     if split
     else None,
     config=training,
@@ -107,7 +107,9 @@ def pretrain(
     f"regions, level {level + 1}": ids for level, ids in enumerate(np.asarray(result.regions))
   }
   train_sections = [s["section_id"] for s in corpus.manifest["sections"] if s["split"] == "train"]
-  maps.draw_groups(corpus, regions, train_sections[:3], workdir / "figures" / "regions.png")
+  section_figures.draw_groups(
+    corpus, regions, train_sections[:3], workdir / "figures" / "regions.png"
+  )
   return result
 
 

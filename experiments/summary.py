@@ -3,7 +3,8 @@
   python -m experiments.summary --results=A/results.json,B/results.json,C/results.json --output=DIR
 
 Prints the tables; with `--output` they are also written as `summary.md` and `summary.json` (rows of
-`hibio.tasks.rows.Row`; `spread` is the sample standard deviation over runs, `parts` are the runs).
+`hibio.evaluation.rows.Row`; `spread` is the sample standard deviation over runs, `parts` are the
+runs).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 from absl import flags
 
 from data_pipelines.preparation.manifest import write_text
-from experiments import entry, report_tables
-from experiments.report import over_runs
+from experiments import entry
+from hibio.report import markdown, over_runs
 
 _RESULTS = flags.DEFINE_list("results", None, "results.json of each run, separated by commas")
 _OUTPUT = flags.DEFINE_string("output", "", "Folder for summary.md and summary.json")
@@ -27,7 +28,7 @@ def main() -> None:
   listed = ", ".join(str(run.path) for run in runs)
   tables = (
     f"# {runs[0].corpus}: {len(runs)} runs\n\nMean ± sample sd over {listed}.\n\n"
-    + report_tables.markdown(rows, tuple({run.keyword_score for run in runs} - {""}))
+    + markdown.markdown(rows, tuple({run.keyword_score for run in runs} - {""}))
   )
   print(tables)
   if _OUTPUT.value:

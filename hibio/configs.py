@@ -83,8 +83,8 @@ class ModelConfig:
     image: the image transformer.
     gene: the gene transformer.
     keywords: keyword genes.
-    image_stem: a name in `hibio.encoders.stems.STEMS`: how tokens are made of pixels.
-    gene_input: a name in `hibio.encoders.tokens.TOKENS`: what the gene tower is told of a keyword.
+    image_stem: a name in `hibio.encoders.image.STEMS`: how tokens are made of pixels.
+    gene_input: a name in `hibio.encoders.gene.TOKENS`: what the gene tower is told of a keyword.
     gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
       weighs by its pattern over the tissue.
     gene_neighbourhood: and the same sum a second time, averaged over the spots within the context's

@@ -7,7 +7,7 @@ peak needs this one.
 from __future__ import annotations
 
 from hibio.configs import ModelConfig, TransformerConfig
-from hibio.encoders.stems import convolution_channels
+from hibio.encoders.image import convolution_channels
 
 
 def count_flops(

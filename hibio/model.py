@@ -12,16 +12,13 @@ from data_pipelines.problems import BadInputError
 from hibio.batch import Batch, SectionStatistics
 from hibio.configs import ModelConfig
 from hibio.encoders.context import NeighbourContext
-from hibio.encoders.gene import GeneEncoder
-from hibio.encoders.image import ImageEncoder
-from hibio.encoders.profile import ProfileReader, profile_sum
-from hibio.encoders.stems import STEMS
-from hibio.encoders.tokens import TOKENS
+from hibio.encoders.gene import TOKENS, GeneEncoder, ProfileReader, profile_sum
+from hibio.encoders.image import STEMS, ImageEncoder
 from hibio.expression import fraction, in_section_units
 from hibio.keywords import keyword_scores, pattern, top_keywords
 from hibio.neighbours import mean_within
 from hibio.nn.centring import Centring
-from hibio.nn.dense import Dense
+from hibio.nn.layers import Dense
 from hibio.outputs import Keywords, Outputs
 from hibio.pathways import member_weights
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import jax
 
-from hibio import configs
-from hibio.finetuning import parameters
+from hibio import configs, parameters
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
 from hibio.training.checkpoints import read_params

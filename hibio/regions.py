@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hibio.blocks import map_rows
+from hibio.masked import unit
 from hibio.neighbours import near
-from hibio.objectives.reduce import unit
 
 
 def compact(

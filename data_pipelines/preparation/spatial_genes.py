@@ -1,9 +1,4 @@
-"""How much of a gene lies in patterns over the tissue: Moran's I above what chance would give.
-
-A gene that is high in some places and low in others says where a spot lies; one that varies from
-spot to spot without order is noise to a reader of single spots, and one that never varies says
-nothing.
-"""
+"""How spatial a quantity is: Moran's I, for thousands of genes at once, sparse or dense."""
 
 from __future__ import annotations
 
@@ -15,7 +10,56 @@ from jaxtyping import Bool, Float
 
 from data_pipelines.preparation import statistics
 from data_pipelines.preparation.touching import touching
-from data_pipelines.spatial_autocorrelation import expected_morans_i, morans_i
+
+_COLUMNS = 2048
+"""Columns worked on at a time."""
+
+
+def morans_i(
+  values: Float[np.ndarray, "spot column"] | scipy.sparse.csr_matrix,
+  graph: scipy.sparse.csr_matrix,
+) -> Float[np.ndarray, " column"]:
+  """Moran's I of each column over one section; not-a-number where a column is constant.
+
+  Near 1 where neighbours are alike, negative where they differ, -1 / (spots - 1) on average where
+  values lie anywhere. Every pair of neighbours weighs the same.
+
+  Args:
+    graph: symmetric, True for spots that touch, as `data_pipelines.preparation.regions.touching`
+      gives it.
+
+  References:
+    Moran 1950, doi:10.1093/biomet/37.1-2.17.
+  """
+  values = scipy.sparse.csr_matrix(values, dtype=np.float64)
+  weights = scipy.sparse.csr_matrix(graph, dtype=np.float64)
+  total = weights.sum()
+  if not total:
+    return np.full(values.shape[1], np.nan)
+  mean = np.asarray(values.mean(axis=0)).ravel()
+  square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
+  # A constant column must not come out as a ratio of rounding errors.
+  varies = square - mean**2 > 1e-12 * np.maximum(square, 1e-300)
+  columns = values.tocsc()
+  around = np.concatenate(
+    [
+      np.asarray(part.multiply(weights @ part).sum(axis=0)).ravel()
+      for start in range(0, values.shape[1], _COLUMNS)
+      for part in [columns[:, start : start + _COLUMNS]]
+    ]
+    or [np.zeros(0)]
+  )
+  # sum_ij w_ij (x_i - m)(x_j - m) without the centred matrix, which would be dense.
+  degree = np.asarray(weights.sum(axis=1)).ravel()
+  crossed = around - 2.0 * mean * (values.T @ degree) + mean**2 * total
+  ratio = crossed / total / np.where(varies, square - mean**2, 1.0)
+  return np.where(varies, ratio, np.nan)
+
+
+def expected_morans_i(num_spots: int) -> float:
+  """Mean of Moran's I over all ways to lay the same values out on the spots."""
+  return -1.0 / (num_spots - 1)
+
 
 _SIGNIFICANT = 2.0
 """Standard deviations of chance that do not count as a pattern."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
-from data_pipelines.species import guess_species
 
 _MAX_SHARE_OUTSIDE = 0.05
 _MIN_SHARE_JOINED = 0.95

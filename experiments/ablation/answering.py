@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import jax
 
-from experiments import features, gather, inputs, planted
 from experiments.ablation.asked import Asked, Method
 from experiments.ablation.planted_protocols import MARKER_MEAN
-from hibio import configs, forward, keywords, pretrained
-from hibio.tasks import baselines
+from hibio import configs, corpora, forward, keywords, pretrained
+from hibio.evaluation import features, gather
+from hibio.evaluation.baselines import counts, planted
 
 NOT_ASKED = ("nuclei", "depth")
 """Controls of single tasks in the evaluation."""
@@ -20,7 +20,7 @@ Answering = tuple[Asked, list[Method]]
 def of_run(model: pretrained.Pretrained, questions: Asked, windows: gather.Windows) -> Answering:
   """A run, by what it sees in these windows."""
   # On the device before the first use: else the same function is compiled twice.
-  params = jax.device_put(inputs.params_over(model, questions.corpus), jax.devices()[0])
+  params = jax.device_put(corpora.params_over(model, questions.corpus), jax.devices()[0])
   frozen = forward.frozen(model.model)
   radius_um = model.objectives.neighbour_radius_um
   method = Method("hibio", params, frozen, model.model.config.keywords, radius_um)
@@ -33,7 +33,7 @@ def of_run(model: pretrained.Pretrained, questions: Asked, windows: gather.Windo
 
 def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
   """The untrained model of the same shape, simple features, and every keyword score."""
-  first = inputs.first_window(questions.corpus)
+  first = corpora.first_window(questions.corpus)
   params = forward.initial_params(model.model, first, questions.tables, model.seed)
   frozen = forward.frozen(model.model)
   radius_um = model.objectives.neighbour_radius_um
@@ -44,8 +44,8 @@ def of_baselines(model: pretrained.Pretrained, questions: Asked) -> Answering:
   )
   fit = features.unscored(cohort, questions.folds)
   found = dict(cohort.features)
-  found["raw top-50/gene"] = baselines.expression_pca(
-    baselines.highest_counts(fit), baselines.highest_counts(cohort)
+  found["raw top-50/gene"] = counts.expression_pca(
+    counts.highest_counts(fit), counts.highest_counts(cohort)
   )
   if "colour/image" in found and len(questions.questions.folds) == len(questions.folds) > 0:
     ridge = features.components_from_colour(cohort, questions.folds)

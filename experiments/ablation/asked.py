@@ -10,14 +10,13 @@ import numpy as np
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from experiments import gather, inputs
-from hibio import configs
+from hibio import configs, corpora
 from hibio.batch import Tables
-from hibio.embedding import Forward
-from hibio.tasks import fold_expression
-from hibio.tasks.cohort import Cohort
-from hibio.tasks.fold_expression import Questions
-from hibio.tasks.folds import Fold, folds_of
+from hibio.evaluation import expression, gather
+from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.expression import Questions
+from hibio.evaluation.folds import Fold, folds_of
+from hibio.forward import Forward
 
 RETRIEVAL_ALONE = ("colour ridge to pca",)
 """Two features of other methods side by side: scored there, and not once more."""
@@ -105,8 +104,8 @@ def asked(corpus: Corpus, donors: tuple[str, ...], label: str) -> Asked:
   """Reads the corpus once; features of patches (colour, texture) come with it."""
   cohort = gather.measured(corpus)
   folds = folds_of(cohort, donors)
-  questions = fold_expression.prepare(cohort, folds, corpus.membership)
-  return Asked(corpus, inputs.tables_of(corpus), cohort, donors, tuple(folds), questions, label)
+  questions = expression.prepare(cohort, folds, corpus.membership)
+  return Asked(corpus, corpora.tables_of(corpus), cohort, donors, tuple(folds), questions, label)
 
 
 def label_of(corpus: Corpus, wanted: str) -> str:

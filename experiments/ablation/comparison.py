@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.ablation.measures import MEASURES, Measure
 from experiments.ablation.statistics import Interval, paired_interval
-from hibio.tasks.rows import Row
+from hibio.evaluation.rows import Row
 
 REFERENCE = "default"
 

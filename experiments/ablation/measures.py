@@ -6,8 +6,8 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
-from experiments.report.methods import lower_is_better
-from hibio.tasks.rows import Row
+from hibio.evaluation.rows import Row
+from hibio.report.methods import lower_is_better
 
 MODEL = "hibio"
 

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments import planted
 from experiments.ablation.asked import Asked, Method
 from experiments.ablation.sections import by_section
-from hibio import keywords, marker_anchors
-from hibio.tasks import class_metrics, keyword_purity, zero_shot
-from hibio.tasks.cohort import Cohort
-from hibio.tasks.rows import Row
+from hibio import keywords, pathways
+from hibio.evaluation import class_metrics, keyword_lists, zero_shot
+from hibio.evaluation.baselines import planted
+from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.rows import Row
 
 KEYWORDS = 50
 """Genes a spot for the purity of keywords, whatever number a run reads."""
@@ -42,9 +42,7 @@ def of_zero_shot(asked: Asked, method: Method) -> Iterator[Row]:
   random = [zero_shot.random_sets(membership, rng) for _ in range(RANDOM_SETS)]
   share = asked.tables.statistics.corpus_document_share
   for which, draws in {"": [membership], "random sets, ": random}.items():
-    anchors = [
-      np.asarray(marker_anchors.marker_anchors(method.params, one, share)) for one in draws
-    ]
+    anchors = [np.asarray(pathways.marker_anchors(method.params, one, share)) for one in draws]
     for feature in asked.features_of(method.name):
       cohort = asked.scored.seen_by(feature)
       if len(cohort.spots):
@@ -72,7 +70,7 @@ def of_keywords(asked: Asked, method: Method) -> Iterator[Row]:
 
   def measured(rows: np.ndarray | slice) -> list[Row]:
     return list(
-      keyword_purity.evaluate(
+      keyword_lists.evaluate(
         {method.name: scores[rows]}, counts[rows] > 0, genes[rows], housekeeping, KEYWORDS,
         asked.corpus.name, asked.split,
       )

@@ -12,24 +12,23 @@ import jax
 import numpy as np
 
 from data_pipelines.loading import loader
-from experiments import features, gather
 from experiments.ablation import planted_protocols
 from experiments.ablation.asked import Asked, Method
 from experiments.ablation.sections import by_section
 from hibio import configs, forward
 from hibio.batch import Batch, Tables
-from hibio.tasks import (
+from hibio.evaluation import (
   annotation,
   class_metrics,
   domains,
   expression,
-  pooled_domains,
-  region_domains,
-  region_retrieval,
+  features,
+  gather,
   retrieval,
 )
-from hibio.tasks.cohort import Cohort
-from hibio.tasks.rows import Row
+from hibio.evaluation import predictions as predictions_
+from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.rows import Row
 
 OF_CORPUS = "components of the counts"
 """What the regions that a corpus is prepared with are drawn from."""
@@ -55,7 +54,9 @@ def of_domains(asked: Asked, method: Method) -> Iterator[Row]:
   yield from _domains(asked, asked.features_of(method.name))
   if tree := _tree_of(asked, method):
     regions = gather.regions_of(asked.cohort, asked.corpus, tree)[:, asked.is_scored]
-    yield from region_domains.evaluate(asked.scored, regions, tree, asked.label, tree, asked.split)
+    yield from domains.evaluate_region_tree(
+      asked.scored, regions, tree, asked.label, tree, asked.split
+    )
 
 
 def of_pooled_domains(asked: Asked, method: Method) -> Iterator[Row]:
@@ -75,7 +76,7 @@ def of_anchor_domains(asked: Asked, method: Method) -> Iterator[Row]:
 def of_annotation(asked: Asked, method: Method) -> Iterator[Row]:
   """Labels by linear probe, leave one donor out."""
   for feature in asked.features_of(method.name) if asked.label else ():
-    found = annotation.predictions(asked.cohort, asked.folds, feature, asked.label)
+    found = predictions_.predictions(asked.cohort, asked.folds, feature, asked.label)
     for row in annotation.rows(found, asked.cohort, asked.folds, asked.label, feature):
       yield row
       if row.metric == "balanced_accuracy" and row.value is not None:
@@ -98,7 +99,7 @@ def of_region_retrieval(asked: Asked, method: Method) -> Iterator[Row]:
   names, scored = list(asked.cohort.features), asked.scored
   image, gene = f"{method.name}/image", f"{method.name}/gene"
   if {image, gene} <= set(names):
-    yield from region_retrieval.evaluate(
+    yield from retrieval.evaluate_regions(
       scored, scored.features[image], scored.features[gene],
       np.asarray(asked.corpus.regions)[0, asked.is_scored], method.name, asked.split, OF_CORPUS,
     )  # fmt: skip
@@ -167,7 +168,7 @@ def _domains(asked: Asked, read: tuple[str, ...]) -> Iterator[Row]:
 
 def _pooled_domains(asked: Asked, read: tuple[str, ...]) -> Iterator[Row]:
   for feature, cohort in _seen(asked, read):
-    yield from pooled_domains.evaluate(cohort, feature, asked.label, feature, asked.split)
+    yield from domains.evaluate_pooled(cohort, feature, asked.label, feature, asked.split)
 
 
 def _seen(asked: Asked, read: tuple[str, ...]) -> Iterator[tuple[str, Cohort]]:

@@ -14,7 +14,7 @@ from experiments.ablation import jobs, protocols, score_files
 from experiments.ablation.comparison import REFERENCE
 from experiments.ablation.plan import Run
 from experiments.ablation.wording import SWAPPED
-from hibio.tasks.rows import Row
+from hibio.evaluation.rows import Row
 from hibio.training import metrics
 
 FINISHED = "ablation.json"

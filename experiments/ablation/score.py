@@ -18,11 +18,12 @@ from typing import Any
 from absl import flags
 
 from data_pipelines.loading.corpus import Corpus
-from experiments import entry, gather, suite
+from experiments import entry
 from experiments.ablation import answering, protocols, score_files, swapped
 from experiments.ablation.asked import asked, label_of
 from experiments.steps import Steps
 from hibio import pretrained
+from hibio.evaluation import gather, suite
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a finished run")
 _CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus")

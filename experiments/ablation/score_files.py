@@ -10,7 +10,7 @@ from typing import Any
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
-from hibio.tasks.rows import Row
+from hibio.evaluation.rows import Row
 
 NAME, SWAPPED, BASELINES = "scores.json", "scores-swapped.json", "baselines.json"
 

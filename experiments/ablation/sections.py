@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from hibio.tasks import class_metrics
-from hibio.tasks.predictions import Predictions
-from hibio.tasks.rows import Row
+from hibio.evaluation import class_metrics
+from hibio.evaluation.predictions import Predictions
+from hibio.evaluation.rows import Row
 
 
 def by_section(row: Row, found: Predictions, metric: class_metrics.Metric) -> Row:

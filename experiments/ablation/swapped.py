@@ -13,8 +13,8 @@ import numpy as np
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
-from experiments.gather import WINDOWS_PER_BATCH
-from experiments.inputs import SPLITS
+from hibio.corpora import SPLITS
+from hibio.evaluation.gather import WINDOWS_PER_BATCH
 
 CARRIED = ("patches", "counts", "has_patch", "has_counts", "spot_index")
 """What a spot takes along to its new place."""

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hibio.configs import ContextConfig
-from hibio.nn.attention import attend
-from hibio.nn.dense import Dense
+from hibio.nn.layers import Dense, attend
 
 
 class NeighbourContext(nn.Module):

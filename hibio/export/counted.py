@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from data_pipelines.genes import GenePanel, PanelMap, map_onto
 from data_pipelines.preparation.statistics import SectionTable, streamed_table
 from data_pipelines.problems import BadInputError
-from data_pipelines.streamed import StreamedSection
+from data_pipelines.section import StreamedSection
 
 _PIECE = 1024
 """Spots read at a time."""

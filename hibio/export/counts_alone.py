@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from data_pipelines.section import Section
-from data_pipelines.streamed import of_section
+from data_pipelines.section import Section, of_section
 from hibio import keywords, pathways
 from hibio.export.counted import Counted
 from hibio.export.embedding import frozen_of

@@ -14,7 +14,7 @@ from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel, panel_rows
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import raw_matrix
-from data_pipelines.streamed import StreamedSection
+from data_pipelines.section import StreamedSection
 from hibio.export import corpus_tables, keys, provenance, windows
 from hibio.export import section as sections_
 from hibio.export.progress import Progress

@@ -13,8 +13,7 @@ from data_pipelines.gene_names import GeneNames
 from data_pipelines.readers.annotated import contents
 from data_pipelines.readers.annotated.sections import Choices, sections_of
 from data_pipelines.readers.slide import Slide
-from data_pipelines.section import Section
-from data_pipelines.streamed import of_section
+from data_pipelines.section import Section, of_section
 from hibio.export import base
 from hibio.export import embedding as embedding_
 from hibio.export.embedding import Settings

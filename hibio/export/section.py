@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import nested_regions
-from data_pipelines.streamed import StreamedSection
+from data_pipelines.section import StreamedSection
 from hibio.batch import Batch
 from hibio.export import keys, windows
 from hibio.export.corpus_tables import CorpusTables, unmeasured

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 
 from data_pipelines.preparation.patches import jpegs
 from data_pipelines.preparation.windows import contiguous_windows
-from data_pipelines.streamed import StreamedSection
+from data_pipelines.section import StreamedSection
 from hibio.batch import Batch
 
 WINDOWS_PER_BATCH = 4

@@ -13,11 +13,11 @@ from hibio.batch import Batch, Tables
 from hibio.configs import AugmentationConfig
 from hibio.finetuning import heads
 from hibio.finetuning.config import FinetuningConfig
-from hibio.finetuning.parameters import plain
 from hibio.finetuning.tasks import Task
 from hibio.finetuning.trainable import held_still
 from hibio.model import HiBio
 from hibio.outputs import Outputs
+from hibio.parameters import plain
 from hibio.training.optimizer import Trained
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hibio.objectives.reduce import masked_log_softmax, masked_softmax, safe_log, unit
+from hibio.masked import masked_log_softmax, masked_softmax, safe_log, unit
 
 
 def is_active(

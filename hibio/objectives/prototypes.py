@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hibio.objectives.reduce import masked_log_softmax, masked_softmax, safe_log
+from hibio.masked import masked_log_softmax, masked_softmax, safe_log
 
 _MASKED = -1e30
 

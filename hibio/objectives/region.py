@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hibio.objectives.reduce import entropy, masked_log_softmax, masked_softmax, safe_log
+from hibio.masked import entropy, masked_log_softmax, masked_softmax, safe_log
 
 
 def region_contrast(

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hibio.blocks import map_rows
+from hibio.masked import masked_softmax
 from hibio.neighbours import near
-from hibio.objectives.reduce import masked_softmax
 
 
 class Pairs(NamedTuple):

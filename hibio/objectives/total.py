@@ -17,10 +17,19 @@ from data_pipelines.problems import BadInputError
 from hibio import regions
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
-from hibio.objectives import pathway, prototypes, reconstruction, region, spot, watched
-from hibio.objectives.reduce import masked_mean, masked_softmax
-from hibio.objectives.sides import Anchors, Side, Truth, block_of, float32, in_windows, sides_of
-from hibio.objectives.temperature import at_limit, inverse_temperature
+from hibio.masked import masked_mean, masked_softmax
+from hibio.objectives import monitors, pathway, prototypes, reconstruction, region, spot
+from hibio.objectives.base import (
+  Anchors,
+  Side,
+  Truth,
+  at_limit,
+  block_of,
+  float32,
+  in_windows,
+  inverse_temperature,
+  sides_of,
+)
 from hibio.outputs import Outputs
 
 OBJECTIVES = tuple(name for name, _ in ObjectiveConfig().weights)
@@ -105,11 +114,11 @@ def total(
     if chance is not None:
       metrics[f"chance/{name}"] = chance
   seen = jax.lax.stop_gradient((image, gene, truth, pairs, anchors))
-  metrics |= {f"monitor/{name}": value for name, value in watched.of_batch(*seen, config)}
-  metrics["monitor/gene_tokens_dropped"] = watched.tokens_dropped(outputs, batch)
+  metrics |= {f"monitor/{name}": value for name, value in monitors.of_batch(*seen, config)}
+  metrics["monitor/gene_tokens_dropped"] = monitors.tokens_dropped(outputs, batch)
   if len(learned.vectors):
     seen = jax.lax.stop_gradient((image, gene, learned))
-    metrics |= {f"monitor/{n}": value for n, value in watched.of_prototypes(*seen, batch, config)}
+    metrics |= {f"monitor/{n}": value for n, value in monitors.of_prototypes(*seen, batch, config)}
   metrics["monitor/scale"] = inverse_temperature(float32(outputs.log_scale))
   metrics["monitor/anchor_scale"] = anchors.scale
   metrics["monitor/scale_at_limit"] = at_limit(float32(outputs.log_scale))

@@ -6,8 +6,7 @@ import scipy.sparse
 
 from data_pipelines import prepare as entry
 from data_pipelines.coexpression import coexpressed
-from data_pipelines.extended_panel import extended
-from data_pipelines.genes import GenePanel
+from data_pipelines.genes import GenePanel, extended
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.loading.windows import Windows
 from data_pipelines.preparation.statistics import standardised

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from data_pipelines import readers
+from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.source import file_name
-from data_pipelines.species import guess_species
 from tests.data_pipelines import raw_folders
 
 

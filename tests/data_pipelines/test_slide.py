@@ -5,10 +5,9 @@ import pytest
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from data_pipelines.grids import GRIDS
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import slide
-from data_pipelines.tissue import otsu, tissue_mask
+from data_pipelines.readers.slide import GRIDS, otsu, tissue_mask
 
 EOSIN = np.array([226, 160, 190])
 GLASS = np.array([243, 242, 244])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from data_pipelines import spatial_autocorrelation
+from data_pipelines.preparation import spatial_genes
 from data_pipelines.preparation.regions import touching
-from data_pipelines.spatial_autocorrelation import expected_morans_i, morans_i
+from data_pipelines.preparation.spatial_genes import expected_morans_i, morans_i
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def _reference(values, weights):
 
 @pytest.mark.parametrize("columns", [2, 2048])
 def test_every_column_is_the_sum_over_touching_pairs(lattice, columns, monkeypatch):
-  monkeypatch.setattr(spatial_autocorrelation, "_COLUMNS", columns)
+  monkeypatch.setattr(spatial_genes, "_COLUMNS", columns)
   positions, graph = lattice
   rng = np.random.default_rng(0)
   values = np.stack([positions[:, 0], rng.normal(size=63), rng.poisson(0.3, 63)], axis=1)

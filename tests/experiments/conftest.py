@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data_pipelines.loading.corpus import Corpus
-from experiments import suite
 from hibio import pretrained
+from hibio.evaluation import suite
 
 ROOT = Path(__file__).resolve().parents[2]
 

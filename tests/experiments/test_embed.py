@@ -11,10 +11,11 @@ import hibio
 from data_pipelines import readers
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from experiments import embed_inputs, gather, inputs
+from experiments import embed_inputs
 from experiments.embed_inputs import Request
-from hibio import forward
-from hibio.embedding import embed
+from hibio import corpora, forward
+from hibio.evaluation import gather
+from hibio.forward import embed
 from tests.experiments.conftest import run
 
 
@@ -61,7 +62,7 @@ def test_a_spot_has_the_embedding_that_evaluation_computes_from_the_corpus(workd
   model = hibio.load(workdir)
   genes = np.arange(len(corpus.panel))
   found = embed(
-    forward.frozen(model.model), model.params, inputs.tables_of(corpus),
+    forward.frozen(model.model), model.params, corpora.tables_of(corpus),
     gather.every_window(corpus), genes,
   )  # fmt: skip
   names = corpus.spots["section_id"] + "_" + corpus.spots["spot_id"]

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from experiments.suite import TASKS
+from hibio.evaluation.suite import TASKS
 from hibio.training.metrics import read as read_metrics
 from tests.experiments.conftest import ROOT, run
 

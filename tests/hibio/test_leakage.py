@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from data_pipelines.problems import BadInputError
-from hibio import leakage
-from hibio.leakage import Excluded
+from hibio.evaluation import leakage
+from hibio.evaluation.leakage import Excluded
 
 
 def _section(section_id, donor, content, split):

@@ -7,8 +7,8 @@ import pytest
 
 from hibio.batch import fake
 from hibio.configs import ContextConfig, KeywordConfig, ModelConfig, TransformerConfig
-from hibio.marker_anchors import marker_anchors, pathway_anchors
 from hibio.model import HiBio
+from hibio.pathways import marker_anchors, pathway_anchors
 
 GENES, PATHWAYS = 30, 4
 TOWER = TransformerConfig(width=8, depth=1, num_heads=2)

@@ -12,8 +12,8 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import images, places, raw_matrix, scale
 from data_pipelines.readers.annotated.contents import Contents
 from data_pipelines.readers.annotated.raw_matrix import RawMatrix
+from data_pipelines.section import StreamedSection
 from data_pipelines.slide_image import SlideImage
-from data_pipelines.streamed import StreamedSection
 
 NO_COUNTS = "none"
 """The layer to ask for when only the image is to be read."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hibio.tasks.rows import Row
+from hibio.evaluation.rows import Row
 
 SECTIONS = ("s0", "s1", "s2", "s3")
 

@@ -5,12 +5,12 @@ import pytest
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from experiments import gather
 from experiments.ablation import answering, protocols
 from experiments.ablation.asked import asked, label_of
 from experiments.ablation.measures import GROUPS, MEASURES
 from experiments.ablation.swapped import swapped_windows
 from hibio import pretrained
+from hibio.evaluation import gather
 
 
 @pytest.fixture(scope="module")

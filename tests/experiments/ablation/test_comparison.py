@@ -11,7 +11,7 @@ from experiments.ablation import forest, sensitivity, tables, wording
 from experiments.ablation.comparison import compare
 from experiments.ablation.measures import MEASURES
 from experiments.ablation.wording import SWAPPED
-from hibio.tasks.rows import Row
+from hibio.evaluation.rows import Row
 from tests.experiments.ablation.answers import SECTIONS, answers, probe_row
 
 LABELS, RETRIEVAL = "labels, gene", "image to gene"

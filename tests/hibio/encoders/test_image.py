@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hibio.configs import TransformerConfig
-from hibio.encoders.image import ImageEncoder
-from hibio.encoders.stems import cut
+from hibio.encoders.image import ImageEncoder, cut
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.encoders.profile import ProfileReader, profile_sum
+from hibio.encoders.gene import ProfileReader, profile_sum
 
 GENES, WIDTH = 200, 64
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.encoders.stems import STEMS, convolution_channels
+from hibio.encoders.image import STEMS, convolution_channels
 
 SIDE, TOKEN, WIDTH = 16, 8, 24
 

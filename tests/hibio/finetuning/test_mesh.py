@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from hibio import parameters
 from hibio.configs import AugmentationConfig
-from hibio.finetuning import forward, lora, tasks, trainable
+from hibio.finetuning import forward, tasks, trainable
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
 from hibio.training import sharding
@@ -23,7 +24,7 @@ def _loss_and_norm(shape):
   tables = tables.replace(labels=rng.integers(-1, 3, batch.spot_mask.size).astype(np.int32))
   task = tasks.TASKS["annotation"](CONFIG, np.ones(3, np.float32))
   begin = small.params(depth=1)
-  added = {"adapters": lora.begin(0, begin, 2, ("image",)), "heads": task.begin(begin)}
+  added = {"adapters": parameters.begin(0, begin, 2, ("image",)), "heads": task.begin(begin)}
   added = jax.tree.map(lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype("f"), added)
   params = {"model": begin, "adapters": added["adapters"], "heads": {task.name: added["heads"]}}
   trained = trainable.trained_by(

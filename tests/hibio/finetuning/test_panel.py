@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.problems import BadInputError
-from hibio import forward
+from hibio import forward, parameters
 from hibio.batch import SectionStatistics
-from hibio.finetuning import panel
 from hibio.model import HiBio
 from tests.hibio.finetuning import small
 
@@ -47,7 +46,7 @@ def _extended_data(measured: bool):
 def test_new_genes_without_counts_leave_every_embedding_as_it_was(measured):
   before = small.outputs()
   config = dataclasses.replace(small.config(), reference_genes=small.GENES)
-  params = panel.with_new_genes(PARAMS, NEIGHBOURS, WEIGHTS)
+  params = parameters.with_new_genes(PARAMS, NEIGHBOURS, WEIGHTS)
   model = HiBio(config, small.GENES + NEW)
   after = forward.frozen(model)(params, *_extended_data(measured))
   for name in ("image", "gene", "anchors"):
@@ -58,7 +57,7 @@ def test_new_genes_without_counts_leave_every_embedding_as_it_was(measured):
 
 
 def test_old_rows_stay_bit_for_bit_and_a_new_one_is_the_mean_of_its_neighbours():
-  params = panel.with_new_genes(PARAMS, NEIGHBOURS, WEIGHTS)
+  params = parameters.with_new_genes(PARAMS, NEIGHBOURS, WEIGHTS)
   table, old = np.asarray(params["gene_table"]["embedding"]), PARAMS["gene_table"]["embedding"]
   np.testing.assert_array_equal(table[: small.GENES], old)
   np.testing.assert_allclose(table[small.GENES + 1], 0.75 * old[2] + 0.25 * old[3], rtol=1e-6)
@@ -70,7 +69,7 @@ def test_old_rows_stay_bit_for_bit_and_a_new_one_is_the_mean_of_its_neighbours()
 
 
 def test_anchors_keep_what_was_learned_under_their_names():
-  params = panel.with_gene_sets(PARAMS, ("a", "b", "c"), ("c", "new", "a", "other"))
+  params = parameters.with_gene_sets(PARAMS, ("a", "b", "c"), ("c", "new", "a", "other"))
   offset, old = np.asarray(params["anchor_offset"]), PARAMS["anchor_offset"]
   np.testing.assert_array_equal(offset[[0, 2]], old[[2, 0]])
   np.testing.assert_array_equal(offset[[1, 3]], 0)
@@ -78,7 +77,7 @@ def test_anchors_keep_what_was_learned_under_their_names():
 
 @pytest.mark.parametrize(("known", "names"), [(None, ("a", "b")), (("a", "b", "c"), ())])
 def test_unknown_or_no_gene_sets_give_offsets_of_0_in_at_least_one_row(known, names):
-  offset = panel.with_gene_sets(PARAMS, known, names)["anchor_offset"]
+  offset = parameters.with_gene_sets(PARAMS, known, names)["anchor_offset"]
   assert offset.shape == (max(len(names), 1), 8)
   np.testing.assert_array_equal(offset, 0)
 
@@ -88,6 +87,6 @@ def test_unknown_or_no_gene_sets_give_offsets_of_0_in_at_least_one_row(known, na
 ])  # fmt: skip
 def test_a_panel_that_does_not_begin_with_the_old_genes_is_refused_with_the_fix(ids, says):
   with pytest.raises(BadInputError, match=says) as bad:
-    panel.check_extends(ids, ("g0", "g1"), "corpus", "runs/hibio")
+    parameters.check_extends(ids, ("g0", "g1"), "corpus", "runs/hibio")
   assert "--extend_panel=runs/hibio/panel.tsv" in str(bad.value)
-  panel.check_extends(("g0", "g1", "g2"), ("g0", "g1"), "corpus", "runs/hibio")
+  parameters.check_extends(("g0", "g1", "g2"), ("g0", "g1"), "corpus", "runs/hibio")

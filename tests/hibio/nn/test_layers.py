@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from hibio.configs import TransformerConfig
-from hibio.nn.attention import SelfAttention, attend
-from hibio.nn.dense import Dense
-from hibio.nn.pooling import SeedPooling
-from hibio.nn.transformer import Transformer
+from hibio.nn.layers import Dense, SeedPooling, SelfAttention, Transformer, attend
 
 SETS, TOKENS, WIDTH, HEADS = 3, 5, 8, 2
 CONFIG = TransformerConfig(width=WIDTH, depth=2, num_heads=HEADS)

@@ -3,7 +3,7 @@ import numpy as np
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
-from hibio.objectives.labels import balancing_weights, label_nll
+from hibio.finetuning.tasks import balancing_weights, label_nll
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.choice(4, 200, p=(0.7, 0.2, 0.1, 0)).astype(np.int32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hibio.objectives.likelihoods import nb_nll, poisson_nll
+from hibio.finetuning.expression import nb_nll, poisson_nll
 
 
 @pytest.fixture(scope="module")

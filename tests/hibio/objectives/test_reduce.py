@@ -7,33 +7,33 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from hibio.objectives import reduce
-from hibio.objectives.temperature import LOG_LIMIT, inverse_temperature
+from hibio import masked
+from hibio.objectives.base import LOG_LIMIT, inverse_temperature
 
 
 def test_masked_mean_is_the_mean_of_the_subset_and_zero_of_nothing(rng):
   values = rng.normal(size=(5, 4)).astype(np.float32)
   mask = rng.random((5, 4)) < 0.5
   np.testing.assert_allclose(
-    reduce.masked_mean(jnp.asarray(values), jnp.asarray(mask)), values[mask].mean(), rtol=1e-5
+    masked.masked_mean(jnp.asarray(values), jnp.asarray(mask)), values[mask].mean(), rtol=1e-5
   )
-  assert float(reduce.masked_mean(jnp.asarray(values), jnp.zeros((5, 4), bool))) == 0.0
+  assert float(masked.masked_mean(jnp.asarray(values), jnp.zeros((5, 4), bool))) == 0.0
 
 
 def test_masked_mean_ignores_what_is_not_finite_outside_of_the_mask():
-  value = reduce.masked_mean(jnp.array([jnp.nan, 2.0]), jnp.array([False, True]))
+  value = masked.masked_mean(jnp.array([jnp.nan, 2.0]), jnp.array([False, True]))
   assert float(value) == 2.0
 
 
 def test_masked_mean_counts_exactly_in_bfloat16():
   ones = jnp.ones(1000, jnp.bfloat16)
-  assert float(reduce.masked_mean(ones, jnp.ones(1000, bool))) == 1.0
+  assert float(masked.masked_mean(ones, jnp.ones(1000, bool))) == 1.0
 
 
 def test_masked_softmax_is_the_softmax_of_the_subset(rng):
   logits = rng.normal(size=(3, 6)).astype(np.float32)
   mask = np.array([[1, 0, 1, 1, 0, 1], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
-  got = reduce.masked_softmax(jnp.asarray(logits), jnp.asarray(mask))
+  got = masked.masked_softmax(jnp.asarray(logits), jnp.asarray(mask))
   np.testing.assert_allclose(got[0][mask[0]], softmax(logits[0][mask[0]]), rtol=1e-5)
   np.testing.assert_array_equal(got[1:], mask[1:].astype(float))
   np.testing.assert_array_equal(np.asarray(got)[~mask], 0.0)
@@ -41,7 +41,7 @@ def test_masked_softmax_is_the_softmax_of_the_subset(rng):
 
 def test_masked_softmax_has_a_finite_gradient_where_everything_is_masked():
   def peak(logits):
-    return (reduce.masked_softmax(logits, jnp.zeros((2, 3), bool)) ** 2).sum()
+    return (masked.masked_softmax(logits, jnp.zeros((2, 3), bool)) ** 2).sum()
 
   np.testing.assert_array_equal(jax.grad(peak)(jnp.ones((2, 3))), 0.0)
 
@@ -49,16 +49,16 @@ def test_masked_softmax_has_a_finite_gradient_where_everything_is_masked():
 def test_entropy_matches_scipy_and_has_a_finite_gradient_at_certainty(rng):
   probabilities = np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0]], np.float32)
   np.testing.assert_allclose(
-    reduce.entropy(jnp.asarray(probabilities)), entropy(probabilities, axis=-1), atol=1e-6
+    masked.entropy(jnp.asarray(probabilities)), entropy(probabilities, axis=-1), atol=1e-6
   )
-  gradient = jax.grad(lambda p: reduce.entropy(p).sum())(jnp.asarray(probabilities))
+  gradient = jax.grad(lambda p: masked.entropy(p).sum())(jnp.asarray(probabilities))
   assert np.isfinite(gradient).all()
 
 
 def test_unit_keeps_zero_at_zero_with_a_finite_gradient():
   vectors = jnp.array([[3.0, 4.0], [0.0, 0.0]])
-  np.testing.assert_allclose(reduce.unit(vectors), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
-  gradient = jax.grad(lambda v: reduce.unit(v).sum())(vectors)
+  np.testing.assert_allclose(masked.unit(vectors), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
+  gradient = jax.grad(lambda v: masked.unit(v).sum())(vectors)
   assert np.isfinite(gradient).all()
 
 

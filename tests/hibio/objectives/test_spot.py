@@ -9,8 +9,8 @@ import pytest
 from scipy.special import log_softmax, softmax
 from scipy.stats import bernoulli
 
+from hibio.masked import masked_mean
 from hibio.objectives import spot
-from hibio.objectives.reduce import masked_mean
 
 SCALE, BIAS = jnp.float32(5.0), jnp.float32(-3.0)
 RULE = dict(neighbour_radius_um=150.0, soft_target_share=0.2, soft_target_temperature=0.3)

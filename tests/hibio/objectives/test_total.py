@@ -13,7 +13,7 @@ from hibio.batch import fake
 from hibio.configs import ObjectiveConfig, Stage, TrainingConfig
 from hibio.expression import standardised
 from hibio.objectives import total as objectives
-from hibio.objectives.surroundings import blended
+from hibio.objectives.reconstruction import blended
 from hibio.outputs import Keywords, Outputs
 from hibio.training.stages import objective_weights
 from tests.hibio.objectives.conftest import unit

@@ -1,1 +1,0 @@
-"""Pictures of a run: what a person looks at before any table."""

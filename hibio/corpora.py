@@ -1,0 +1,104 @@
+"""A prepared corpus as the arrays that the library reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines import other_gene_sets, synthetic
+from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation import pathways
+from data_pipelines.prepare import PrepareOptions, prepare
+from hibio.batch import Batch, SectionStatistics, Tables
+from hibio.objectives.pathway import jaccard
+from hibio.parameters import with_gene_sets
+from hibio.pretrained import Pretrained
+from hibio.training.progress import say
+from hibio.training.workdir import background, gene_set_names
+
+SPLITS = ("train", "validation", "test")
+
+
+def tables_of(corpus: Corpus) -> Tables:
+  """The corpus' statistics, gene sets and first regions."""
+  return Tables(
+    statistics=SectionStatistics(**corpus.statistics),
+    membership=corpus.membership,
+    regions=corpus.regions,
+    overlap=np.asarray(jaccard(jnp.asarray(corpus.membership))),
+  )
+
+
+def tables_for(model: Pretrained, corpus: Corpus) -> Tables:
+  """The corpus' tables, with what the model took for granted of genes when it was trained.
+
+  Which genes are common or patterned anywhere is part of what a model learned; a corpus of its own
+  to judge by would let the sections that are scored choose. Of genes that the panel has gained
+  since, only the corpus can tell.
+
+  Raises:
+    BadInputError: the file of the work directory that says so is damaged.
+  """
+  tables, known = tables_of(corpus), background(model.workdir)
+  if not known:
+    say(f"{model.workdir} does not say how common genes were in training: the corpus' own count")
+  own = {name: np.asarray(getattr(tables.statistics, name)) for name in known}
+  both = {name: np.concatenate([known[name], own[name][len(known[name]) :]]) for name in known}
+  return tables.replace(statistics=tables.statistics.replace(**both))
+
+
+def first_window(corpus: Corpus) -> Batch:
+  """A batch of one window: enough for a model to learn its shapes."""
+  return Batch(**next(iter(loader.windows_once(corpus, SPLITS, windows_per_batch=1))))
+
+
+def params_over(model: Pretrained, corpus: Corpus) -> Any:
+  """The model's parameters for the corpus' gene sets, matched by name.
+
+  Anchors are made of their member genes and a learned offset. Gene sets that the model was not
+  trained with have no offset.
+  """
+  if model.meta["corpus"]["fingerprint"] == corpus.fingerprint:
+    return model.params
+  known = gene_set_names(model.workdir)
+  return with_gene_sets(model.params, known, corpus.gene_set_names)
+
+
+def corpus(preset: str, seed: int, root: Path) -> Path:
+  """Writes and prepares embedded tissue under `root`; what is finished is not done again.
+
+  Returns:
+    The prepared corpus. The planted truth lies beside it in `raw/truth.json`.
+  """
+  folder = root / (f"embedded-{preset}" + (f"-seed{seed}" if seed else ""))
+  raw = folder / "raw"
+  if not (raw / "truth.json").is_file():
+    synthetic.write(preset, raw, seed)
+  prepare([raw], folder / "corpus", PrepareOptions(gene_sets=(raw / "programs.gmt",)))
+  return folder / "corpus"
+
+
+RANDOM = "random"
+
+
+def chosen(corpus: Corpus, gene_sets: str, seed: int) -> Corpus:
+  """The corpus with the gene sets that a config names.
+
+  Args:
+    gene_sets: "" for the corpus' own, "random" for random ones of the same sizes, else GMT files,
+      separated by commas.
+    seed: of random sets.
+
+  Raises:
+    BadInputError: a file that cannot be read, or without a set that fits the panel.
+  """
+  if not gene_sets:
+    return corpus
+  if gene_sets == RANDOM:
+    return other_gene_sets.with_random_sets(corpus, seed)
+  paths = [path.strip() for path in gene_sets.split(",") if path.strip()]
+  return other_gene_sets.with_pathways(corpus, pathways.of_files(paths, corpus.panel))

@@ -1,0 +1,190 @@
+"""Annotation by linear probe: are the labels of unseen donors linear in the frozen embedding?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import f1_score, recall_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from hibio.evaluation import class_metrics
+from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.folds import Fold, described
+from hibio.evaluation.predictions import Predictions, capped, divided, predictions, probed
+from hibio.evaluation.rows import Row
+
+
+def evaluate(
+  cohort: Cohort, folds: Sequence[Fold], feature: str, label: str, method: str
+) -> Iterator[Row]:
+  """The probe of each fold scored on what it holds out.
+
+  Where figures need the predictions too, call `predictions` once and hand them to `rows`.
+  """
+  yield from rows(predictions(cohort, folds, feature, label), cohort, folds, label, method)
+
+
+def rows(
+  found: Predictions, cohort: Cohort, folds: Sequence[Fold], label: str, method: str
+) -> Iterator[Row]:
+  """Predictions of the linear probe as results."""
+  yield from class_metrics.rows(
+    found, cohort.dataset, f"linear probe, {label}", described(folds), method
+  )
+
+
+def majority(
+  found: Predictions, cohort: Cohort, folds: Sequence[Fold], label: str
+) -> Iterator[Row]:
+  """The most frequent class for every spot: same spots, same metrics, once for each label."""
+  yield from rows(class_metrics.majority(found), cohort, folds, label, "majority class")
+
+
+SHOTS = (1, 2, 4, 8, 16)
+"""Labelled spots a class."""
+
+REPEATS = 10
+
+
+def few_shot(
+  cohort: Cohort, folds: Sequence[Fold], feature: str, label: str, method: str
+) -> Iterator[Row]:
+  """Nearest class mean of a few labelled spots, drawn anew `REPEATS` times from the fitting donors.
+
+  Each row is the mean over draws of the balanced accuracy over all held-out spots; `spread` is the
+  standard deviation over draws. Features are standardised over all labelled spots of the fitting
+  donors, for which no label is read. A class with fewer spots than asked for gives all it has; one
+  that the fitting donors lack counts as errors.
+  """
+  divisions, left_out = divided(cohort, folds, feature, label)
+  sides = [(*_standardised(fit, test, feature), fit, test) for _, fit, test in divisions]
+  truth = np.array([name for *_, test in sides for name in test.spots[label].astype(str)], str)
+  present = np.unique(truth)
+  for shots in SHOTS:
+    protocol = f"few-shot, {shots} spots a class, nearest class mean, {label}"
+    common = ("annotation", cohort.dataset, protocol, described(folds), "balanced_accuracy", method)
+    if len(present) < 2:
+      reason = "; ".join((f"needs 2 classes held out, found {len(present)}", *left_out))
+      yield Row(*common, None, len(truth), None, reason)
+      continue
+    scores = {}
+    for draw in range(REPEATS):
+      rng = np.random.default_rng(draw)
+      predicted = np.concatenate(
+        [
+          nearest_class_mean(values, fit.spots[label].to_numpy(str), unseen, shots, rng)
+          for values, unseen, fit, _ in sides
+        ]
+      )
+      recalls = recall_score(truth, predicted, labels=present, average=None, zero_division=0)
+      scores[f"draw {draw}"] = float(recalls.mean())
+    values = list(scores.values())
+    note = "; ".join((f"mean of {REPEATS} draws of the labelled spots", *left_out))
+    yield Row(
+      *common,
+      float(np.mean(values)),
+      len(truth),
+      1.0 / len(present),
+      note,
+      float(np.std(values, ddof=1)),
+      scores,
+    )
+
+
+def nearest_class_mean(
+  values: Float[np.ndarray, "spot width"],
+  names: Shaped[np.ndarray, " spot"],
+  unseen: Float[np.ndarray, "unseen width"],
+  shots: int,
+  rng: np.random.Generator,
+) -> Shaped[np.ndarray, " unseen"]:
+  """The class whose mean over `shots` drawn spots lies nearest to each unseen spot."""
+  drawn = capped(names, shots, rng)
+  classes = np.unique(names)
+  means = np.stack([values[drawn][names[drawn] == name].mean(0) for name in classes])
+  return KNeighborsClassifier(1).fit(means, classes).predict(unseen)
+
+
+def _standardised(fit: Cohort, test: Cohort, feature: str) -> tuple[np.ndarray, np.ndarray]:
+  scaler = StandardScaler().fit(fit.features[feature])
+  return scaler.transform(fit.features[feature]), scaler.transform(test.features[feature])
+
+
+ALPHAS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
+SEEDS = 5
+MAX_SPOTS = 6000
+"""Spots that are drawn before dividing; 25 fits by SGD of all would take minutes a feature."""
+
+LEAKY = "LEAKY: neighbouring spots on both sides"
+
+
+def random_split(cohort: Cohort, feature: str, label: str, method: str) -> Iterator[Row]:
+  """Macro-F1 over the classes in the 10 % of test spots, mean over seeds.
+
+  Features are used as they are. Chance is what guesses with the class frequencies of the 80 %
+  score on the same spots.
+  """
+  spots = probed(cohort, feature, label)
+  drawn = np.random.default_rng(0).permutation(len(spots.spots))[:MAX_SPOTS]
+  names, values = spots.spots[label].to_numpy(str)[drawn], spots.features[feature][drawn]
+  common = (
+    *("annotation", cohort.dataset, f"random spots 80/10/10, SGD, {label} ({LEAKY})"),
+    *("random spots (LEAKY)", "macro_f1", method),
+  )
+  scores, chances, alphas, left_out = {}, [], [], []
+  for seed in range(SEEDS):
+    fit, validation, test = np.split(
+      np.random.default_rng(seed).permutation(len(names)),
+      [int(0.8 * len(names)), int(0.9 * len(names))],
+    )
+    if min(len(set(names[rows])) for rows in (fit, validation, test)) < 2:
+      left_out.append(f"seed {seed} left out: one class on one side")
+      continue
+    tried = {alpha: _fitted(values[fit], names[fit], alpha, seed) for alpha in ALPHAS}
+    alpha = max(
+      ALPHAS, key=lambda a: _macro_f1(names[validation], tried[a].predict(values[validation]))
+    )
+    alphas.append(f"{alpha:g}")
+    scores[f"seed {seed}"] = _macro_f1(names[test], tried[alpha].predict(values[test]))
+    guess = DummyClassifier(strategy="stratified", random_state=seed).fit(values[fit], names[fit])
+    chances.append(_macro_f1(names[test], guess.predict(values[test])))
+  if not scores:
+    yield Row(*common, None, len(names), None, "; ".join(left_out))
+    return
+  found = list(scores.values())
+  yield Row(
+    *common,
+    float(np.mean(found)),
+    len(names),
+    float(np.mean(chances)),
+    "; ".join((f"alpha {', '.join(alphas)}; at most {MAX_SPOTS} spots", *left_out)),
+    float(np.std(found, ddof=1)) if len(found) > 1 else None,
+    scores,
+  )
+
+
+def _fitted(
+  values: Float[np.ndarray, "spot width"],
+  names: Shaped[np.ndarray, " spot"],
+  alpha: float,
+  seed: int,
+) -> SGDClassifier:
+  classifier = SGDClassifier(
+    loss="log_loss", alpha=alpha, class_weight="balanced", random_state=seed, max_iter=100
+  )
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    return classifier.fit(values, names)
+
+
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+  return float(
+    f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
+  )

@@ -1,0 +1,90 @@
+"""The simple methods a model has to beat, as features that the tasks probe like any other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float
+from sklearn.decomposition import PCA
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import StandardScaler
+
+from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.expression_probes import PENALTIES
+from hibio.evaluation.zero_shot import in_section_units, marker_mean
+from hibio.pathways import MIN_MEMBERS
+
+
+def sequencing_depth(cohort: Cohort) -> Float[np.ndarray, "spot 1"]:
+  """log1p of each spot's total counts, as the feature "depth/gene".
+
+  It has seen expression, so it is no image method: a control that says how much of raw counts is
+  depth.
+  """
+  totals = np.asarray(cohort.counts.sum(axis=1), np.float32).reshape(-1, 1)
+  return np.log1p(totals)
+
+
+def expression_pca(
+  fit: Cohort, cohort: Cohort, components: int = 30
+) -> Float[np.ndarray, "spot component"]:
+  """Principal components of log1p(CP10k), centred in each section; axes from `fit`'s donors.
+
+  Centring in the section is what a careful analyst does against batch effects; it makes this
+  baseline stronger.
+  """
+  components = min(components, *fit.counts.shape)
+  pca = PCA(components, random_state=0).fit(_centred(fit))
+  return pca.transform(_centred(cohort)).astype(np.float32)
+
+
+def gene_set_activity(
+  cohort: Cohort, membership: Bool[np.ndarray, "set gene"]
+) -> Float[np.ndarray, "spot set"]:
+  """Activity of every gene set, standardised in the section, as the feature "gene sets/gene".
+
+  What pathway anchors learn to follow, read off the counts without a model: the control of all that
+  is read from anchors. The mean over all genes is taken away, as in `hibio.pathways.activity`; 0 in
+  spots without counts, and for sets of which the section measures fewer than `MIN_MEMBERS` genes.
+  """
+  every = np.ones((1, membership.shape[1]), bool)
+  values = marker_mean(cohort, membership) - marker_mean(cohort, every)
+  counted = cohort.spots["has_counts"].to_numpy(bool)
+  activity = np.zeros(values.shape, np.float32)
+  activity[counted] = in_section_units(cohort.subset(counted), values[counted])
+  for section, rows in cohort.sections():
+    measured = (membership & cohort.measured[section]).sum(1) >= MIN_MEMBERS
+    activity[rows] = np.where(measured, activity[rows], 0.0)
+  return activity
+
+
+def highest_counts(cohort: Cohort, num_genes: int = 50) -> Cohort:
+  """The cohort with each spot's highest counts alone; of equal ones the first of the panel.
+
+  What a reader of the most expressed genes has, values included: the control of every choice of
+  keyword genes.
+  """
+  counts = cohort.counts.tocsr(copy=True)
+  counts.sort_indices()
+  for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
+    order = np.argsort(-counts.data[start:end].astype(np.float64), kind="stable")
+    counts.data[start:end][order[num_genes:]] = 0
+  counts.eliminate_zeros()
+  return dataclasses.replace(cohort, counts=counts)
+
+
+def ridge_between(
+  fit: Cohort, cohort: Cohort, source: str, target: str
+) -> Float[np.ndarray, "spot width"]:
+  """`target` features predicted from `source` features: the simple way into a shared space."""
+  scaler = StandardScaler().fit(fit.features[source])
+  ridge = RidgeCV(PENALTIES).fit(scaler.transform(fit.features[source]), fit.features[target])
+  return ridge.predict(scaler.transform(cohort.features[source])).astype(np.float32)
+
+
+def _centred(cohort: Cohort) -> Float[np.ndarray, "spot gene"]:
+  values = cohort.log_expression()
+  for _, rows in cohort.sections():
+    values[rows] -= values[rows].mean(0)
+  return values

@@ -1,0 +1,52 @@
+"""Who is held out: each fold fits on all spots but one donor's and is scored on that donor's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from hibio.evaluation.cohort import Cohort
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+  """One group of spots held out. It divides any subset of a cohort, e.g. the labelled spots.
+
+  Attributes:
+    column: of `Cohort.spots` that names the group of each spot: "donor_id", "section_id", ...
+    held_out: the group that is scored; all others are fitted on.
+    leaky: what is fitted on shares donors with what is scored.
+  """
+
+  column: str
+  held_out: str
+  leaky: bool = False
+
+  def split(self, cohort: Cohort) -> tuple[Cohort, Cohort]:
+    """(to fit, to score)."""
+    test = (cohort.spots[self.column].astype(str) == self.held_out).to_numpy()
+    return cohort.subset(~test), cohort.subset(test)
+
+
+def folds_of(cohort: Cohort, donors: Sequence[str]) -> list[Fold]:
+  """Leave-one-donor-out over `donors`.
+
+  With a single donor in the whole cohort its sections are held out one by one instead, and the
+  folds are marked leaky; a single section cannot be divided and gives no fold.
+  """
+  if cohort.spots["donor_id"].nunique() > 1:
+    return [Fold("donor_id", donor) for donor in donors]
+  sections = list(dict.fromkeys(cohort.spots["section_id"]))
+  if len(sections) > 1:
+    return [Fold("section_id", section, leaky=True) for section in sections]
+  return []
+
+
+def described(folds: Sequence[Fold]) -> str:
+  """The folds in words, for `Row.split`."""
+  if not folds:
+    return "nothing held out"
+  kind = {"donor_id": "donor", "section_id": "section"}.get(folds[0].column, folds[0].column)
+  names = ", ".join(fold.held_out for fold in folds)
+  leaky = " (same donor in fitting: LEAKY)" if any(fold.leaky for fold in folds) else ""
+  return f"leave-one-{kind}-out: {names}{leaky}"

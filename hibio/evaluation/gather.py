@@ -1,0 +1,161 @@
+"""A corpus and frozen models -> the `Cohort` that every task reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import scipy.sparse
+
+from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation.regions import refreshed
+from hibio import pathways
+from hibio.batch import Tables
+from hibio.corpora import SPLITS
+from hibio.evaluation import zero_shot
+from hibio.evaluation.baselines.image import image_statistics
+from hibio.evaluation.cohort import Cohort, modality
+from hibio.evaluation.domains import region_mean
+from hibio.forward import Embedded, Forward, embed
+
+WINDOWS_PER_BATCH = 4
+OfPatches = Callable[[np.ndarray, float], dict[str, np.ndarray]]
+"""(patches, micrometres a pixel) -> features by name."""
+
+MODALITIES = ("image", "gene", "fused")
+
+Windows = Callable[[Corpus], Iterator[dict[str, np.ndarray]]]
+"""What a model is shown of a corpus, batch by batch."""
+
+
+def measured(corpus: Corpus, of_patches: OfPatches = image_statistics) -> Cohort:
+  """Every spot of the corpus with its counts and what can be measured in its patch; no model.
+
+  Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images.
+
+  Args:
+    of_patches: what is measured instead.
+  """
+  n = len(corpus.spots)
+  has_patch, has_counts = np.zeros(n, bool), np.zeros(n, bool)
+  statistics: dict[str, np.ndarray] = {}
+  counts, order = [], []
+  um_per_px = corpus.manifest["patch"]["um"] / corpus.manifest["patch"]["px"]
+  for batch in every_window(corpus):
+    real = batch["spot_mask"]
+    index = batch["spot_index"][real]
+    has_patch[index], has_counts[index] = batch["has_patch"][real], batch["has_counts"][real]
+    counts.append(scipy.sparse.csr_matrix(batch["counts"][real]))
+    order.append(index)
+    if (seen := batch["has_patch"] & real).any():
+      found = of_patches(batch["patches"][seen], um_per_px)
+      for name, values in found.items():
+        table = statistics.setdefault(name, np.zeros((n, values.shape[1]), np.float32))
+        table[batch["spot_index"][seen]] = values
+  sections = {s["section_id"]: s for s in corpus.manifest["sections"]}
+  ids = corpus.spots["section_id"]
+  spots = corpus.spots.assign(
+    spot_index=np.arange(n),
+    split=[sections[name]["split"] for name in ids],
+    donor_id=[sections[name]["donor_id"] for name in ids],
+    has_patch=has_patch,
+    has_counts=has_counts,
+  )
+  return Cohort(
+    dataset=corpus.name,
+    spots=spots,
+    counts=scipy.sparse.vstack(counts).tocsr()[np.argsort(np.concatenate(order))],
+    measured={
+      name: np.asarray(corpus.statistics["measured"][row]) for row, name in enumerate(sections)
+    },
+    features={f"{name}/image": values for name, values in statistics.items()},
+    gene_symbols=corpus.panel.symbols,
+  )
+
+
+def with_model(
+  cohort: Cohort,
+  corpus: Corpus,
+  name: str,
+  frozen: Forward,
+  params: Mapping,
+  tables: Tables,
+  readout_genes: np.ndarray,
+  windows: Windows | None = None,
+) -> Cohort:
+  """The cohort with a frozen model's embeddings "<name>/image", "/gene", "/fused" and readout.
+
+  Args:
+    windows: what the model is shown; by default every window of the corpus as it is.
+  """
+  shown = (windows or every_window)(corpus)
+  found: Embedded = embed(frozen, params, tables, shown, readout_genes)
+  fused = np.concatenate([found.image, found.gene], axis=1)
+  embeddings = dict(zip(MODALITIES, (found.image, found.gene, fused), strict=True))
+  return dataclasses.replace(
+    cohort,
+    features={**cohort.features, **{f"{name}/{seen}": v for seen, v in embeddings.items()}},
+    readout={**cohort.readout, name: found.readout},
+    readout_genes=readout_genes,
+  )
+
+
+ANCHORS = "@anchors"
+"""Ends the name of a feature that is an embedding's similarity to every pathway anchor."""
+
+
+def with_anchors(cohort: Cohort, name: str, params: Mapping, tables: Tables) -> Cohort:
+  """The cohort with "<name>/image@anchors", "/gene@anchors" and "/fused@anchors".
+
+  Which gene sets a spot is near to, and nothing else of what its embedding says. The cohort as it
+  is where there are no gene sets.
+  """
+  membership = np.asarray(tables.membership)
+  if not len(membership):
+    return cohort
+  share = tables.statistics.corpus_document_share
+  anchors = np.asarray(pathways.pathway_anchors(params, membership, share))
+  read = {
+    f"{name}/{seen}{ANCHORS}": zero_shot.similarity(cohort.features[f"{name}/{seen}"], anchors)
+    for seen in MODALITIES
+  }
+  read = {feature: values.astype(np.float32) for feature, values in read.items()}
+  return dataclasses.replace(cohort, features={**cohort.features, **read})
+
+
+def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
+  """Nested regions of every section, drawn from a feature; [level, spot], finest first.
+
+  Regions look at the direction of features, and directions of coordinates would give wedges around
+  the middle: where a feature is positions alone, spots count as all alike, and only places do.
+  """
+  values = cohort.features[feature]
+  if modality(feature) == "position":
+    values = np.ones((len(values), 1), np.float32)
+  return refreshed(
+    corpus.regions,
+    corpus.spots,
+    np.arange(len(corpus.spots)),
+    values,
+    tuple(corpus.manifest["region_spots"]),
+  )
+
+
+def with_regions(cohort: Cohort, regions: np.ndarray, feature: str) -> Cohort:
+  """The cohort with "<feature>@region<level>": each spot's region in place of the spot.
+
+  Only for the feature that the regions were drawn from: another one would be averaged over regions
+  that know what it has not seen.
+  """
+  levels = {
+    f"{feature}@region{level}": region_mean(cohort.features[feature], ids)
+    for level, ids in enumerate(regions, 1)
+  }
+  return dataclasses.replace(cohort, features={**cohort.features, **levels})
+
+
+def every_window(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
+  """Every window of the corpus once, as it is."""
+  return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)

@@ -1,0 +1,231 @@
+"""A checkpoint and a corpus -> a finetuned work directory, through the loop that pretrains."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from data_pipelines.coexpression import coexpressed
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.problems import BadInputError
+from hibio import configs, corpora, forward, parameters, pretraining
+from hibio.batch import Batch, Tables
+from hibio.evaluation import leakage
+from hibio.finetuning import forward as finetuned
+from hibio.finetuning import scores, tasks, trainable
+from hibio.finetuning.config import FinetuningConfig
+from hibio.model import HiBio
+from hibio.objectives.total import OBJECTIVES
+from hibio.pretrained import Pretrained
+from hibio.report import curves
+from hibio.training import loop
+from hibio.training.optimizer import Trained
+from hibio.training.progress import say
+from hibio.training.workdir import gene_set_names
+
+
+def check(source: Pretrained, config: FinetuningConfig) -> None:
+  """Refuses choices that do not exist, or that this checkpoint does not allow.
+
+  Raises:
+    BadInputError: names the key.
+  """
+  tasks.check(config)
+  trainable.check(config.trainable, source.model.config, config.last_blocks)
+
+
+def finetune(
+  source: Pretrained,
+  corpus: Corpus,
+  workdir: Path,
+  config: FinetuningConfig,
+  training: configs.TrainingConfig,
+  num_threads: int = 2,
+  allow_leak: bool = False,
+) -> str:
+  """Finetunes on the corpus' training donors, or goes on where the work directory stands.
+
+  Returns:
+    The results on held-out donors, as tables; they also lie in the work directory.
+
+  Raises:
+    BadInputError: config, corpus and checkpoint do not belong together, or a test donor of the
+      corpus is one that the checkpoint was trained on.
+  """
+  check(source, config)
+  _check(source, corpus, allow_leak)
+  tables, task = corpora.tables_for(source, corpus), None
+  if config.task != tasks.CONTINUE:
+    config, labels, weights = tasks.of_task(corpus, config)
+    tables, task = tables.replace(labels=labels), tasks.TASKS[config.task](config, weights)
+    _check_images(corpus, task)
+  objectives = _objectives(source, task)
+  if task is not None:
+    training = dataclasses.replace(training, stages=task.stages)
+  model, begin = _begin(source, corpus)
+  trained = _trained(source, model, task, config)
+  functions = _functions(model, task, config, objectives, training, trained)
+  split = pretraining.held_out_split(corpus)
+  loop.train(
+    init=lambda: finetuned.begun(begin, _adapters(begin, task, config, training.seed), task),
+    forward=functions.forward,
+    total=functions.total,
+    batches=pretraining.training_batches(corpus, training, num_threads),
+    tables=tables,
+    workdir=workdir,
+    refresh_regions=None
+    if task
+    else pretraining.refresh_regions(corpus, finetuned.frozen(model, config), training),
+    evaluate=functools.partial(
+      pretraining.held_out, corpus, split, functions.frozen, functions.measure, training
+    )
+    if split
+    else None,
+    config=training,
+    model_config=model.config,
+    objective_config=objectives,
+    panel=corpus.panel,
+    corpus=corpus.manifest,
+    trained=trained,
+    more_config={"finetuning": configs.to_dict(config), "source": _source(source)},
+    earlier_corpus=source.meta["corpus"],
+  )
+  if task is None:
+    curves.draw(workdir)
+  return scores.report(workdir, source, begin, corpus, tables, config)
+
+
+def _objectives(source: Pretrained, task: tasks.Task | None) -> configs.ObjectiveConfig:
+  """Those of pretraining, and the task's; which of them are on is up to the stages."""
+  objectives = source.objectives
+  weights = tuple(one for one in objectives.weights if one[0] in OBJECTIVES)
+  own = () if task is None else ((task.name, 1.0),)
+  return dataclasses.replace(objectives, weights=(*weights, *own))
+
+
+def _trained(
+  source: Pretrained, model: HiBio, task: tasks.Task | None, config: FinetuningConfig
+) -> Trained:
+  depth = {"image": model.config.image.depth, "gene": model.config.gene.depth}
+  return trainable.trained_by(
+    config.trainable,
+    trainable.Scope(depth, config.last_blocks),
+    modalities=None if task is None else tasks.heads.MODALITIES[task.modality],
+    follows_means=task is None,
+    num_old_genes=source.model.num_genes,
+  )
+
+
+class _Functions(NamedTuple):
+  """What the loop is handed."""
+
+  forward: Callable
+  total: Callable
+  frozen: Callable[[Any, Batch, Tables], Any]
+  measure: Callable[[Any, Batch, Tables], dict[str, jax.Array]]
+
+
+def _functions(
+  model: HiBio,
+  task: tasks.Task | None,
+  config: FinetuningConfig,
+  objectives: configs.ObjectiveConfig,
+  training: configs.TrainingConfig,
+  trained: Trained,
+) -> _Functions:
+  if task is None:
+    run = finetuned.continued(model, config, training.augmentation, trained)
+    frozen, total = finetuned.frozen(model, config), forward.loss(objectives, shuffle_pairs=False)
+  else:
+    run = finetuned.for_task(model, task, config, training.augmentation, trained)
+    frozen, total = finetuned.frozen_task(model, task, config), finetuned.loss(task)
+
+  @jax.jit
+  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+    return total(outputs, batch, tables, {}, jax.random.key(0))[1]
+
+  return _Functions(run, total, frozen, measure)
+
+
+def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:
+  """The checkpoint's model over the corpus' genes and gene sets, and its parameters there."""
+  num_old, params = source.model.num_genes, source.params
+  config = source.model.config
+  if len(corpus.panel) > num_old:
+    params = parameters.with_new_genes(params, *coexpressed(corpus, num_old))
+    if config.reference_genes is None:
+      config = dataclasses.replace(config, reference_genes=num_old)
+  names = corpus.gene_set_names
+  if source.meta["corpus"]["fingerprint"] != corpus.fingerprint:
+    known = gene_set_names(source.workdir)
+    params = parameters.with_gene_sets(params, known, names)
+    if known is None and names:
+      say(
+        f"{source.workdir} does not say which gene sets it was trained with: all anchors begin as"
+        " what their genes make of them"
+      )
+  return HiBio(config, len(corpus.panel)), params
+
+
+def _adapters(
+  params: Any, task: tasks.Task | None, config: FinetuningConfig, seed: int
+) -> Any | None:
+  if config.trainable not in trainable.ADAPTED:
+    return None
+  parts = None
+  if task is not None:
+    names = tasks.heads.MODALITIES[task.modality]
+    parts = tuple(part for name in names for part in trainable.TOWERS[name])
+  return parameters.begin(seed, params, config.rank, parts)
+
+
+def _source(source: Pretrained) -> dict[str, Any]:
+  """Where the parameters come from; another checkpoint under the same name is another source."""
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(source.params):
+    digest.update(np.asarray(leaf).tobytes())
+  return {
+    "workdir": str(source.workdir),
+    "step": source.meta["step"],
+    "seed": source.seed,
+    "parameters_sha256": digest.hexdigest()[:16],
+    "panel_hash": source.panel_hash,
+    "corpus_fingerprint": source.meta["corpus"]["fingerprint"],
+  }
+
+
+def _check(source: Pretrained, corpus: Corpus, allow_leak: bool) -> None:
+  parameters.check_extends(
+    corpus.panel.ids, source.meta["panel"]["ids"], corpus.path, source.workdir
+  )
+  if corpus.patch_px != source.model.config.patch_px:
+    raise BadInputError(
+      corpus.path, "patches", f"{corpus.patch_px} px a side",
+      f"{source.model.config.patch_px} px, as the checkpoint reads",
+      f"prepare the corpus with --patch_px={source.model.config.patch_px}",
+    )  # fmt: skip
+  splits = corpus.manifest["splits"]
+  if not splits["train"]:
+    raise BadInputError(
+      corpus.path, "train donors", "none", "at least one", "prepare with fewer --test_donors"
+    )
+  reasons = leakage.leaks(source.meta, corpus.manifest, splits["test"])
+  leakage.refused(reasons, corpus.path, allow_leak)
+
+
+def _check_images(corpus: Corpus, task: tasks.Task) -> None:
+  """Refuses a task that reads images where no training section has one."""
+  train = [s for s in corpus.manifest["sections"] if s["split"] == "train"]
+  if "image" in tasks.heads.MODALITIES[task.modality] and not any(s["has_image"] for s in train):
+    raise BadInputError(
+      corpus.path, "images", "none in the sections of training donors", "an H&E image to read",
+      "name images in metadata.csv and prepare again, or learn labels from"
+      " --config.finetuning.modality=gene",
+    )  # fmt: skip

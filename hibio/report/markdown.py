@@ -1,0 +1,101 @@
+"""Rows of results as Markdown: headlines first, then a table a protocol, methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from hibio.evaluation.rows import Row
+from hibio.report.dot_plot import figure, in_words
+from hibio.report.headlines import headlines
+from hibio.report.methods import lower_is_better, seen_in_words
+from hibio.report.tables import Block, Cell, TaskTable, number, task_tables
+from hibio.report.verdict import RULE
+
+
+def markdown(
+  rows: Iterable[Row], model_methods: Sequence[str] = (), leaks: Sequence[str] = ()
+) -> str:
+  """Everything that was measured.
+
+  Bold is the best of the methods that see the same. A value is followed by "± sd" where its spread
+  is known, and by the numbers of the notes under the task's tables.
+
+  Args:
+    model_methods: as in `report.methods.role`.
+    leaks: reasons why these are no figures of unseen tissue; they come first.
+  """
+  rows = list(rows)
+  text = [summary(rows, model_methods, leaks)]
+  for table in task_tables(rows, model_methods):
+    text += _task(table)
+  return "\n".join(text) + "\n"
+
+
+def summary(
+  rows: Sequence[Row], model_methods: Sequence[str] = (), leaks: Sequence[str] = ()
+) -> str:
+  """The headline of each task: the model, the untrained one, the best simple baseline, chance.
+
+  Args:
+    model_methods: as in `markdown`, like `leaks`.
+  """
+  text = [f"**LEAK: {leak}**\n" for leak in leaks]
+  return "\n".join([*text, *_summary(rows, model_methods)])
+
+
+def _summary(rows: Sequence[Row], model_methods: Sequence[str]) -> Iterator[str]:
+  yield "## Summary\n"
+  yield "| task | metric | HiBio-ST | untrained | best simple baseline | chance | against it |"
+  yield "|" + " --- |" * 7
+  for line in headlines(rows, model_methods):
+    metric = f"{line.model.metric} {seen_in_words(line.sees)}".strip()
+    metric += ", less is better" if lower_is_better(line.model.metric) else ""
+    baseline = figure(line.baseline) + (f" ({line.baseline.method})" if line.baseline else "")
+    chance = "-" if line.model.chance is None else number(line.model.chance)
+    verdict = "; ".join([in_words(line), *line.warnings])
+    cells = (line.model.task, metric, figure(line.model), figure(line.untrained), baseline)
+    yield "| " + " | ".join(map(_escaped, (*cells, chance, verdict))) + " |"
+  yield f"\n{RULE}"
+
+
+def _task(table: TaskTable) -> Iterator[str]:
+  yield f"\n## {table.task}: {table.dataset}, {table.split}"
+  for block in table.blocks:
+    yield from _block(block, table)
+  if table.footnotes:
+    yield ""
+  for place, note in enumerate(table.footnotes, start=1):
+    yield f"[{place}] {note}  "
+
+
+def _block(block: Block, table: TaskTable) -> Iterator[str]:
+  """Only the methods that the protocol was asked of; few protocols are asked of all."""
+  used = [
+    place
+    for place in range(len(table.columns))
+    if any(line.cells[place].value for line in block.lines)
+  ]
+  names = [_escaped(table.columns[place].method) for place in used]
+  where = f" ({block.split})" if block.split != table.split else ""
+  yield f"\n### {block.protocol}{where}\n"
+  yield "| metric | " + " | ".join(names) + " | chance | n |"
+  yield "| --- |" + " ---: |" * (len(names) + 2)
+  for line in block.lines:
+    cells = [_cell(line.cells[place]) for place in used]
+    metric = _escaped(line.metric) + _marks(line.notes)
+    yield f"| {metric} | {' | '.join(cells)} | {line.chance} | {line.n} |"
+
+
+def _cell(cell: Cell) -> str:
+  if not cell.value:
+    return "-"
+  value = f"**{cell.value}**" if cell.best else cell.value
+  return value + cell.spread + _marks(cell.notes)
+
+
+def _marks(notes: Sequence[int]) -> str:
+  return "".join(f" [{note}]" for note in notes)
+
+
+def _escaped(text: str) -> str:
+  return text.replace("|", "\\|").replace("\n", " ")

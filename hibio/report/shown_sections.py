@@ -1,0 +1,112 @@
+"""Which sections a report draws, and how what some spots know is laid out over all of them."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from scipy.spatial import cKDTree
+
+from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.loading.windows import Windows
+from hibio.corpora import SPLITS
+from hibio.evaluation.cohort import Cohort
+from hibio.report.exhibits import NO_GROUP, Tissue
+
+SHOWN = 3
+"""Sections that are drawn."""
+
+_DISC_SHARE = 0.92
+"""Diameter of a disc over the distance between neighbouring spots."""
+
+
+class ShownSections:
+  """Up to `SHOWN` held-out sections: labelled ones first, then those with a picture, then a section
+  of each donor before a second one of any."""
+
+  def __init__(self, corpus: Corpus, held_out: Cohort, label: str = ""):
+    self._corpus = corpus
+    self._entries = {entry["section_id"]: entry for entry in corpus.manifest["sections"]}
+    section = held_out.spots["section_id"].to_numpy()
+    names = held_out.spots[label].to_numpy(str) if label else np.full(len(section), "")
+    order, of_donor = [], collections.Counter()
+    for name, _ in held_out.sections():
+      entry = self._entries[name]
+      labelled = bool(set(names[section == name]) - set(NO_GROUP))
+      order.append((not labelled, not entry.get("thumbnail"), of_donor[entry["donor_id"]], name))
+      of_donor[entry["donor_id"]] += 1
+    self.ids = tuple(name for *_, name in sorted(order, key=lambda one: one[:-1])[:SHOWN])
+    section = corpus.spots["section_id"].to_numpy()
+    self._rows = {name: np.flatnonzero(section == name) for name in self.ids}
+
+  def tissues(self) -> tuple[Tissue, ...]:
+    """Their pictures and spots."""
+    return tuple(self._tissue(name) for name in self.ids)
+
+  def groups(self, cohort: Cohort, names: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Names of a cohort's spots, laid out over the shown sections that have any; "" elsewhere."""
+    everywhere = np.full(len(self._corpus.spots), "", dtype=object)
+    everywhere[cohort.spots["spot_index"].to_numpy()] = names
+    laid_out = {name: everywhere[rows].astype(str) for name, rows in self._rows.items()}
+    return {name: groups for name, groups in laid_out.items() if (groups != "").any()}
+
+  def values(
+    self, cohort: Cohort, values: Float[np.ndarray, " spot"]
+  ) -> Mapping[str, Float[np.ndarray, " spot"]]:
+    """Values of a cohort's spots, laid out likewise; not-a-number elsewhere."""
+    everywhere = np.full(len(self._corpus.spots), np.nan)
+    everywhere[cohort.spots["spot_index"].to_numpy()] = values
+    laid_out = {name: everywhere[rows] for name, rows in self._rows.items()}
+    return {name: values for name, values in laid_out.items() if np.isfinite(values).any()}
+
+  def of(self, cohort: Cohort) -> Cohort:
+    """Only the cohort's spots that lie in the shown sections."""
+    return cohort.subset(cohort.spots["section_id"].isin(self.ids).to_numpy())
+
+  def _tissue(self, section_id: str) -> Tissue:
+    entry = self._entries[section_id]
+    spots = self._corpus.spots.iloc[self._rows[section_id]]
+    positions = spots[["x_um", "y_um"]].to_numpy(float)
+    pixels = None
+    if entry.get("thumbnail"):
+      with Image.open(self._corpus.path / entry["thumbnail"]) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return Tissue(
+      section_id,
+      entry["donor_id"],
+      pixels,
+      float(entry.get("thumbnail_um_per_px") or 1.0),
+      positions,
+      _DISC_SHARE * _pitch_um(positions),
+    )
+
+
+def _pitch_um(positions_um: Float[np.ndarray, "spot 2"]) -> float:
+  """Median distance to the nearest spot; 100 um for a single one."""
+  if len(positions_um) < 2:
+    return 100.0
+  return float(np.median(cKDTree(positions_um).query(positions_um, k=2)[0][:, 1]))
+
+
+def spot_patches(
+  corpus: Corpus, spot_index: Int[np.ndarray, " spot"]
+) -> UInt8[np.ndarray, "spot height width 3"]:
+  """Patches of the given rows of the corpus, in their order; black where a spot has none."""
+  windows = Windows(corpus, SPLITS)
+  section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
+  chosen = corpus.spots.iloc[spot_index]
+  rows = np.array([section_row[name] for name in chosen["section_id"]])
+  numbers = np.searchsorted(windows.section, rows) + chosen["window"].to_numpy()
+  px = corpus.patch_px
+  patches = np.zeros((len(spot_index), px, px, 3), np.uint8)
+  for number in np.unique(numbers):
+    window = loader.assembled(windows, np.array([number]), 1)
+    place = {int(spot): at for at, spot in enumerate(window["spot_index"][0])
+             if window["spot_mask"][0, at]}  # fmt: skip
+    for at in np.flatnonzero(numbers == number):
+      patches[at] = window["patches"][0, place[int(spot_index[at])]]
+  return patches

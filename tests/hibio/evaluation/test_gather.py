@@ -1,0 +1,33 @@
+"""What is read from anchors is the cosine with each of them, of each modality and of both."""
+
+import numpy as np
+import pytest
+
+from data_pipelines.loading.corpus import Corpus
+from hibio import corpora, pathways, pretrained
+from hibio.evaluation import gather
+
+
+@pytest.fixture(scope="module")
+def known(workdir):
+  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  model = pretrained.load(workdir)
+  return corpus, model, corpora.tables_for(model, corpus)
+
+
+def test_similarities_to_anchors_stand_beside_the_embeddings(known, evaluation):
+  corpus, model, tables = known
+  found = evaluation.setting.cohort.features
+  share = tables.statistics.corpus_document_share
+  anchors = np.asarray(pathways.pathway_anchors(model.params, corpus.membership, share))
+  image, gene = (found[f"hibio/{seen}"] @ anchors.T for seen in ("image", "gene"))
+  for seen, want in {"image": image, "gene": gene, "fused": (image + gene) / 2}.items():
+    np.testing.assert_allclose(found[f"hibio/{seen}@anchors"], want, atol=1e-5)
+  assert "untrained/gene@anchors" in found
+
+
+def test_without_gene_sets_there_is_nothing_to_read(known, evaluation):
+  corpus, model, tables = known
+  none = tables.replace(membership=np.zeros((0, len(corpus.panel)), bool), overlap=None)
+  plain = evaluation.setting.cohort.subset(np.ones(len(corpus.spots), bool))
+  assert gather.with_anchors(plain, "hibio", model.params, none) is plain

@@ -1,0 +1,107 @@
+"""Maps show each spot where it lies, in the colour of what it is."""
+
+import base64
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hibio.report import canvas as canvases
+from hibio.report.canvas import Canvas
+from hibio.report.exhibits import GroupMap, Tissue, ValueMap
+
+
+def pixels(uri: str) -> np.ndarray:
+  return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+@pytest.fixture(scope="module")
+def tissue() -> Tissue:
+  grid = np.stack(np.meshgrid(np.arange(6), np.arange(4)), -1).reshape(-1, 2)
+  return Tissue("S", "D", None, 4.0, 100.0 * grid + 500.0, 90.0)
+
+
+@pytest.fixture(scope="module")
+def canvas(tissue) -> Canvas:
+  return Canvas(tissue)
+
+
+def at(canvas: Canvas, x_um: float, y_um: float) -> tuple[int, int]:
+  """(row, column) of a place; the frame begins 1.5 spots before the first one."""
+  return (
+    int((y_um - 500 + 135) * canvas.px_per_um),
+    int((x_um - 500 + 135) * canvas.px_per_um),
+  )
+
+
+def test_each_spot_has_the_colour_of_its_group(canvas, tissue):
+  names = np.array(["a", "b", "c"])[np.arange(24) % 3]
+  layer, legend = canvas.groups(GroupMap("t", {"S": names}, classes=("a", "b", "c")))
+  drawn, colour = pixels(layer), dict(legend.groups)
+  for name, (x, y) in zip(names, tissue.positions_um, strict=True):
+    assert tuple(drawn[at(canvas, x, y)]) == (*canvases.rgb_of(colour[name]), 255)
+
+
+def test_between_spots_the_tissue_is_seen(canvas):
+  layer, _ = canvas.groups(GroupMap("t", {"S": np.full(24, "a")}))
+  assert pixels(layer)[at(canvas, 550, 550)][3] == 0
+  assert pixels(layer)[at(canvas, 400, 400)][3] == 0
+
+
+def test_a_spot_of_no_group_is_a_small_grey_dot(canvas):
+  names = np.array(["", *["a"] * 23])
+  drawn = pixels(canvas.groups(GroupMap("t", {"S": names}))[0])
+  assert tuple(drawn[at(canvas, 500, 500)][:3]) == (128, 128, 128)
+  assert drawn[at(canvas, 500 + 30, 500)][3] == 0
+  assert drawn[at(canvas, 600 + 30, 500)][3] == 255
+
+
+def test_more_groups_than_colours_still_get_colours(canvas):
+  layer, legend = canvas.groups(GroupMap("t", {"S": np.arange(24).astype(str)}))
+  assert legend.groups == ()
+  assert (pixels(layer)[..., 3] > 0).any()
+
+
+def test_values_go_from_dark_to_bright(canvas, tissue):
+  layer, legend = canvas.values(ValueMap("t", "sd", {"S": np.arange(24.0)}))
+  drawn = pixels(layer).astype(int)
+  light = [drawn[at(canvas, x, y)][:3].sum() for x, y in tissue.positions_um]
+  assert np.all(np.diff(light[2:-2:4]) > 0)
+  assert (legend.low, legend.high) == ("0.46", "23 sd")
+
+
+def test_a_missing_value_is_not_a_low_one(canvas):
+  values = np.arange(24.0)
+  values[5] = np.nan
+  drawn = pixels(canvas.values(ValueMap("t", "", {"S": values}))[0])
+  assert tuple(drawn[at(canvas, 1000, 500)][:3]) == (128, 128, 128)
+
+
+def test_a_map_without_any_value_can_be_drawn(canvas):
+  layer, _ = canvas.values(ValueMap("t", "", {"S": np.full(24, np.nan)}))
+  assert pixels(layer).shape == (canvas.height_px, canvas.width_px, 4)
+
+
+def test_the_tissue_lies_under_its_spots(canvas, tissue):
+  picture = np.full((300, 400, 3), 255, np.uint8)
+  x, y = tissue.positions_um[9]
+  row, column = int(y / 4), int(x / 4)
+  picture[row - 8 : row + 8, column - 8 : column + 8] = (200, 0, 0)
+  marked = Canvas(dataclasses.replace(tissue, pixels=picture))
+  drawn = pixels(marked.picture())[..., 1] < 128
+  rows, columns = np.nonzero(drawn)
+  want = at(marked, x, y)
+  assert abs(rows.mean() - want[0]) < 2
+  assert abs(columns.mean() - want[1]) < 2
+  side_px = 64 * marked.px_per_um
+  assert abs(np.ptp(rows) - side_px) < 4
+
+
+def test_colours_of_up_to_eight_groups_differ_for_all_eyes():
+  colours = np.array([canvases.rgb_of(colour) for colour in canvases.of_groups(8)], float)
+  # Red and green as a deuteranope sees them, weighed together; blue as it is.
+  confused = np.stack([colours[:, 0] * 0.63 + colours[:, 1] * 0.37, colours[:, 2]], axis=1)
+  distance = np.linalg.norm(confused[:, None] - confused[None], axis=-1)
+  assert distance[~np.eye(8, dtype=bool)].min() > 20
