@@ -4,12 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs
 WORKDIR ?= $(RUNS)/hibio
-CORPUS ?= $(RUNS)/embedded-medium/corpus
+CORPUS ?= $(RUNS)/synthetic-medium/corpus
 
 .PHONY: help setup demo test test-slow test-notebooks test-scverse lint format lock clean
 
 help:
-	@echo "make demo       set up, pretrain on embedded tissue, run the four tasks (about a quarter of an hour on 2 cores)"
+	@echo "make demo       set up, pretrain on synthetic tissue, run the four tasks (about a quarter of an hour on 2 cores)"
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the minutes-long checks"
 	@echo "make test-notebooks  run the notebooks of experiments/colabs"

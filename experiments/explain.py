@@ -3,9 +3,9 @@
   python -m experiments.explain --checkpoint=WORKDIR --corpus=CORPUS --output=DIR
 
 Writes `explain.md` (tables and figures), `explain.json` (rows of `hibio.evaluation.rows.Row`) and
-the figures as PNG. Keywords are looked at in every section, as they need no model; anchors and regions
-in the sections of held-out donors. `--gene_sets_held_out=FILE.gmt` asks the anchors of gene sets
-that the model was not trained with, `--genes_housekeeping=FILE` says which genes are housekeeping.
+the figures as PNG. Keywords are looked at in every section, as they need no model; anchors and
+regions in the sections of held-out donors. `--gene_sets_held_out=FILE.gmt` asks the anchors of gene
+sets that the model was not trained with, `--genes_housekeeping=FILE` says which are housekeeping.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Trains on the corpus' training donors, looks at its validation donors on the way
 table of its test donors, beside the checkpoint as it was, simple baselines and chance. Running the
 same command again resumes. The result is a work directory like any other.
 
-Without a corpus it takes the embedded tissue that pretraining makes beside `--config.workdir`: the
+Without a corpus it takes the synthetic tissue that pretraining makes beside `--config.workdir`: the
 donors held out there are new to the checkpoint too. (Another seed is no alternative: it draws
 another set of genes.) The corpus must hold the checkpoint's genes first: prepare it with
 `--panel=WORKDIR/panel.tsv`, or with `--extend_panel=WORKDIR/panel.tsv` to add new genes.
@@ -41,8 +41,8 @@ def get_config(variant: str = "") -> ConfigDict:
     raise ValueError(f"unknown variant {variant!r}; the variants are {', '.join(VARIANTS[1:])}")
   config = ConfigDict()
   config.workdir = f"runs/finetuned-{variant or 'expression'}"
-  config.corpus = ""  # a prepared corpus; empty: embedded tissue beside the work directory
-  config.embedded = ConfigDict({"preset": "medium", "seed": 0})
+  config.corpus = ""  # a prepared corpus; empty: synthetic tissue beside the work directory
+  config.synthetic = ConfigDict({"preset": "medium", "seed": 0})
   config.num_threads = 2  # that decode patches
   config.finetuning = ConfigDict(dataclasses.asdict(FinetuningConfig()))
   config.training = ConfigDict(
@@ -67,7 +67,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.finetuning.task = CONTINUE
     config.training.learning_rate = 5e-4
   if variant == "test":
-    config.embedded.preset = "tiny"
+    config.synthetic.preset = "tiny"
     config.finetuning.rank = 2
     config.training.update(
       num_steps=4,
@@ -90,7 +90,7 @@ def main(config: ConfigDict, checkpoint: str, allow_leak: bool) -> None:
   run.check(source, choices)
   corpus = Corpus.open(
     config.corpus
-    or corpora.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
+    or corpora.corpus(config.synthetic.preset, config.synthetic.seed, workdir.absolute().parent)
   )
   table = run.finetune(
     source,

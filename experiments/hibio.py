@@ -32,8 +32,8 @@ def get_config(variants: str = "") -> ConfigDict:
   """
   config = ConfigDict()
   config.workdir = f"runs/{variants.replace(',', '-') or 'hibio'}"
-  config.corpus = ""  # a prepared corpus; empty: embedded tissue beside the work directory
-  config.embedded = ConfigDict({"preset": "medium", "seed": 0})
+  config.corpus = ""  # a prepared corpus; empty: synthetic tissue beside the work directory
+  config.synthetic = ConfigDict({"preset": "medium", "seed": 0})
   config.gene_sets = ""  # empty: the corpus' own; "random": as large, drawn at random; or GMT files
   config.gene_sets_seed = 0  # of random gene sets
   config.num_threads = 2  # that decode patches

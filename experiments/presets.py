@@ -26,7 +26,7 @@ def default(config: ConfigDict) -> None:
 
 def test(config: ConfigDict) -> None:
   """Seconds; for tests."""
-  config.embedded.preset = "tiny"
+  config.synthetic.preset = "tiny"
   config.model.image.update(width=32, depth=1, num_heads=2)
   config.model.gene.update(width=32, depth=1, num_heads=2)
   config.model.update(embedding_width=32)
@@ -44,7 +44,7 @@ def test(config: ConfigDict) -> None:
 
 def short(config: ConfigDict) -> None:
   """Half a minute of the tiny model on small and easy tissue; for notebooks, not to be judged."""
-  config.embedded.preset = "small"
+  config.synthetic.preset = "small"
   config.training.update(num_steps=60, windows_per_batch=2, evaluate_every=0)
 
 

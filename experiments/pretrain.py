@@ -43,7 +43,7 @@ def run(config: ConfigDict) -> Corpus:
   """All that the command does with a config, from Python; run again, it goes on where it stopped.
 
   Returns:
-    The corpus that was trained on, with the gene sets that the config names; embedded tissue, made
+    The corpus that was trained on, with the gene sets that the config names; synthetic tissue, made
     first, where it names no corpus.
 
   Raises:
@@ -52,7 +52,7 @@ def run(config: ConfigDict) -> Corpus:
   workdir = Path(config.workdir)
   corpus = Corpus.open(
     config.corpus
-    or corpora.corpus(config.embedded.preset, config.embedded.seed, workdir.absolute().parent)
+    or corpora.corpus(config.synthetic.preset, config.synthetic.seed, workdir.absolute().parent)
   )
   corpus = corpora.chosen(corpus, config.gene_sets, config.gene_sets_seed)
   pretrain(

@@ -69,12 +69,12 @@ def params_over(model: Pretrained, corpus: Corpus) -> Any:
 
 
 def corpus(preset: str, seed: int, root: Path) -> Path:
-  """Writes and prepares embedded tissue under `root`; what is finished is not done again.
+  """Writes and prepares synthetic tissue under `root`; what is finished is not done again.
 
   Returns:
     The prepared corpus. The planted truth lies beside it in `raw/truth.json`.
   """
-  folder = root / (f"embedded-{preset}" + (f"-seed{seed}" if seed else ""))
+  folder = root / (f"synthetic-{preset}" + (f"-seed{seed}" if seed else ""))
   raw = folder / "raw"
   if not (raw / "truth.json").is_file():
     synthetic.write(preset, raw, seed)

@@ -1,4 +1,4 @@
-"""What only embedded tissue can be asked: the genes and classes that were planted are known."""
+"""What only synthetic tissue can be asked: the genes and classes that were planted are known."""
 
 from __future__ import annotations
 

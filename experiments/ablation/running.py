@@ -20,7 +20,7 @@ from hibio.training import metrics
 FINISHED = "ablation.json"
 """In a run's work directory: the config and corpus that it was trained to the end with."""
 
-ELSEWHERE = ("workdir", "corpus", "embedded", "num_threads")
+ELSEWHERE = ("workdir", "corpus", "synthetic", "num_threads")
 """Keys that say where and how fast, and nothing of what is learned."""
 
 

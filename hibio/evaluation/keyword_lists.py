@@ -146,7 +146,7 @@ def of_file(path: str | os.PathLike, panel: GenePanel) -> Housekeeping:
 
 
 def of_corpus(corpus: Corpus) -> Housekeeping:
-  """Without a list: the genes planted as housekeeping in embedded tissue, else names alone."""
+  """Without a list: the genes planted as housekeeping in synthetic tissue, else names alone."""
   if truth := planted.truth_of(corpus.path):
     found = planted.housekeeping_genes(truth, corpus.panel)
     return Housekeeping(found, f"{found.sum()} genes planted as housekeeping")

@@ -146,7 +146,7 @@ def expression_mse(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
   """Standardised log expression from the image; begins at the section's mean of every gene.
 
   Not as the model's own readout, which pretraining weighs towards keyword genes: that is worse than
-  the mean at first (1.36 against 0.97 on held-out embedded tissue), and after 300 steps of a head
+  the mean at first (1.36 against 0.97 on held-out synthetic tissue), and after 300 steps of a head
   alone still behind (Pearson 0.12 against 0.14).
   """
   del config, label_weights

@@ -38,7 +38,7 @@ TASKS = {
   ),
   "keywords": (
     "Keyword genes",
-    "Which genes a keyword score picks, against the programs planted in embedded tissue.",
+    "Which genes a keyword score picks, against the programs planted in synthetic tissue.",
   ),
   "pathway": (
     "Pathways seen in the H&E",

@@ -42,5 +42,5 @@ def workdir(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def evaluation(workdir) -> suite.Evaluation:
   """That run, evaluated by every task on its own corpus; shared like the run itself."""
-  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   return suite.evaluate(pretrained.load(workdir), corpus, suite.Options(label="leaf"))

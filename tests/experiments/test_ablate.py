@@ -22,7 +22,7 @@ TASKS = "retrieval,annotation"
 def _arguments(workdir, output, *more):
   return (
     "experiments.ablate", "--config=experiments/hibio.py:test", f"--presets=default,no_tfidf,{BAD}",
-    "--seeds=1", f"--corpus={workdir.parent / 'embedded-tiny' / 'corpus'}", f"--output={output}",
+    "--seeds=1", f"--corpus={workdir.parent / 'synthetic-tiny' / 'corpus'}", f"--output={output}",
     f"--tasks={TASKS}", *more,
   )  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_what_is_finished_is_not_done_again_and_a_new_task_is_asked_alone(
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(arguments, status, says, workdir, tmp_path):
   done = run(
-    "experiments.ablate", f"--corpus={workdir.parent / 'embedded-tiny' / 'corpus'}",
+    "experiments.ablate", f"--corpus={workdir.parent / 'synthetic-tiny' / 'corpus'}",
     f"--output={tmp_path / 'out'}", *arguments,
   )  # fmt: skip
   assert done.returncode == status, done.stderr

@@ -21,7 +21,7 @@ from tests.experiments.conftest import run
 
 @pytest.fixture(scope="module")
 def raw(workdir):
-  return workdir.parent / "embedded-tiny" / "raw"
+  return workdir.parent / "synthetic-tiny" / "raw"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def embedded(workdir, tmp_path, source, **flags):
 
 
 def test_a_spot_has_the_embedding_that_evaluation_computes_from_the_corpus(workdir, out):
-  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   model = hibio.load(workdir)
   genes = np.arange(len(corpus.panel))
   found = embed(
@@ -79,7 +79,7 @@ def test_a_spot_has_the_embedding_that_evaluation_computes_from_the_corpus(workd
 
 def test_the_output_says_how_it_was_made_and_where_everything_lies(workdir, out):
   about = out.uns["hibio"]
-  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   assert about["checkpoint"]["corpus_fingerprint"] == corpus.fingerprint
   assert about["checkpoint"]["panel_hash"] == corpus.panel.hash
   assert about["checkpoint"]["step"] == 12

@@ -80,7 +80,7 @@ def test_every_number_stands_beside_chance_or_says_why_not(evaluation):
 
 
 def test_evaluation_writes_a_page_tables_and_rows(workdir, tmp_path):
-  corpus = workdir.parent / "embedded-tiny" / "corpus"
+  corpus = workdir.parent / "synthetic-tiny" / "corpus"
   done = run(
     "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
     f"--output={tmp_path / 'out'}", "--tasks=retrieval,expression",
@@ -109,7 +109,7 @@ def test_evaluation_writes_a_page_tables_and_rows(workdir, tmp_path):
 
 def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
   corpus = tmp_path / "corpus"
-  shutil.copytree(workdir.parent / "embedded-tiny" / "corpus", corpus)
+  shutil.copytree(workdir.parent / "synthetic-tiny" / "corpus", corpus)
   manifest = json.loads((corpus / "manifest.json").read_text())
   splits = manifest["splits"]
   splits["train"], splits["test"] = splits["test"], splits["train"]

@@ -13,7 +13,7 @@ from tests.experiments.conftest import run
 
 @pytest.fixture(scope="module")
 def corpus(workdir):
-  return Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  return Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ TRAINING = TrainingConfig(num_steps=1, windows_per_batch=4, sections_per_batch=2
 
 @pytest.fixture
 def corpus(workdir) -> Corpus:
-  return Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  return Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
 
 
 def _outputs(batch) -> Outputs:

@@ -1,4 +1,4 @@
-"""The planted truth of embedded tissue, aligned to a corpus: keyword genes, and perfect readers."""
+"""The planted truth of synthetic tissue, aligned to a corpus: keyword genes, perfect readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hibio.evaluation.cohort import Cohort
 
 
 def truth_of(corpus_path: Path) -> Path | None:
-  """`truth.json` of the embedded tissue that a corpus was prepared from, if it is one."""
+  """`truth.json` of the synthetic tissue that a corpus was prepared from, if it is one."""
   path = corpus_path.parent / "raw" / "truth.json"
   return path if path.is_file() else None
 

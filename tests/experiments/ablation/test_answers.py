@@ -15,7 +15,7 @@ from hibio.evaluation import gather
 
 @pytest.fixture(scope="module")
 def questions(workdir):
-  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   return asked(corpus, tuple(corpus.manifest["splits"]["test"]), label_of(corpus, ""))
 
 

@@ -19,7 +19,7 @@ from tests.experiments.conftest import run
 
 @pytest.fixture(scope="module")
 def of(workdir) -> subject.Subject:
-  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   known = keyword_lists.of_corpus(corpus)
   return subject.gathered(pretrained.load(workdir), corpus, (), known, Steps("explain", {}))
 
@@ -143,7 +143,7 @@ def test_a_table_has_a_line_a_method_and_ends_with_chance():
 
 
 def test_the_command_writes_tables_rows_and_figures(workdir, tmp_path):
-  corpus = workdir.parent / "embedded-tiny" / "corpus"
+  corpus = workdir.parent / "synthetic-tiny" / "corpus"
   done = run(
     "experiments.explain", f"--checkpoint={workdir}", f"--corpus={corpus}",
     f"--output={tmp_path / 'out'}",
@@ -161,7 +161,7 @@ def test_the_command_writes_tables_rows_and_figures(workdir, tmp_path):
 
 
 def test_a_section_that_does_not_exist_is_one_line(workdir, tmp_path):
-  corpus = workdir.parent / "embedded-tiny" / "corpus"
+  corpus = workdir.parent / "synthetic-tiny" / "corpus"
   done = run(
     "experiments.explain", f"--checkpoint={workdir}", f"--corpus={corpus}",
     f"--output={tmp_path / 'out'}", "--sections=nowhere",

@@ -10,7 +10,7 @@ from hibio.evaluation import gather
 
 @pytest.fixture(scope="module")
 def known(workdir):
-  corpus = Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   model = pretrained.load(workdir)
   return corpus, model, corpora.tables_for(model, corpus)
 

@@ -22,7 +22,7 @@ from hibio.report.value_maps import at_quantiles, in_sections, mean_defined, pat
 
 @pytest.fixture(scope="module")
 def corpus(workdir) -> Corpus:
-  return Corpus.open(workdir.parent / "embedded-tiny" / "corpus")
+  return Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
 
 
 @pytest.fixture(scope="module")
