@@ -25,10 +25,10 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
-from experiments import entry
 from experiments.ablation import (
   comparison,
   forest,

@@ -20,8 +20,8 @@ from typing import Any
 
 from absl import flags
 
+from data_pipelines import entry
 from data_pipelines.problems import BadInputError
-from experiments import entry
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a pretraining run")
 _INPUT = flags.DEFINE_string("input", None, "Folder of sections, .h5ad file, or H&E image")

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from absl import flags
 
+from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
 from data_pipelines.problems import BadInputError
-from experiments import entry
 from hibio import pretrained
 from hibio.evaluation import suite
 from hibio.report import collect, markdown, page

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from absl import flags
 
+from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.manifest import write_text
-from experiments import entry
 from experiments.steps import Steps
 from hibio import pretrained
 from hibio.evaluation import anchors, keyword_lists, keywords, regions, subject

@@ -25,8 +25,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
-from experiments import entry
 from hibio import configs, corpora, pretrained
 from hibio.finetuning import run
 from hibio.finetuning.config import FinetuningConfig

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, config_flags
 
+from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
-from experiments import entry
 from hibio import configs, corpora, forward, pretraining
 from hibio.batch import Batch, Tables
 from hibio.model import HiBio

@@ -17,8 +17,8 @@ from typing import Any
 
 from absl import flags
 
+from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
-from experiments import entry
 from experiments.ablation import answering, protocols, score_files, swapped
 from experiments.ablation.asked import asked, label_of
 from experiments.steps import Steps

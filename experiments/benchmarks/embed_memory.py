@@ -23,8 +23,8 @@ import pandas as pd
 from absl import flags
 from anndata.io import write_elem
 
+from data_pipelines import entry
 from data_pipelines.genes import GenePanel
-from experiments import entry
 
 _SPOTS = flags.DEFINE_integer("spots", 100_000, "Spots of the larger file")
 _GENES = flags.DEFINE_integer("genes", 1_000, "Genes of the files")
