@@ -23,6 +23,35 @@ from ml_collections import ConfigDict
 from experiments import presets
 from hibio import configs
 
+OWN_MEANINGS = {
+  "workdir": "where the run is written; the same command continues what it finds there.",
+  "corpus": "a prepared corpus; empty: synthetic tissue, made beside the work directory.",
+  "synthetic.preset": "which synthetic tissue, a name in `data_pipelines.synthetic`.",
+  "synthetic.seed": "of that tissue.",
+  "gene_sets": 'empty: those of the corpus; "random": random sets of the same sizes; or GMT files,'
+  " separated by commas.",
+  "gene_sets_seed": "of random gene sets.",
+  "num_threads": "threads that decode patches.",
+}
+"""What the keys mean that `hibio.configs` does not have."""
+
+
+def meanings() -> dict[str, str]:
+  """Dotted key -> its meaning, for every key of `get_config`.
+
+  Keys below an entry, such as `objectives.weights.spot`, share its meaning.
+  """
+  parts = {
+    "model": configs.ModelConfig,
+    "objectives": configs.ObjectiveConfig,
+    "training": configs.TrainingConfig,
+  }
+  return OWN_MEANINGS | {
+    f"{part}.{key}": meaning
+    for part, cls in parts.items()
+    for key, (_, meaning) in configs.describe(cls).items()
+  }
+
 
 def get_config(variants: str = "") -> ConfigDict:
   """The whole experiment as one tree; every leaf can be set as `--config.a.b=value`.
@@ -32,11 +61,11 @@ def get_config(variants: str = "") -> ConfigDict:
   """
   config = ConfigDict()
   config.workdir = f"runs/{variants.replace(',', '-') or 'hibio'}"
-  config.corpus = ""  # a prepared corpus; empty: synthetic tissue beside the work directory
+  config.corpus = ""
   config.synthetic = ConfigDict({"preset": "medium", "seed": 0})
-  config.gene_sets = ""  # empty: the corpus' own; "random": as large, drawn at random; or GMT files
-  config.gene_sets_seed = 0  # of random gene sets
-  config.num_threads = 2  # that decode patches
+  config.gene_sets = ""
+  config.gene_sets_seed = 0
+  config.num_threads = 2
   config.model = _tree(configs.ModelConfig(**configs.SIZES["tiny"]))
   config.model.keywords.num_keywords = 32
   config.objectives = _tree(configs.ObjectiveConfig())

@@ -1,9 +1,15 @@
-"""Every choice the library reads, as frozen dataclasses. `experiments/hibio.py` fills them in."""
+"""Every choice the library reads, as frozen dataclasses. `experiments/hibio.py` fills them in.
+
+The docstring of a class says under "Attributes" what each field means; `describe` reads it from
+there.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
+import re
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -261,7 +267,7 @@ class TrainingConfig:
     region_spots: spots of a region at each level, finest first; what refreshes aim for.
     region_method: how refreshes draw them, a name in
       `data_pipelines.preparation.region_methods.METHODS`. The first regions are the corpus' own.
-    stages: in order.
+    stages: what is switched on when, in order.
     mesh: devices along the axes (data, fsdp, tensor); -1 takes what is left.
     seed: of everything drawn.
     log_every: steps between two lines of `metrics.jsonl`.
@@ -269,6 +275,7 @@ class TrainingConfig:
     checkpoint_every: steps between two checkpoints.
     keep_checkpoints: the newest ones to keep.
     shuffle_pairs: control that must fail: image and gene embeddings are paired at random.
+    augmentation: changes to patches while training.
   """
 
   num_steps: int
@@ -331,3 +338,35 @@ def _value(kind, value, where: str):
 def to_dict(config) -> dict[str, Any]:
   """The reverse of `from_dict`: plain values that JSON can hold."""
   return dataclasses.asdict(config)
+
+
+def describe(config) -> dict[str, tuple[Any, str]]:
+  """Dotted key -> its default and its meaning, for every field of a config dataclass, in order.
+
+  A field that is a config itself is described field by field. A field without a default has
+  `dataclasses.MISSING`. Fields that a ConfigDict splits further, such as `weights` of
+  `ObjectiveConfig`, have one entry: what is below them shares their meaning.
+
+  Args:
+    config: a config dataclass, or an instance, whose values then are the defaults.
+
+  >>> describe(AugmentationConfig)["stain_shift"]
+  (0.02, 'sd of an additive change in optical density.')
+  """
+  cls = config if isinstance(config, type) else type(config)
+  meanings, types, described = _meanings(cls), typing.get_type_hints(cls), {}
+  for field in dataclasses.fields(cls):
+    value = field.default if config is cls else getattr(config, field.name)
+    if dataclasses.is_dataclass(types[field.name]):
+      inner = types[field.name] if value is dataclasses.MISSING else value
+      described |= {f"{field.name}.{key}": of for key, of in describe(inner).items()}
+    else:
+      described[field.name] = value, meanings[field.name]
+  return described
+
+
+def _meanings(cls) -> dict[str, str]:
+  """Field -> what "Attributes" in the docstring of its class says, on one line."""
+  listed = inspect.cleandoc(cls.__doc__).partition("Attributes:\n")[2]
+  found = re.findall(r"^  (\w+): (.+(?:\n    .+)*)", listed, re.MULTILINE)
+  return {name: " ".join(text.split()) for name, text in found}
