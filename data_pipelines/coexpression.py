@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
 
+from data_pipelines.console import say
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.loading.windows import Windows
-from data_pipelines.preparation.progress import say
 from data_pipelines.preparation.statistics import standardised
 
 MAX_WINDOWS = 400
@@ -29,7 +29,9 @@ def coexpressed(
   windows = Windows(corpus, ("train",))
   numbers = np.unique(np.linspace(0, len(windows) - 1, MAX_WINDOWS).astype(int))
   num_genes = len(corpus.panel)
-  say(f"{num_genes - num_old:,} new genes: looking for old ones that are expressed with them")
+  say(
+    f"prepare: {num_genes - num_old:,} new genes: looking for old ones that are expressed with them"
+  )
   products = np.zeros((num_genes - num_old, num_old), np.float32)
   squares = np.zeros(num_genes)
   for number in numbers:

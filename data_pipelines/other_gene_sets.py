@@ -10,10 +10,10 @@ import dataclasses
 
 import numpy as np
 
+from data_pipelines.console import Progress
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import pathways, shards, statistics
 from data_pipelines.preparation.pathways import Pathways
-from data_pipelines.preparation.progress import Progress
 
 
 def with_pathways(corpus: Corpus, sets: Pathways) -> Corpus:
@@ -25,7 +25,7 @@ def with_pathways(corpus: Corpus, sets: Pathways) -> Corpus:
     BadInputError: a damaged shard.
   """
   sections = corpus.manifest["sections"]
-  progress = Progress("gene sets", len(sections))
+  progress = Progress("gene sets", len(sections), "sections", every_seconds=0)
   means, deviations = [], []
   for row, section in enumerate(sections):
     counts = shards.read_counts(corpus.section_folder(row), len(corpus.panel))
@@ -38,7 +38,7 @@ def with_pathways(corpus: Corpus, sets: Pathways) -> Corpus:
     )
     means.append(mean)
     deviations.append(deviation)
-    progress.section(section["section_id"], counts.shape[0])
+    progress.add(note=f"{section['section_id']}: {counts.shape[0]:,} spots")
   activities = {"activity_mean": np.stack(means), "activity_std": np.stack(deviations)}
   return dataclasses.replace(
     corpus,

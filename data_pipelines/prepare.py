@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import re
 import shutil
 import signal
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import readers
+from data_pipelines.console import Progress, say
+from data_pipelines.files import versions
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel, choose_panel, extended
 from data_pipelines.preparation import manifest as manifests
@@ -29,7 +30,6 @@ from data_pipelines.preparation.manifest import Manifest
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.output_folder import claimed, disk_full_explained
 from data_pipelines.preparation.pathways import Pathways
-from data_pipelines.preparation.progress import Progress, say
 from data_pipelines.preparation.shards import sha256
 from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
 from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
@@ -43,10 +43,6 @@ _DEFAULTS = PrepareOptions()
 EXIT_INTERRUPTED = 75
 _KEPT_BYTES = 1 << 30
 """Counts kept in memory between choosing the genes and writing the windows."""
-
-_PACKAGES = (
-  "array-record", "numpy", "pandas", "scikit-learn", "scipy", "simplejpeg", "tensorflow-datasets",
-)  # fmt: skip
 
 
 def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEFAULTS) -> Manifest:
@@ -70,7 +66,7 @@ def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEF
   key = _corpus_key(fingerprints, splits, options)
   with claimed(output), disk_full_explained(output):
     if (done := _finished(output, key)) is not None:
-      say(f"{output} is finished; nothing to do")
+      say(f"prepare: {output} is finished; nothing to do")
       return done
     reader = _Reader(sources, fingerprints, output, names)
     return _prepare(reader, output, splits, key, options)
@@ -109,12 +105,12 @@ def _prepare(
     "labels": labels,
     "region_spots": list(options.region_spots),
     "min_counts": options.min_counts,
-    "created_with": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    "created_with": versions(),
   }
   manifests.write(output, manifest)
   windows = sum(entry["num_windows"] for entry in entries)
   say(
-    f"{output}: {len(entries)} sections, {offset:,} spots in {windows:,} windows,"
+    f"prepare: {output}: {len(entries)} sections, {offset:,} spots in {windows:,} windows,"
     f" {len(panel):,} genes, {len(sets.names)} gene sets; "
     + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
   )
@@ -165,11 +161,11 @@ def _panel(reader: _Reader, training: Sequence[str], options: PrepareOptions) ->
       "--test_donors", "training donors", "none", "at least one, to choose the genes from",
       "hold out fewer donors, or give the genes of another corpus with --panel=panel.tsv",
     )  # fmt: skip
-  progress = Progress("genes", len(reader.sources))
+  progress = Progress("prepare: genes", len(reader.sources), "sections", every_seconds=0)
   found = {}
   for name in reader.sources:
     found[name] = reader.summary(name)
-    progress.section(name, found[name].genes.num_spots)
+    progress.add(note=f"{name}: {found[name].genes.num_spots:,} spots")
   refuse_duplicates({name: summary.content for name, summary in found.items()})
   return choose_panel(
     [found[name].genes for name in training],
@@ -180,7 +176,7 @@ def _panel(reader: _Reader, training: Sequence[str], options: PrepareOptions) ->
 
 def _pathways(panel: GenePanel, options: PrepareOptions) -> Pathways:
   if not options.gene_sets:
-    say("no --gene_sets: pathways cannot be learned from this corpus")
+    say("prepare: no --gene_sets: pathways cannot be learned from this corpus")
     return pathways.none(panel)
   return pathways.of_files(options.gene_sets, panel)
 
@@ -196,14 +192,14 @@ def _write_sections(
   }
   done = {name: section_folder.finished(output, name, key) for name, key in keys.items()}
   if kept := sum(entry is not None for entry in done.values()):
-    say(f"{kept} of {len(done)} sections are finished already")
-  progress = Progress("section", len(done) - kept)
+    say(f"prepare: {kept} of {len(done)} sections are finished already")
+  progress = Progress("prepare: patches", len(done) - kept, "sections", every_seconds=0)
   for name, entry in done.items():
     if entry is None:
       section = reader.take(name)
       entry = section_folder.write_section(section, panel, options, keys[name], output)
       del section
-      progress.section(name, entry["num_spots"])
+      progress.add(note=f"{name}: {entry['num_spots']:,} spots")
     contents[name] = entry["content"]
     refuse_duplicates(contents)
     entries.append(entry)
@@ -348,7 +344,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _stop(*_) -> None:
-  say("stopped; the same command goes on from here")
+  say("prepare: stopped; the same command goes on from here")
   sys.exit(EXIT_INTERRUPTED)
 
 

@@ -26,8 +26,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from data_pipelines import entry
+from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.manifest import write_text
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from experiments.ablation import (
   comparison,

@@ -18,8 +18,8 @@ from pathlib import Path
 from absl import flags
 
 from data_pipelines import entry
+from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.manifest import write_text
 from data_pipelines.problems import BadInputError
 from hibio import pretrained
 from hibio.evaluation import suite

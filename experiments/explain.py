@@ -19,9 +19,9 @@ from pathlib import Path
 from absl import flags
 
 from data_pipelines import entry
+from data_pipelines.console import Parts
+from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.manifest import write_text
-from experiments.steps import Steps
 from hibio import pretrained
 from hibio.evaluation import anchors, keyword_lists, keywords, regions, subject
 from hibio.evaluation.rows import Row
@@ -58,15 +58,15 @@ def main() -> None:
   sets = [anchors.of_corpus(corpus, names)] if len(corpus.gene_set_names) else []
   if _GENE_SETS.value:
     sets.append(anchors.held_out(_GENE_SETS.value, corpus))
-  steps = Steps("explain", PARTS)
-  of = subject.gathered(model, corpus, tuple(_SECTIONS.value), known, steps)
+  parts = Parts("explain", PARTS)
+  of = subject.gathered(model, corpus, tuple(_SECTIONS.value), known, parts)
   output.mkdir(parents=True, exist_ok=True)
   explained: list[tuple[list[str], list[Row]]] = []
-  with steps.part("keywords", f"{len(of.donor_of)} sections"):
+  with parts.part("keywords", f"{len(of.donor_of)} sections"):
     explained.append(_keywords(of, output))
-  with steps.part("anchors", ", ".join(one.title for one in sets)):
+  with parts.part("anchors", ", ".join(one.title for one in sets)):
     explained += [_anchors(of, one, output) for one in sets]
-  with steps.part("regions"):
+  with parts.part("regions"):
     explained.append(_regions(of, output))
   _write(of, explained, output)
   print(f"every table and figure: {output / 'explain.md'}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from data_pipelines import entry
-from data_pipelines.preparation.manifest import write_text
+from data_pipelines.files import write_text
 from hibio.report import markdown, over_runs
 
 _RESULTS = flags.DEFINE_list("results", None, "results.json of each run, separated by commas")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import other_gene_sets, synthetic
+from data_pipelines.console import say
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import pathways
@@ -17,7 +18,6 @@ from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.objectives.pathway import jaccard
 from hibio.parameters import with_gene_sets
 from hibio.pretrained import Pretrained
-from hibio.training.progress import say
 from hibio.training.workdir import background, gene_set_names
 
 SPLITS = ("train", "validation", "test")

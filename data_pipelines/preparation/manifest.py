@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.files import write_text
 from data_pipelines.problems import BadInputError
 
 Manifest = dict[str, Any]
@@ -24,22 +24,6 @@ FIRST_REGIONS = "regions/version-0000.npz"
 def write(corpus: Path, manifest: Manifest) -> None:
   """Puts the manifest in place in one step."""
   write_text(corpus / FILE, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-  """Writes a file beside its place, then renames it: a reader sees all of it or nothing."""
-  write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-  """As `write_text`."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f".{path.name}.partial")
-  with partial.open("wb") as file:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(partial, path)
 
 
 def read(corpus: Path) -> Manifest:

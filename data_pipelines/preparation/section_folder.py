@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data_pipelines.files import write_bytes, write_text
 from data_pipelines.genes import GenePanel, align
 from data_pipelines.preparation import manifest, patches, shards
 from data_pipelines.preparation.options import PrepareOptions
@@ -104,7 +105,7 @@ def write_section(
   _spots(section, counts, window[order]).to_parquet(partial / SPOTS, index=False)
   picture = patches.thumbnail(section)
   if picture is not None:
-    manifest.write_bytes(corpus / _thumbnail(section), picture.jpeg)
+    write_bytes(corpus / _thumbnail(section), picture.jpeg)
   entry = {
     "section_id": section.section_id,
     "donor_id": section.donor_id,
@@ -124,9 +125,7 @@ def write_section(
     "thumbnail_um_per_px": picture.um_per_px if picture else None,
   }
   np.save(partial / MEASURED, measured)
-  manifest.write_text(
-    partial / _ENTRY, json.dumps({"key": key, "entry": entry}, indent=1, allow_nan=False)
-  )
+  write_text(partial / _ENTRY, json.dumps({"key": key, "entry": entry}, indent=1, allow_nan=False))
   place = corpus / "windows" / section.section_id
   place.parent.mkdir(exist_ok=True)
   if place.exists():

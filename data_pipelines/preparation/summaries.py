@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.files import write_bytes
 from data_pipelines.genes import GeneSummary, summarise
-from data_pipelines.preparation.manifest import write_bytes
 from data_pipelines.preparation.splits import content_hash
 from data_pipelines.section import Section
 

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from data_pipelines.console import Progress
+from data_pipelines.files import write_bytes
 from data_pipelines.preparation import manifest, regions, shards, spatial_genes, statistics
-from data_pipelines.preparation.progress import Progress
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
 
 TABLES_VERSION = 2
@@ -42,7 +43,7 @@ def write_tables(
   Returns:
     Label -> its classes, in the order of their names.
   """
-  progress = Progress("tables", len(entries))
+  progress = Progress("prepare: tables", len(entries), "sections", every_seconds=0)
   tables, spots, levels, excess = [], [], [], []
   for entry in entries:
     folder = corpus / "windows" / entry["section_id"]
@@ -57,7 +58,7 @@ def write_tables(
         regions.expression_features(statistics.log_expression(counts)), positions_um, region_spots
       )
     )
-    progress.section(entry["section_id"], len(own))
+    progress.add(note=f"{entry['section_id']}: {len(own):,} spots")
   training = np.array([entry["split"] == "train" for entry in entries])
   measured = np.stack([table.measured for table in tables])
   _arrays(
@@ -75,7 +76,7 @@ def write_tables(
   whole = _one_table(spots)
   buffer = io.BytesIO()
   whole.to_parquet(buffer, index=False)
-  manifest.write_bytes(corpus / manifest.SPOTS, buffer.getvalue())
+  write_bytes(corpus / manifest.SPOTS, buffer.getvalue())
   return {name: sorted(set(whole[name]) - {""}) for name in whole.columns if name not in _FIXED}
 
 
@@ -90,4 +91,4 @@ def _one_table(spots: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
-  manifest.write_bytes(path, buffer.getvalue())
+  write_bytes(path, buffer.getvalue())

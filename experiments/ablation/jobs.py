@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from data_pipelines.console import clock, say
 from hibio.training.exits import INTERRUPTED, RunStopped
-from hibio.training.progress import say
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 60.0
@@ -172,8 +172,7 @@ def _tell(outcome: Outcome, stops: bool, number: int, of: int, seconds: float) -
     say(f"ablate: {outcome.name}: {'stopped' if outcome.status else 'done'}")
     return
   how = "done" if outcome.status == 0 else f"FAILED with status {outcome.status}: {outcome.said}"
-  left = int(seconds / number * (of - number))
+  left = seconds / number * (of - number)
   say(
-    f"ablate {number}/{of} {outcome.name}: {how}, {outcome.seconds:.0f} s,"
-    f" about {left // 60}:{left % 60:02d} left"
+    f"ablate {number}/{of} {outcome.name}: {how}, {outcome.seconds:.0f} s, about {clock(left)} left"
   )

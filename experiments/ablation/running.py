@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.manifest import write_text
 from experiments.ablation import jobs, protocols, score_files
 from experiments.ablation.comparison import REFERENCE
 from experiments.ablation.plan import Run

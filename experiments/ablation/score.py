@@ -18,10 +18,10 @@ from typing import Any
 from absl import flags
 
 from data_pipelines import entry
+from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from experiments.ablation import answering, protocols, score_files, swapped
 from experiments.ablation.asked import asked, label_of
-from experiments.steps import Steps
 from hibio import pretrained
 from hibio.evaluation import gather, suite
 
@@ -58,11 +58,11 @@ def _answer(path: Path, about: dict[str, Any], prepare: Callable[[], answering.A
   missing = scores.missing(_TASKS.value)
   if not missing:
     return
-  steps = Steps("score", {"embeddings": 3.0, **dict.fromkeys(missing, 1.0)})
-  with steps.part("embeddings"):
+  parts = Parts("score", {"embeddings": 3.0, **dict.fromkeys(missing, 1.0)})
+  with parts.part("embeddings"):
     questions, methods = prepare()
   for task in missing:
-    with steps.part(task), suite.threads(len(questions.corpus.spots)):
+    with parts.part(task), suite.threads(len(questions.corpus.spots)):
       rows = [row for method in methods for row in protocols.TASKS[task](questions, method)]
     scores = score_files.Scores(about, {**scores.tasks, task: rows})
     score_files.write(path, scores)

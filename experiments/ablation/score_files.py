@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.manifest import write_text
 from hibio.evaluation.rows import Row
 
 NAME, SWAPPED, BASELINES = "scores.json", "scores-swapped.json", "baselines.json"

@@ -10,11 +10,11 @@ from jaxtyping import Float, Int
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
+from data_pipelines.console import Progress
 from hibio.evaluation.clusterers import CLUSTERERS, Clusterer, kmeans
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.domain_scores import DomainScores, smooth
 from hibio.evaluation.predictions import labelled, labelled_rows
-from hibio.evaluation.progress import Progress
 from hibio.evaluation.rows import Row
 
 SMOOTHINGS = {

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import digamma, gammaln
 
-from hibio.evaluation.progress import Progress
+from data_pipelines.console import Progress
 
 _BLOCK_ENTRIES = 2**25
 """Similarities in memory at a time: 128 MiB of float32."""

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from data_pipelines.console import Parts
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from experiments.steps import Steps
 from hibio import corpora, forward, pretrained
 from hibio.batch import Tables
 from hibio.evaluation import gather, leakage
@@ -69,7 +69,7 @@ def gathered(
   corpus: Corpus,
   sections: Sequence[str],
   housekeeping: Housekeeping,
-  steps: Steps,
+  parts: Parts,
 ) -> Subject:
   """Counts of everything, and both models' embeddings of the donors that are explained.
 
@@ -82,7 +82,7 @@ def gathered(
   """
   explained = _explained(model, corpus, sections)
   tables, amount = corpora.tables_for(model, corpus), f"{len(corpus.spots):,} spots"
-  with steps.part("counts", amount):
+  with parts.part("counts", amount):
     counted = gather.measured(corpus, of_patches=lambda patches, um_per_px: {})
   untrained = forward.initial_params(model.model, corpora.first_window(corpus), tables, model.seed)
   params = {"hibio": corpora.params_over(model, corpus), "untrained": untrained}
@@ -90,7 +90,7 @@ def gathered(
   kept = counted.spots["section_id"].isin(explained).to_numpy()
   held_out, frozen = counted.subset(kept), forward.frozen(model.model)
   for name, of in params.items():
-    with steps.part(f"embeddings of {name}", f"{kept.sum():,} spots"):
+    with parts.part(f"embeddings of {name}", f"{kept.sum():,} spots"):
       held_out = _with_embeddings(held_out, corpus, name, frozen, of, tables)
   donors = tuple(dict.fromkeys(held_out.spots["donor_id"]))
   leaks = leakage.leaks(model.meta, corpus.manifest, donors)

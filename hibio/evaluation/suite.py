@@ -12,9 +12,9 @@ import numpy as np
 import sklearn
 from threadpoolctl import threadpool_limits
 
+from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from experiments.steps import Steps
 from hibio import corpora, forward, pretrained
 from hibio.evaluation import expression, features, gather, leakage, markers, task_rows
 from hibio.evaluation.cohort import Cohort
@@ -93,7 +93,7 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
   models = {"hibio": model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
   donors = scored_donors(corpus, options.donors)
   banner, notes = guarded(models, corpus, donors, options)
-  steps = Steps(
+  parts = Parts(
     "evaluate",
     {
       "spots and patches": 2.0,
@@ -102,10 +102,10 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
       **{task: _WEIGHTS.get(task, 0.5) for task in options.tasks},
     },
   )
-  setting = gathered(models, corpus, donors, options, steps)
+  setting = gathered(models, corpus, donors, options, parts)
   rows = []
   for task in options.tasks:
-    with steps.part(task), threads(len(corpus.spots)):
+    with parts.part(task), threads(len(corpus.spots)):
       rows += TASKS[task](setting)
   return Evaluation(rows, setting, banner, notes)
 
@@ -115,7 +115,7 @@ def gathered(
   corpus: Corpus,
   donors: tuple[str, ...],
   options: Options,
-  steps: Steps,
+  parts: Parts,
 ) -> Setting:
   """Every method's features of the corpus, and how its donors are held out.
 
@@ -125,7 +125,7 @@ def gathered(
   """
   model, labels = models["hibio"], _labels(corpus, options.label)
   amount = f"{len(corpus.spots):,} spots"
-  with steps.part("spots and patches", amount):
+  with parts.part("spots and patches", amount):
     cohort = _unlabelled(gather.measured(corpus), labels, options.ignore_labels)
   folds = folds_of(cohort, donors)
   questions = expression.prepare(cohort, folds, corpus.membership)
@@ -142,11 +142,11 @@ def gathered(
   params = jax.device_put(params, jax.devices()[0])
   compiled: dict = {}
   for name, module in modules.items():
-    with steps.part(f"embeddings of {name}", amount):
+    with parts.part(f"embeddings of {name}", amount):
       frozen = compiled.setdefault(module, forward.frozen(module))
       cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables[name], genes)
       cohort = gather.with_anchors(cohort, name, params[name], tables[name])
-  with steps.part("baselines", amount):
+  with parts.part("baselines", amount):
     seen = "hibio/fused" if cohort.spots["has_patch"].any() else "hibio/gene"
     regions = {seen: gather.regions_of(cohort, corpus, seen)}
     cohort = gather.with_regions(cohort, regions[seen], seen)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data_pipelines.console import Progress, say
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel, panel_rows
 from data_pipelines.problems import BadInputError
@@ -17,11 +18,9 @@ from data_pipelines.readers.annotated import raw_matrix
 from data_pipelines.section import StreamedSection
 from hibio.export import corpus_tables, keys, provenance, windows
 from hibio.export import section as sections_
-from hibio.export.progress import Progress
 from hibio.export.results import Results
 from hibio.export.section import Frozen, Prediction
 from hibio.pretrained import Pretrained
-from hibio.training.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ def embed(
   if prediction is not None:
     results.add(prediction.place, len(prediction.panel_rows), np.nan)
 
-  progress = Progress(spots)
+  progress = Progress("embed:", spots, "spots", every_seconds=5)
   sees = np.full(spots, keys.SEES_VALUES.index("nothing"))
   domains = np.full((len(settings.domain_spots), spots), -1, np.int32)
   domain_names: list[list[str]] = [[] for _ in settings.domain_spots]
@@ -127,7 +126,7 @@ def embed(
   for level, (codes, names) in enumerate(zip(domains, domain_names, strict=True), 1):
     columns[f"{keys.DOMAIN}{level}"] = pd.Categorical.from_codes(codes, names)
   results.finish(columns, _about(model, frozen, rows, settings, prediction, command or {}))
-  return progress.finished()
+  return progress.finish()
 
 
 def _renamed(section: StreamedSection, names: GeneNames) -> StreamedSection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import anndata
 import h5py
 
+from data_pipelines import files
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import contents
 from data_pipelines.readers.annotated.sections import Choices, sections_of
@@ -51,10 +51,9 @@ def beside(output: Path) -> Iterator[Path]:
   Raises:
     BadInputError: no room on the disk, or no right to write there.
   """
-  partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
   try:
-    yield partial
-    os.replace(partial, output)
+    with files.appearing(output) as partial:
+      yield partial
   except OSError as error:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
       raise
@@ -62,8 +61,6 @@ def beside(output: Path) -> Iterator[Path]:
       output, "--output", f"no way to write ({error.strerror})", "room and the right to write",
       "free some space, or give another --output",
     ) from error  # fmt: skip
-  finally:
-    partial.unlink(missing_ok=True)
 
 
 def write(adata: anndata.AnnData, output: Path) -> None:

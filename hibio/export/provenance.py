@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from data_pipelines.files import versions
 from hibio.export import keys
-
-_PACKAGES = ("hibio-st", "jax", "flax", "numpy", "scipy", "anndata")
 
 
 def about(
@@ -39,7 +37,7 @@ def about(
   }
   found: dict[str, Any] = {
     "checkpoint": dict(checkpoint),
-    "versions": _versions(),
+    "versions": versions(),
     "settings": {name: _plain(value) for name, value in settings.items() if value is not None},
     "sections": table,
     "reads": text,
@@ -66,13 +64,3 @@ def _plain(value: Any) -> Any:
   if isinstance(value, tuple | list):
     return np.array(value)
   return value if isinstance(value, bool | int | float | str) else str(value)
-
-
-def _versions() -> dict[str, str]:
-  found = {}
-  for name in _PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found

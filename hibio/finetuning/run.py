@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from data_pipelines.coexpression import coexpressed
+from data_pipelines.console import say
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import configs, corpora, forward, parameters, pretraining
@@ -27,7 +28,6 @@ from hibio.pretrained import Pretrained
 from hibio.report import curves
 from hibio.training import loop
 from hibio.training.optimizer import Trained
-from hibio.training.progress import say
 from hibio.training.workdir import gene_set_names
 
 

@@ -12,8 +12,9 @@ import jax
 import numpy as np
 from sklearn.metrics import f1_score, recall_score
 
+from data_pipelines.console import say
+from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.manifest import write_text
 from hibio import configs, forward, pretrained, pretraining
 from hibio.batch import Batch, Tables
 from hibio.evaluation import annotation, expression, gather, leakage, predictions
@@ -25,7 +26,6 @@ from hibio.finetuning import heads
 from hibio.finetuning.config import FinetuningConfig
 from hibio.finetuning.tasks import CONTINUE
 from hibio.report import markdown
-from hibio.training.progress import say
 
 JSON, MARKDOWN = "finetuning.json", "finetuning.md"
 

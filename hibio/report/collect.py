@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from data_pipelines.console import say
 from hibio.evaluation.setting import Setting
 from hibio.objectives.base import inverse_temperature
 from hibio.pathways import pathway_anchors
@@ -14,7 +15,6 @@ from hibio.report.retrieval_examples import EXPLAINED, retrieval_examples
 from hibio.report.shown_sections import ShownSections
 from hibio.report.value_maps import expression_maps, pathway_maps
 from hibio.training import metrics
-from hibio.training.progress import say
 
 
 def exhibits(setting: Setting) -> Exhibits:

@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import datetime
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from data_pipelines.files import versions, write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.manifest import write_text
 from hibio.evaluation.rows import Row
 from hibio.keywords import called
 from hibio.pretrained import Pretrained
@@ -30,10 +29,6 @@ from hibio.report.verdict import RULE
 from hibio.report.views import task_views, tissue_views
 from hibio.training import metrics
 from hibio.training.alarms import first_steps
-
-_PACKAGES = (
-  "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "matplotlib",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +79,7 @@ def of(model: Pretrained, corpus: Corpus, command: str, leaks: Sequence[str] = (
     fingerprint=corpus.fingerprint,
     splits=corpus.manifest["splits"],
     sections=tuple(_section(entry) for entry in corpus.manifest["sections"]),
-    versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+    versions=versions(),
     alarms=first_steps(metrics.read(model.workdir)),
     leaks=tuple(leaks),
   )

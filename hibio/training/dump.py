@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines import files
 from hibio.batch import Batch
 from hibio.training.metrics import to_json
 
@@ -19,7 +20,6 @@ def write(workdir: Path, step: int, batch: Batch, metrics: Mapping[str, Any]) ->
   real = np.asarray(batch.spot_mask)
   depth = np.asarray(batch.counts).sum(-1)[real]
   path = workdir / FOLDER / f"step-{step}.json"
-  path.parent.mkdir(exist_ok=True)
   content = {
     "step": step,
     "section_index": np.asarray(batch.section_index).tolist(),
@@ -27,5 +27,5 @@ def write(workdir: Path, step: int, batch: Batch, metrics: Mapping[str, Any]) ->
     "counts_of_a_spot": {"least": depth.min(initial=0), "most": depth.max(initial=0)},
     "metrics": dict(metrics),
   }
-  path.write_text(to_json(content))
+  files.write_text(path, to_json(content))
   return path

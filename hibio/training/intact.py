@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
+
+from data_pipelines import files
 
 NAME = "sha256.json"
 
@@ -20,12 +21,7 @@ def seal(folder: Path) -> None:
   """
   content = json.dumps({"files": _digests(folder)}, indent=1)
   own = hashlib.sha256(content.encode()).hexdigest()
-  temporary = folder / f".{NAME}.tmp"
-  with temporary.open("w") as file:
-    file.write(f"{own}\n{content}\n")
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, folder / NAME)
+  files.write_text(folder / NAME, f"{own}\n{content}\n")
 
 
 def is_sealed(folder: Path) -> bool:
@@ -58,7 +54,7 @@ def _digests(folder: Path) -> dict[str, list]:
   digests = {}
   for path in sorted(path for path in folder.rglob("*") if path.is_file()):
     name = path.relative_to(folder).as_posix()
-    if name not in (NAME, f".{NAME}.tmp"):
+    if name != NAME:
       with path.open("rb") as file:
         digests[name] = [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
   return digests

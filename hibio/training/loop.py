@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from data_pipelines import console
 from hibio.batch import Batch, Tables
 from hibio.configs import ModelConfig, ObjectiveConfig, TrainingConfig, to_dict
 from hibio.training import dump, lock, progress, refresh, sharding, stages, state
@@ -322,4 +323,4 @@ def _is_first() -> bool:
 
 def _say(text: str) -> None:
   if _is_first():
-    progress.say(text)
+    console.say(text)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from data_pipelines import console, files
 
 NAME = "metrics.jsonl"
 
@@ -22,9 +22,7 @@ class MetricsWriter:
     """Keeps the lines up to step `resumed_at`; those after it are about to be made again."""
     self._path = workdir / NAME
     kept = [line for line in read(workdir) if line["step"] <= resumed_at]
-    temporary = self._path.with_suffix(".tmp")
-    temporary.write_text("".join(f"{to_json(line)}\n" for line in kept))
-    os.replace(temporary, self._path)
+    files.write_text(self._path, "".join(f"{to_json(line)}\n" for line in kept))
 
   def write(self, step: int, values: Mapping[str, Any]) -> None:
     """Appends one line.
@@ -37,7 +35,7 @@ class MetricsWriter:
       with self._path.open("a") as file:
         file.write(to_json({"step": step} | dict(values)) + "\n")
     except OSError as error:
-      print(f"hibio: {self._path}: a line was lost ({error}); training goes on", file=sys.stderr)
+      console.say(f"hibio: {self._path}: a line was lost ({error}); training goes on")
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

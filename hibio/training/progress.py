@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from data_pipelines import console
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +51,6 @@ class Stopwatch:
     return Lap(self.seconds - since.seconds, parts)
 
 
-def say(line: str) -> None:
-  """One line to whoever watches."""
-  print(line, file=sys.stderr, flush=True)
-
-
 def line(step: int, num_steps: int, values: Mapping[str, Any], seconds_left: float) -> str:
   """`step 20/600 spot loss 5.21 (spot 4.80, chance 5.55) 812 pairs/s, 3:10 left`."""
   spot = ""
@@ -62,11 +58,5 @@ def line(step: int, num_steps: int, values: Mapping[str, Any], seconds_left: flo
     spot = f" (spot {values['loss/spot']:.3f}, chance {values['chance/spot']:.3f})"
   return (
     f"step {step}/{num_steps} {values['stage']} loss {values['loss']:.3f}{spot}"
-    f" {values['pairs_per_second']:.0f} pairs/s, {_clock(seconds_left)} left"
+    f" {values['pairs_per_second']:.0f} pairs/s, {console.clock(seconds_left)} left"
   )
-
-
-def _clock(seconds: float) -> str:
-  minutes, seconds = divmod(int(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

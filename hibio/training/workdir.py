@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import os
 import socket
@@ -25,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from data_pipelines import files
 from data_pipelines.problems import BadInputError
 from hibio.batch import Tables
 
@@ -46,8 +46,6 @@ WRITE_TABLES_AGAIN = (
   "run the command of the pretraining once more, with the version it was trained with: it only"
   " writes this file"
 )
-
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "hibio-st")
 
 
 def prepare(workdir: Path) -> None:
@@ -155,8 +153,7 @@ def save_tables(workdir: Path, names: Sequence[str], tables: Tables) -> None:
   """
   pathway, gene = np.nonzero(np.asarray(tables.membership))
   path = workdir / TABLES
-  temporary = path.with_name(f".{path.name}.tmp")
-  with temporary.open("wb") as file:
+  with files.appearing(path) as partial, partial.open("wb") as file:
     np.savez_compressed(
       file,
       names=np.array(list(names), dtype=str),
@@ -164,7 +161,6 @@ def save_tables(workdir: Path, names: Sequence[str], tables: Tables) -> None:
       gene=gene,
       **{n: np.asarray(getattr(tables.statistics, f"corpus_{n}")) for n in _BACKGROUND},
     )
-  os.replace(temporary, path)
 
 
 def saved_tables(workdir: Path) -> dict[str, np.ndarray]:
@@ -236,7 +232,7 @@ def record_start(workdir: Path, description: Mapping[str, Any], mesh: Any, step:
     "host": socket.gethostname(),
     "pid": os.getpid(),
     "step": step,
-    "versions": _versions(),
+    "versions": files.versions(),
     "devices": {
       "kind": jax.devices()[0].device_kind,
       "count": jax.device_count(),
@@ -282,16 +278,6 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     yield from _flat(inner, f"{key}.{name}" if key else str(name))
 
 
-def _versions() -> dict[str, str]:
-  versions = {}
-  for name in _PACKAGES:
-    try:
-      versions[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return versions
-
-
 def _read(path: Path) -> dict:
   try:
     return json.loads(path.read_text())
@@ -302,6 +288,4 @@ def _read(path: Path) -> dict:
 
 
 def _write(path: Path, content: Mapping) -> None:
-  temporary = path.with_name(f".{path.name}.tmp")
-  temporary.write_text(json.dumps(content, indent=1, allow_nan=False))
-  os.replace(temporary, path)
+  files.write_text(path, json.dumps(content, indent=1, allow_nan=False))

@@ -15,7 +15,6 @@ from data_pipelines.genes import GenePanel
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions, section_folder
 from data_pipelines.preparation.output_folder import claimed
-from data_pipelines.preparation.progress import Progress
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines import hand_made
@@ -295,13 +294,3 @@ def test_the_command_line_reads_every_option(tmp_path, monkeypatch):
 def test_a_value_out_of_range_stops_before_anything_is_read():
   with pytest.raises(BadInputError, match=r"--patch_px: value: found 0, expected 8 to 1024"):
     PrepareOptions(patch_px=0)
-
-
-def test_progress_tells_rate_and_time_left(capsys):
-  clock = iter([0.0, 10.0, 200.0])
-  progress = Progress("section", 3, clock=lambda: next(clock))
-  progress.section("A", 500)
-  progress.section("B", 500)
-  lines = capsys.readouterr().err.splitlines()
-  assert lines[0] == "prepare: section 1/3 A: 500 spots, 50 spots/s, 20 s left"
-  assert lines[1] == "prepare: section 2/3 B: 500 spots, 5 spots/s, 1 min 40 s left"

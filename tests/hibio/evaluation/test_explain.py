@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from experiments.steps import Steps
 from hibio import pretrained
 from hibio.evaluation import anchors, keyword_lists, keywords, regions, subject
 from hibio.evaluation.rows import Row
@@ -21,7 +21,7 @@ from tests.experiments.conftest import run
 def of(workdir) -> subject.Subject:
   corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   known = keyword_lists.of_corpus(corpus)
-  return subject.gathered(pretrained.load(workdir), corpus, (), known, Steps("explain", {}))
+  return subject.gathered(pretrained.load(workdir), corpus, (), known, Parts("explain", {}))
 
 
 @pytest.fixture(scope="module")

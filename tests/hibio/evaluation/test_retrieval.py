@@ -5,7 +5,6 @@ import pytest
 
 from hibio.evaluation import galleries, retrieval
 from hibio.evaluation.galleries import paired_spots
-from hibio.evaluation.progress import Progress
 
 RECALLS = {f"{kind}@{k}" for kind in ("recall", "near_recall") for k in (1, 5, 10, 50)}
 IN_GALLERY = RECALLS | {
@@ -201,11 +200,3 @@ def test_sections_may_lie_scattered_over_the_table(lattice):
   for key, row in want.items():
     assert got[key].value == pytest.approx(row.value), key
     assert got[key].chance == pytest.approx(row.chance), key
-
-
-def test_progress_is_told_at_most_every_ten_seconds_with_rate_and_time_left():
-  lines, times = [], iter([0.0, 4.0, 10.0, 15.0])
-  progress = Progress("retrieval", 400, "queries", lambda: next(times), lines.append)
-  for _ in range(3):
-    progress.add(100)
-  assert lines == ["retrieval 200/400 queries, 20.0 a second, 10 s left"]

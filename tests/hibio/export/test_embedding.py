@@ -15,7 +15,6 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated.sections import Choices
 from hibio import pathways
 from hibio.export import base, corpus_tables, embedding, files, keys, objects, windows
-from hibio.export.progress import Progress
 from hibio.export.section import fused
 from hibio.model import HiBio
 from tests.data_pipelines import annotated
@@ -312,18 +311,6 @@ def test_a_checkpoint_that_says_nothing_of_its_patches_has_the_usual_ones(model)
   meta = {name: value for name, value in model.meta.items() if name != "reading"}
   old = dataclasses.replace(model, meta=meta)
   assert (old.patch_um, old.window_spots) == (112.0, 64)
-
-
-def test_progress_says_how_far_how_fast_and_how_long():
-  seconds = iter([0.0, 2.0, 4.0, 10.0, 40.0])
-  said = []
-  progress = Progress(1000, clock=lambda: next(seconds), write=said.append)
-  progress.add(100, "A")
-  progress.add(100, "A")
-  progress.add(200, "A")
-  assert said == ["embed: 400 of 1,000 spots (A), 40 spots/s, 0:15 left"]
-  assert progress.finished() == 10.0
-  assert said[1] == "embed: 400 spots in 40.0 s, 10 spots/s"
 
 
 def test_tables_that_are_damaged_or_of_another_model_are_refused(model, tmp_path):

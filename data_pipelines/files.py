@@ -1,0 +1,53 @@
+"""Files that appear complete or not at all, and the versions of the packages that wrote them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = (
+  "hibio-st", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "array-record",
+  "tensorflow-datasets", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "h5py",
+  "simplejpeg", "matplotlib",
+)  # fmt: skip
+"""Those whose version can change a result."""
+
+
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+  """A name beside `path` to write under; at the end the file takes its place in one step.
+
+  Folders are made as needed. If anything fails, `path` stays as it was.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+  try:
+    yield partial
+    with partial.open("rb") as file:
+      os.fsync(file.fileno())
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+  """Puts a text in place, in UTF-8: a reader sees all of it or what was there before."""
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+  """Puts bytes in place, as `write_text` does."""
+  with appearing(path) as partial:
+    partial.write_bytes(content)
+
+
+def versions() -> dict[str, str]:
+  """Package -> version, of those of `PACKAGES` that are installed."""
+  found = {}
+  for name in PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
