@@ -1,24 +1,34 @@
-"""From folders as platforms write them to `Section`s: what is there is found first, read later."""
+"""From folders as platforms write them to `Section`s: what is there is found first, read later.
+
+A platform is one file with a `Reader`, and one line in `READERS`.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import anndata, legacy_st, space_ranger
-from data_pipelines.readers.metadata import Entry, read_metadata
-from data_pipelines.readers.source import READER_VERSION, SectionSource
+from data_pipelines.readers.metadata import Metadata
+from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
 from data_pipelines.section import Section
 
-__all__ = ["READER_VERSION", "SectionSource", "open_sections", "read"]
+__all__ = ["READERS", "READER_VERSION", "Reader", "SectionSource", "open_sections", "read_sections"]
+
+READERS: dict[str, Reader] = {
+  "visium": space_ranger.READER,
+  "legacy_st": legacy_st.READER,
+  "anndata": anndata.READER,
+}
+"""The platforms; the first that recognises a folder or file reads it."""
 
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
-_OTHER_PLATFORMS = {
+_NOT_READ_YET = {
   "cell_feature_matrix.h5": "a Xenium output",
   "experiment.xenium": "a Xenium output",
   "exprmat_file.csv": "a CosMx output",
@@ -32,23 +42,23 @@ def open_sections(
   """The sections of a folder, by name; none of them is read yet.
 
   Args:
-    path: one section, or a folder of many: Space Ranger output folders at any depth up to five, a
-      folder of legacy ST with `counts` and `spots`, or `.h5ad` files; or one such file.
+    path: one section, or a folder of many at any depth up to five, of every platform in `READERS`:
+      Space Ranger output folders, folders of legacy ST with `counts` and `spots`, `.h5ad` files.
     metadata: table with a column `section`; else `metadata.csv` or `metadata.tsv` in `path`.
 
   Raises:
     BadInputError: no section is found, two have one name, or the table is of other sections.
   """
   root = Path(path).expanduser()
-  if root.is_file() and root.suffix == anndata.SUFFIX:
-    entries = _entries(root.parent, metadata)
-    sources = list(anndata.sources_of(root, entries))
-  elif not root.is_dir():
-    raise _no_folder(root)
-  else:
+  if root.is_dir():
     root = _above_inner_folder(root)
-    entries = _entries(root, metadata)
-    sources = list(_sources(root, entries))
+    table = _metadata(root, metadata)
+    sources = list(_within(root, table))
+  else:
+    table = _metadata(root.parent, metadata)
+    sources = _of_file(root, table) if root.is_file() else []
+    if not sources:
+      raise _no_folder(root)
   if not sources:
     raise _nothing_found(root)
   by_id: dict[str, SectionSource] = {}
@@ -59,31 +69,33 @@ def open_sections(
         f"{source.path})", "each section once", "rename one of the folders",
       )  # fmt: skip
     by_id[source.section_id] = source
-  known = {s.entry.section for s in by_id.values() if s.entry.table is not None}
-  if entries and not known:
+  if table.rows and not any(source.entry.table for source in sources):
     raise BadInputError(
-      next(iter(entries.values())).table, "section",
-      f"{', '.join(list(entries)[:3])}", f"names of sections: {', '.join(list(by_id)[:3])}",
+      next(iter(table.rows.values()))[0].table, "section",
+      f"{', '.join(list(table.rows)[:3])}", f"names of sections: {', '.join(list(by_id)[:3])}",
       "write the names as the folders or count files have them",
     )  # fmt: skip
   return list(by_id.values())
 
 
-def read(path: str | os.PathLike, metadata: str | os.PathLike | None = None) -> list[Section]:
+def read_sections(
+  path: str | os.PathLike, metadata: str | os.PathLike | None = None
+) -> list[Section]:
   """Every section of a folder, as `open_sections` finds them; all of them in memory."""
   return [source.read() for source in open_sections(path, metadata)]
 
 
-def _entries(root: Path, metadata: str | os.PathLike | None) -> dict[str, Entry]:
-  if metadata is not None:
-    return read_metadata(Path(metadata).expanduser(), root)
+def _metadata(root: Path, path: str | os.PathLike | None) -> Metadata:
+  if path is not None:
+    return Metadata.read(Path(path).expanduser(), root)
   for name in ("metadata.csv", "metadata.tsv"):
     if (root / name).is_file():
-      return read_metadata(root / name, root)
-  return {}
+      return Metadata.read(root / name, root)
+  return Metadata()
 
 
-def _sources(root: Path, entries: dict[str, Entry]) -> Iterator[SectionSource]:
+def _within(root: Path, metadata: Metadata) -> Iterator[SectionSource]:
+  """The sections of a folder and of those inside it, the folders of sections left out."""
   waiting, seen = [(root, 0)], set()
   while waiting:
     folder, depth = waiting.pop(0)
@@ -91,43 +103,49 @@ def _sources(root: Path, entries: dict[str, Entry]) -> Iterator[SectionSource]:
     if real in seen or len(seen) > _MOST_FOLDERS:
       continue
     seen.add(real)
-    if layouts := legacy_st.layouts_of(folder):
-      yield from (legacy_st.source_of(layout, entries) for layout in layouts)
+    if sources := _of_folder(folder, metadata):
+      yield from sources
       continue
-    if layout := space_ranger.layout_of(folder):
-      yield space_ranger.source_of(layout, entries)
-      continue
-    for file in sorted(folder.glob(f"*{anndata.SUFFIX}")):
-      yield from anndata.sources_of(file, entries)
-    inner = space_ranger.binned_folders(folder) or _folders_in(folder)
+    files, folders = _content(folder)
+    for file in files:
+      yield from _of_file(file, metadata)
     if depth < _DEPTH:
-      waiting += [(child, depth + 1) for child in inner]
+      waiting += [(child, depth + 1) for child in folders]
 
 
-def _folders_in(folder: Path) -> list[Path]:
+def _of_folder(folder: Path, metadata: Metadata) -> Sequence[SectionSource]:
+  return next(filter(None, (reader.find(folder, metadata) for reader in READERS.values())), ())
+
+
+def _of_file(file: Path, metadata: Metadata) -> Sequence[SectionSource]:
+  readers = [r for r in READERS.values() if r.suffix and file.name.endswith(r.suffix)]
+  return next(filter(None, (reader.find(file, metadata) for reader in readers)), ())
+
+
+def _content(folder: Path) -> tuple[list[Path], list[Path]]:
+  """Files and folders in it that are not hidden."""
   try:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
   except PermissionError as error:
     raise BadInputError(
       folder, "folder", "not readable", "a readable folder", "check its permissions"
     ) from error
+  return [p for p in paths if p.is_file()], [p for p in paths if p.is_dir()]
 
 
 def _above_inner_folder(root: Path) -> Path:
   """The section's folder, where a folder inside it was given."""
   above = root.resolve().parent
-  if root.name == "spatial" and space_ranger.layout_of(above):
-    return above
-  if root.name in ("counts", "spots", "ST-cnts", "ST-spotfiles") and legacy_st.layouts_of(above):
-    return above
-  return root
+  inner = (r for r in READERS.values() if root.name in r.inner_folders)
+  return above if any(reader.find(above, Metadata()) for reader in inner) else root
 
 
 def _no_folder(root: Path) -> BadInputError:
   if root.is_file():
     packed = root.name.endswith(_ARCHIVES)
+    endings = [f"a file ending in {r.suffix}" for r in READERS.values() if r.suffix]
     return BadInputError(
-      root, "input", "an archive" if packed else "a file", "a folder of sections or an .h5ad file",
+      root, "input", "an archive" if packed else "a file", _or(["a folder of sections", *endings]),
       "unpack it first" if packed else "give the folder it lies in",
     )  # fmt: skip
   if root.is_symlink():
@@ -139,19 +157,21 @@ def _no_folder(root: Path) -> BadInputError:
 
 
 def _nothing_found(root: Path) -> BadInputError:
-  there = sorted(p.name for p in root.iterdir())
+  expected = _or([reader.holds for reader in READERS.values()])
   for path in root.rglob("*"):
-    for ending, platform in _OTHER_PLATFORMS.items():
+    for ending, platform in _NOT_READ_YET.items():
       if path.name.lower().endswith(ending):
         return BadInputError(
-          path.parent, "platform", platform, "Visium (Space Ranger) or legacy ST",
+          path.parent, "platform", platform, expected,
           "these cells are not read yet; pool them to spots and write a Space Ranger folder",
         )  # fmt: skip
+  there = sorted(p.name for p in root.iterdir())
   packed = next((name for name in there if name.endswith(_ARCHIVES)), None)
   return BadInputError(
-    root,
-    "folder",
-    f"only {', '.join(there[:6]) or 'nothing'}",
-    "Space Ranger folders (feature_bc_matrix and spatial), legacy ST (counts and spots) or .h5ad",
+    root, "folder", f"only {', '.join(there[:6]) or 'nothing'}", expected,
     f"unpack {packed} first" if packed else "give the folder that holds them",
-  )
+  )  # fmt: skip
+
+
+def _or(words: Sequence[str]) -> str:
+  return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -5,8 +5,6 @@ To run a trained model over such a file without reading it whole, see `readers.a
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +14,9 @@ from data_pipelines.readers import joins
 from data_pipelines.readers.annotated import contents, places, raw_matrix
 from data_pipelines.readers.annotated.sections import Choices, section_of
 from data_pipelines.readers.assembly import Positions, assemble
-from data_pipelines.readers.metadata import Entry
+from data_pipelines.readers.metadata import Metadata, file_name
 from data_pipelines.readers.raw_counts import RawCounts
-from data_pipelines.readers.source import SectionSource, file_name
+from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.section import Section
 
 SUFFIX = ".h5ad"
@@ -30,31 +28,40 @@ _CLASSES = (2, 60)
 """A column of categories with as many of them counts as a label; with more, as a name."""
 
 
-def sources_of(path: Path, entries: dict[str, Entry]) -> Iterator[SectionSource]:
+def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   """The sections of a file, by the names it gives them; only its table of spots is read.
 
   Raises:
     BadInputError: the file cannot be used.
   """
+  if path.suffix != SUFFIX or not path.is_file():
+    return []
   with contents.opened(path) as found:
     names = places.section_of_spots(found)
     donors = _constant(found.obs, names, DONOR_COLUMNS)
-  for name in dict.fromkeys(names.tolist()):
-    section_id = file_name(name)
-    entry = entries.get(name) or entries.get(section_id) or Entry(section=section_id)
-    entry = dataclasses.replace(entry, folders=(*entry.folders, path.parent))
-    yield SectionSource(
-      section_id=section_id,
-      donor_id=entry.donor or donors.get(name) or section_id,
-      reader="anndata",
-      path=path,
-      files=(path,),
-      entry=entry,
-      load=lambda source, name=name: read(source, name),
-    )
+  return [
+    _source_of(path, name, donors.get(name), metadata) for name in dict.fromkeys(names.tolist())
+  ]
 
 
-def read(source: SectionSource, name: str) -> Section:
+def _source_of(path: Path, name: str, donor: str | None, metadata: Metadata) -> SectionSource:
+  entry = metadata.entry(name, path.parent)
+  section_id = file_name(name)
+  return SectionSource(
+    section_id=section_id,
+    donor_id=entry.donor or donor or section_id,
+    reader="anndata",
+    path=path,
+    files=(path,),
+    entry=entry,
+    load=lambda source: _read_section(source, name),
+  )
+
+
+READER = Reader(find=_find, holds=".h5ad files", suffix=SUFFIX)
+
+
+def _read_section(source: SectionSource, name: str) -> Section:
   """One section of a file, its counts in memory; spots without counts are left out.
 
   Raises:

@@ -1,35 +1,37 @@
 """Sections of the first Spatial Transcriptomics arrays: 100 um spots, 200 um apart.
 
-Spots are named by their array coordinates, `XxY`, and one folder holds many sections.
+Spots are named by their array coordinates, `XxY`, and one folder holds many sections. Inner folders
+are named as HER2ST's public repository names them, or plainly: counts, spots, images, pathologist.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins, lattice
 from data_pipelines.readers.assembly import Positions, assemble
-from data_pipelines.readers.metadata import Entry
-from data_pipelines.readers.raw_counts import RawCounts
-from data_pipelines.readers.source import SectionSource, file_name
+from data_pipelines.readers.count_table import read_counts
+from data_pipelines.readers.metadata import Entry, Metadata, file_name
+from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
-from data_pipelines.text_files import as_numbers, open_bytes, read_numbers, read_table
+from data_pipelines.text_files import read_numbers, read_table
 
 PITCH_UM = 200.0
 _COUNTS, _SPOTS = ("counts", "ST-cnts"), ("spots", "ST-spotfiles")
-_IMAGES, _LABELS, _CLUSTERS = ("images", "ST-imgs"), ("pathologist", "meta"), ("clusters",)
+_IMAGES, _LABELS, _CLUSTERS = (
+  ("images", "ST-imgs"),
+  ("pathologist", "meta", "ST-pat/lbl"),
+  ("clusters",),
+)
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _COUNTS_NAME = re.compile(r"(.+?)(\.tsv|\.csv|\.txt)(\.gz)?")
-_SPOT_NAME = re.compile(r"\d+(\.\d+)?x\d+(\.\d+)?")
 _LETTER_AND_DIGIT = re.compile(r"[A-Z]\d{1,2}")
 _OWN_LABELS = ("region", "label", "layer", "annotation")
 
@@ -52,7 +54,7 @@ class Layout:
     return tuple(part for part in parts if part is not None)
 
 
-def layouts_of(folder: Path) -> list[Layout]:
+def _layouts_of(folder: Path) -> list[Layout]:
   """The sections of a folder that has folders of counts and of spots; else nothing."""
   counts, spots = _folder(folder, _COUNTS), _folder(folder, _SPOTS)
   if counts is None or spots is None:
@@ -77,11 +79,10 @@ def layouts_of(folder: Path) -> list[Layout]:
   return layouts
 
 
-def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
+def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
   """The section; a letter and a digit, as in HER2ST, name donor and section."""
   section_id = file_name(layout.name)
-  entry = entries.get(layout.name) or entries.get(section_id) or Entry(section=section_id)
-  entry = dataclasses.replace(entry, folders=(*entry.folders, layout.folder))
+  entry = metadata.entry(layout.name, layout.folder)
   letter = layout.name[0] if _LETTER_AND_DIGIT.fullmatch(layout.name) else section_id
   return SectionSource(
     section_id=section_id,
@@ -90,7 +91,7 @@ def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
     path=layout.folder,
     files=layout.files(),
     entry=entry,
-    load=lambda source: read(source, layout),
+    load=lambda source: _read_section(source, layout),
     checks=(
       lambda: read_counts(layout.counts).cleaned(),
       lambda: _spots(layout),
@@ -100,7 +101,14 @@ def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
   )
 
 
-def read(source: SectionSource, layout: Layout) -> Section:
+READER = Reader(
+  find=lambda path, metadata: [_source_of(layout, metadata) for layout in _layouts_of(path)],
+  holds="legacy ST (counts and spots)",
+  inner_folders=(*_COUNTS, *_SPOTS),
+)
+
+
+def _read_section(source: SectionSource, layout: Layout) -> Section:
   """One section of legacy ST.
 
   Raises:
@@ -137,73 +145,6 @@ def read(source: SectionSource, layout: Layout) -> Section:
     labels=_labels(entry, layout, table, positions),
     notes=(*raw.notes, *notes),
   )
-
-
-def read_counts(path: Path) -> RawCounts:
-  """A table of spots by genes (or genes by spots), tab-separated, gzipped or not.
-
-  Raises:
-    BadInputError: a row of another length, or a cell that is no number.
-  """
-  names, values, columns, pointers = [], [], [], [0]
-  with open_bytes(path) as stream:
-    header = _cells(stream.readline().removeprefix(b"\xef\xbb\xbf"))
-    genes: list[str] = []
-    for number, line in enumerate(stream, 2):
-      if not line.strip():
-        continue
-      name, _, cells = line.partition(b"\t")
-      if not names:
-        # R writes no name over the row names; others write an empty one, or a word.
-        width = cells.count(b"\t") + 1
-        genes = header if header[0] and len(header) == width else header[1:]
-      row = _numbers(cells, genes, path, number)
-      entries = np.flatnonzero(row)
-      names.append(name.decode("utf-8", "replace").strip().strip('"'))
-      values.append(row[entries])
-      columns.append(entries)
-      pointers.append(pointers[-1] + len(entries))
-  if not names or not genes:
-    raise BadInputError(
-      path, "counts", "no table", "a tab-separated table of spots by genes", "check the file"
-    )
-  counts = scipy.sparse.csr_matrix(
-    (np.concatenate(values), np.concatenate(columns), pointers), shape=(len(names), len(genes))
-  )
-  if _SPOT_NAME.match(genes[0]) and not _SPOT_NAME.match(names[0]):
-    counts, names, genes = counts.T.tocsr(), genes, names
-  ids = np.array(genes)
-  return RawCounts(path, counts, np.array(names), ids, ids, np.full(len(ids), ""))
-
-
-def _cells(line: bytes) -> list[str]:
-  text = line.decode("utf-8", "replace").rstrip("\r\n")
-  return [cell.strip().strip('"') for cell in text.split("\t")]
-
-
-def _numbers(cells: bytes, genes: list[str], path: Path, line: int) -> np.ndarray:
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter("error")
-      # Five times as fast as a table reader: these lines have 15,000 columns.
-      row = np.fromstring(cells, dtype=np.int64, sep="\t")
-  except (DeprecationWarning, ValueError):
-    row = np.zeros(0, np.int64)
-  if len(row) == len(genes):
-    return row
-  texts = cells.decode("utf-8", "replace").rstrip("\r\n").split("\t")
-  if len(texts) != len(genes):
-    raise BadInputError(
-      path, f"line {line}", f"{len(texts)} values", f"{len(genes)}, as genes in the header",
-      "copy the file again, separated by tabs",
-    )  # fmt: skip
-  numbers = as_numbers(texts)
-  if not np.isfinite(numbers).all():
-    wrong = int((~np.isfinite(numbers)).argmax())
-    raise BadInputError(
-      path, f"line {line}, gene {genes[wrong]}", repr(texts[wrong]), "a count", "correct the cell"
-    )
-  return numbers
 
 
 def _spots(layout: Layout) -> tuple[pd.DataFrame, Positions]:

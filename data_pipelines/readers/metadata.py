@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
@@ -48,50 +50,92 @@ class Entry:
     name = getattr(self, column)
     if name is None:
       return None
-    places = dict.fromkeys(folder / Path(name).expanduser() for folder in self.folders)
-    found = next((place for place in places if place.is_file()), None)
+    found = next((place for place in self._places(name) if place.is_file()), None)
     if found is None:
       raise BadInputError(
         self.table or name,
         f"{column} of section {self.section}",
-        f"no file {name} (looked for {', '.join(map(str, places))})",
+        f"no file {name} (looked for {', '.join(map(str, self._places(name)))})",
         "a file, by a path from the table's or the section's folder",
         "correct the path in the table",
       )
     return found
 
+  @property
+  def has_its_image(self) -> bool:
+    """Whether the image it names is there; True where it names none."""
+    return self.image is None or any(place.is_file() for place in self._places(self.image))
 
-def read_metadata(path: Path, folder: Path) -> dict[str, Entry]:
-  """Section -> entry. Relative paths are looked for beside the table, then in `folder`.
+  def _places(self, name: str) -> list[Path]:
+    return list(dict.fromkeys(folder / Path(name).expanduser() for folder in self.folders))
 
-  Raises:
-    BadInputError: no column `section`, a misspelt column, a section twice, a value out of range.
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+  """The rows of a metadata table by section; without a table, none.
+
+  A section may have several rows that name different images: copies of a data set differ in which
+  images they hold.
   """
-  table = read_table(path)
-  table.columns = [str(name).strip().lower() for name in table.columns]
-  if "section" not in table:
+
+  rows: Mapping[str, tuple[Entry, ...]] = dataclasses.field(default_factory=dict)
+
+  @classmethod
+  def read(cls, path: Path, folder: Path) -> Metadata:
+    """From a file. Relative paths are looked for beside the table, then in `folder`.
+
+    Raises:
+      BadInputError: no column `section`, a misspelt column, a section twice, a value out of range.
+    """
+    table = read_table(path)
+    table.columns = [str(name).strip().lower() for name in table.columns]
+    _check_columns(list(table.columns), path)
+    rows: dict[str, tuple[Entry, ...]] = {}
+    for row in table[[c for c in COLUMNS if c in table]].to_dict("records"):
+      row = {name: value.strip() for name, value in row.items() if value.strip()}
+      if "section" not in row:
+        continue
+      entry = Entry(table=path, folders=(path.parent, folder), **_values(row, path))
+      earlier = rows.get(entry.section, ())
+      if {None, entry.image} & {e.image for e in earlier}:
+        raise BadInputError(
+          path, "section", f"{entry.section} twice",
+          "each section once, or rows with different images (the first that is there counts)",
+          "remove one of the rows",
+        )  # fmt: skip
+      rows[entry.section] = (*earlier, entry)
+    return cls(rows)
+
+  def entry(self, name: str, *folders: Path) -> Entry:
+    """What the table says of a section: its first row whose image is there, or that names none.
+
+    Args:
+      name: the section's name as its platform writes it; the table may also hold its file name.
+      folders: where the section lies; files are looked for there too.
+    """
+    rows = self.rows.get(name) or self.rows.get(file_name(name))
+    rows = rows or (Entry(section=file_name(name)),)
+    rows = [dataclasses.replace(row, folders=(*row.folders, *folders)) for row in rows]
+    return next((row for row in rows if row.has_its_image), rows[-1])
+
+
+def file_name(name: str) -> str:
+  """The name with everything that a file name should not hold replaced by "_"."""
+  return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "section"
+
+
+def _check_columns(names: list[str], path: Path) -> None:
+  if "section" not in names:
     raise BadInputError(
-      path, "column section", f"only {', '.join(table.columns)}", ", ".join(COLUMNS),
+      path, "column section", f"only {', '.join(names)}", ", ".join(COLUMNS),
       "add a column section with the names of the sections",
     )  # fmt: skip
-  for name in table.columns:
+  for name in names:
     near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.8)
-    if name not in COLUMNS and near and near[0] not in table:
+    if name not in COLUMNS and near and near[0] not in names:
       raise BadInputError(
         path, f"column {name}", "an unknown column", near[0], f"rename it to {near[0]}"
       )
-  entries: dict[str, Entry] = {}
-  for row in table[[c for c in COLUMNS if c in table]].to_dict("records"):
-    row = {name: value.strip() for name, value in row.items() if value.strip()}
-    if "section" not in row:
-      continue
-    entry = Entry(table=path, folders=(path.parent, folder), **_values(row, path))
-    if entry.section in entries:
-      raise BadInputError(
-        path, "section", f"{entry.section} twice", "each section once", "remove one of the rows"
-      )
-    entries[entry.section] = entry
-  return entries
 
 
 def _values(row: dict[str, str], path: Path) -> dict:

@@ -1,20 +1,37 @@
-"""A section that was found but not read yet: cheap to list, read one at a time."""
+"""What a platform's reader is, and a section that it has found but not read yet."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.metadata import Entry
+from data_pipelines.readers.metadata import Entry, Metadata
 from data_pipelines.section import Section
 
 READER_VERSION = 1
 """Raised when readers give other numbers for the same files, so that corpora are made anew."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+  """How the sections of one platform are found; `data_pipelines.readers.READERS` lists them.
+
+  Attributes:
+    find: the sections of a folder, or of a file with `suffix`; none where it is of another
+      platform. It looks at names alone and reads no counts.
+    holds: what a user's folder must hold, for the message that nothing was found in it.
+    inner_folders: names of folders inside a section; who gives one of them means the section.
+    suffix: ending of files that hold sections by themselves; empty where there are none.
+  """
+
+  find: Callable[[Path, Metadata], Sequence[SectionSource]]
+  holds: str
+  inner_folders: tuple[str, ...] = ()
+  suffix: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +41,7 @@ class SectionSource:
   Attributes:
     section_id: unique name of the section; safe as a file name.
     donor_id: the person or animal it came from.
-    reader: "visium", "visium_hd", "legacy_st" or "anndata".
+    reader: the platform's name, e.g. "visium"; it becomes the section's `platform`.
     path: folder or file it was found in.
     files: files it is read from.
     entry: its row of the metadata table.
@@ -69,11 +86,6 @@ class SectionSource:
         parts.append(_stamp(self.entry.path_of(column)))
     parts += [_stamp(file) for file in sorted(self.files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def file_name(name: str) -> str:
-  """The name with everything that a file name should not hold replaced by "_"."""
-  return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "section"
 
 
 def _stamp(file: Path) -> str:

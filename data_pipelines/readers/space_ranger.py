@@ -6,7 +6,6 @@ of the image that was handed to Space Ranger, which is not in its output folder.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -16,9 +15,16 @@ import pandas as pd
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import feature_barcode, joins, lattice
 from data_pipelines.readers.assembly import Positions, assemble
-from data_pipelines.readers.metadata import Entry
+from data_pipelines.readers.metadata import Entry, Metadata, file_name
 from data_pipelines.readers.raw_counts import RawCounts
-from data_pipelines.readers.source import SectionSource, file_name
+from data_pipelines.readers.source import Reader, SectionSource
+from data_pipelines.readers.space_ranger_files import (
+  POSITION_FILES,
+  Layout,
+  label_candidates,
+  layout_of,
+  listing,
+)
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
 from data_pipelines.text_files import read_json, read_numbers, read_text
@@ -28,7 +34,6 @@ SPOT_DIAMETER_UM = 65.0
 """What `spot_diameter_fullres` stands for; 65 to 70 um by the lattice in outputs of 10x."""
 _DIAMETER_TOLERANCE = 0.15
 _IMAGE_SIZE_TOLERANCE = 0.01
-_POSITION_FILES = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 _POSITION_COLUMNS = (
   "barcode",
   "in_tissue",
@@ -40,85 +45,29 @@ _POSITION_COLUMNS = (
 _GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-  """Which file of a folder is what; None where there is none."""
-
-  folder: Path
-  h5: Path | None
-  matrix_market: Path | None
-  filtered: bool
-  positions: Path | None
-  scalefactors: Path | None
-  hires: Path | None
-  lowres: Path | None
-  packed: Path | None
-
-  def files(self) -> tuple[Path, ...]:
-    """Every file the section is read from."""
-    matrix = sorted(self.matrix_market.iterdir()) if self.matrix_market and not self.h5 else []
-    parts = (self.h5, self.positions, self.scalefactors, self.hires or self.lowres, *matrix)
-    return tuple(part for part in parts if part is not None)
+def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
+  layout = layout_of(path) if path.is_dir() else None
+  return [_source_of(layout, metadata)] if layout else []
 
 
-def layout_of(folder: Path) -> Layout | None:
-  """The layout of a Space Ranger output folder; None if it does not look like one."""
-  spatial = folder / "spatial"
-  place = spatial if spatial.is_dir() else folder
-  if (folder / "binned_outputs").is_dir():
-    return None  # Visium HD: the sections are inside
-  positions = _first(place, *_POSITION_FILES, *(f"{name}.gz" for name in _POSITION_FILES))
-  scalefactors = _first(place, "scalefactors_json.json")
-  h5, folder_, filtered = None, None, False
-  for kind in ("filtered", "raw"):
-    h5 = _first(folder, f"{kind}_feature_bc_matrix.h5")
-    folder_ = _first(folder, f"{kind}_feature_bc_matrix", directory=True)
-    filtered = kind == "filtered"
-    if h5 or folder_:
-      break
-  packed = _first(folder, "spatial.tar.gz", "spatial.zip", "spatial.tar")
-  evidence = [positions is not None, bool(h5 or folder_), scalefactors is not None]
-  if not (sum(evidence) >= 2 or (any(evidence) and spatial.is_dir()) or (evidence[1] and packed)):
-    return None
-  return Layout(
-    folder=folder,
-    h5=h5,
-    matrix_market=folder_,
-    filtered=filtered,
-    positions=positions,
-    scalefactors=scalefactors,
-    hires=_first(place, "tissue_hires_image.png", "tissue_hires_image.jpg"),
-    lowres=_first(place, "tissue_lowres_image.png", "tissue_lowres_image.jpg"),
-    packed=packed,
-  )
-
-
-def binned_folders(folder: Path) -> list[Path]:
-  """The folder of the coarsest bins of a Visium HD output, the nearest to spots; else nothing."""
-  return sorted((folder / "binned_outputs").glob("square_*um"))[-1:]
-
-
-def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
+def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
   """The section, named after the first folder upwards whose name says something."""
   folder = layout.folder.resolve()
   names = [folder.name, *(parent.name for parent in folder.parents)]
-  name = next((n for n in names if n and n.lower() not in _GENERIC_NAMES), "section")
-  binned = re.fullmatch(r"square_\d+um", name) is not None
-  if binned:
-    above = next((n for n in names[1:] if n and n.lower() not in _GENERIC_NAMES), "section")
-    name = f"{above}_{name}"
-  section_id = file_name(name)
-  entry = entries.get(name) or entries.get(section_id) or Entry(section=section_id)
+  names = [name for name in names if name and name.lower() not in _GENERIC_NAMES] or ["section"]
+  binned = re.fullmatch(r"square_\d+um", names[0]) is not None
+  name = f"{[*names, 'section'][1]}_{names[0]}" if binned else names[0]
   parent = layout.folder.parent if layout.folder.name in _GENERIC_NAMES else layout.folder
-  entry = dataclasses.replace(entry, folders=(*entry.folders, layout.folder, parent))
+  entry = metadata.entry(name, layout.folder, parent)
+  section_id = file_name(name)
   return SectionSource(
     section_id=section_id,
     donor_id=entry.donor or section_id,
     reader="visium_hd" if binned else "visium",
     path=layout.folder,
-    files=layout.files() + tuple(_label_candidates(layout.folder, entry)),
+    files=layout.files() + tuple(label_candidates(layout.folder, entry)),
     entry=entry,
-    load=lambda source: read(source, layout),
+    load=lambda source: _read_section(source, layout),
     checks=(
       lambda: _counts(layout),
       lambda: read_positions(_positions_file(layout)),
@@ -128,7 +77,14 @@ def source_of(layout: Layout, entries: dict[str, Entry]) -> SectionSource:
   )
 
 
-def read(source: SectionSource, layout: Layout) -> Section:
+READER = Reader(
+  find=_find,
+  holds="Space Ranger folders (feature_bc_matrix and spatial)",
+  inner_folders=("spatial",),
+)
+
+
+def _read_section(source: SectionSource, layout: Layout) -> Section:
   """The section of a Space Ranger folder.
 
   The image is the one that the metadata table names, else hires, else lowres.
@@ -220,7 +176,7 @@ def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
   notes: tuple[str, ...] = ()
   if layout.h5 is None and layout.matrix_market is None:
     raise BadInputError(
-      layout.folder, "counts", f"only {_listing(layout.folder)}",
+      layout.folder, "counts", f"only {listing(layout.folder)}",
       "filtered_feature_bc_matrix.h5 or the folder filtered_feature_bc_matrix",
       "copy the counts beside the folder spatial",
     )  # fmt: skip
@@ -250,8 +206,8 @@ def _positions_file(layout: Layout) -> Path:
       layout.packed, "archive", "a packed folder", "the folder spatial", "unpack it first"
     )
   raise BadInputError(
-    layout.folder, "positions", f"only {_listing(layout.folder / 'spatial')}",
-    "one of " + ", ".join(_POSITION_FILES), "copy the file into the folder spatial",
+    layout.folder, "positions", f"only {listing(layout.folder / 'spatial')}",
+    "one of " + ", ".join(POSITION_FILES), "copy the file into the folder spatial",
   )  # fmt: skip
 
 
@@ -339,50 +295,9 @@ def _labels(source: SectionSource, raw: RawCounts) -> list[joins.LabelTable]:
   if path is not None:
     return [joins.read_labels(path)]
   found = []
-  for candidate in _label_candidates(source.path, source.entry):
+  for candidate in label_candidates(source.path, source.entry):
     table = joins.read_labels(candidate)
     rows, _ = joins.match(table.ids, raw.spot_ids)
     if len(rows) and (rows >= 0).mean() > 0.5:
       found.append(table)
   return found
-
-
-def _label_candidates(folder: Path, entry: Entry) -> list[Path]:
-  """Tables of two columns, the first of barcodes, beside the counts."""
-  if entry.labels is not None:
-    return []
-  places = [folder, folder.parent] if folder.name == "outs" else [folder]
-  candidates = []
-  for path in sorted(p for place in places for e in ("*.tsv", "*.csv") for p in place.glob(e)):
-    with path.open("rb") as stream:
-      header = stream.readline(400).decode("utf-8-sig", "replace").strip()
-    cells = re.split(r"[\t,;]", header.replace('"', "").lower())
-    if len(cells) == 2 and cells[0] in ("barcode", "barcodes", "spot", "spot_id", ""):
-      candidates.append(path)
-  return candidates
-
-
-def _first(folder: Path, *names: str, directory: bool = False) -> Path | None:
-  """The file of one of these names, else the only one that ends in one: exports add a prefix."""
-  for name in names:
-    path = folder / name
-    if path.is_dir() if directory else path.is_file():
-      return path
-  for name in names:
-    matches = [
-      p for p in sorted(folder.glob(f"*[_.-]{name}")) if (p.is_dir() if directory else p.is_file())
-    ]
-    if len(matches) > 1:
-      raise BadInputError(
-        folder, name, f"{len(matches)} of them ({matches[0].name}, {matches[1].name})",
-        "the files of one section in one folder", "put every section into its own folder",
-      )  # fmt: skip
-    if matches:
-      return matches[0]
-  return None
-
-
-def _listing(folder: Path) -> str:
-  if not folder.is_dir():
-    return "no such folder"
-  return ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"

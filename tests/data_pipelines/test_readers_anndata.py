@@ -317,7 +317,7 @@ def test_a_section_read_from_it_is_the_one_that_was_written(section, tmp_path):
   adata = annotated.adata(section, library="S")
   adata.obs["in_tissue"] = (np.arange(90) >= 4).astype(int)
   adata.X = scipy.sparse.csr_matrix(adata.X.toarray() * (np.arange(90) != 50)[:, None])
-  (found,) = readers.read(written(adata, tmp_path / "S.h5ad"))
+  (found,) = readers.read_sections(written(adata, tmp_path / "S.h5ad"))
   kept = (np.arange(90) >= 4) & (np.arange(90) != 50)
   assert found.spot_ids.tolist() == section.spot_ids[kept].tolist()
   assert (found.counts != section.counts[kept]).nnz == 0

@@ -17,7 +17,7 @@ def array(tmp_path):
 
 
 def read(array, **options):
-  return {s.section_id: s for s in readers.read(array.folder, **options)}
+  return {s.section_id: s for s in readers.read_sections(array.folder, **options)}
 
 
 def problem_of(array, **options):
@@ -209,7 +209,7 @@ def test_the_layout_of_the_original_repository_reads_the_same(tmp_path, array):
       (folder / new / path.name).write_bytes(path.read_bytes())
   (folder / "ST-imgs" / "A" / "A1").mkdir(parents=True)
   Image.new("RGB", (2000, 2400)).save(folder / "ST-imgs" / "A" / "A1" / "HE_whatever.jpg")
-  got = {s.section_id: s for s in readers.read(tmp_path / "original")}["A1"]
+  got = {s.section_id: s for s in readers.read_sections(tmp_path / "original")}["A1"]
   np.testing.assert_array_equal(got.counts.toarray(), want.counts.toarray())
   assert got.image.path.name == "HE_whatever.jpg"
 
@@ -299,10 +299,10 @@ def test_the_table_of_her2st_places_spots_on_the_tissue_of_the_painted_images(re
 
 
 def test_other_real_legacy_folders_read(real_data):
-  olfactory = {s.section_id: s for s in readers.read(real_data / "mob_st")}
+  olfactory = {s.section_id: s for s in readers.read_sections(real_data / "mob_st")}
   assert {n: s.num_spots for n, s in olfactory.items()} == {"MOB1": 379, "MOB2": 407, "MOB3": 438}
   assert all(not any("." in g for g in s.gene_ids) for s in olfactory.values())
   assert olfactory["MOB1"].species == "mouse"
-  hearts = readers.read(real_data / "heart_st")
+  hearts = readers.read_sections(real_data / "heart_st")
   assert len(hearts) == 6
   assert all(set(s.labels) == {"region"} for s in hearts)

@@ -9,7 +9,7 @@ import pytest
 from data_pipelines import readers
 from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.source import file_name
+from data_pipelines.readers.metadata import file_name
 from tests.data_pipelines import raw_folders
 
 
@@ -181,9 +181,9 @@ def test_species_is_guessed_from_ids_and_from_capitals(ids, symbols, species):
 def test_two_genomes_in_one_matrix_are_refused_and_one_prefix_is_taken_off(tmp_path):
   sample = raw_folders.visium(tmp_path / "S" / "outs")
   sample.write_h5(id=[f"GRCh38_{i}" for i in sample.gene_ids])
-  (section,) = readers.read(sample.folder)
+  (section,) = readers.read_sections(sample.folder)
   assert section.gene_ids.tolist() == sample.gene_ids
   mixed = [f"{'GRCh38' if n % 2 else 'mm10'}_{i}" for n, i in enumerate(sample.gene_ids)]
   sample.write_h5(id=mixed)
   with pytest.raises(BadInputError, match="two genomes"):
-    readers.read(sample.folder)
+    readers.read_sections(sample.folder)

@@ -19,7 +19,7 @@ def sample(tmp_path):
 
 
 def read(sample, **options):
-  (section,) = readers.read(sample.folder, **options)
+  (section,) = readers.read_sections(sample.folder, **options)
   return section
 
 
@@ -405,26 +405,26 @@ def test_bins_of_visium_hd_are_read_on_their_square_lattice(tmp_path):
   sample.x_px, sample.y_px = 100 + 8.0 * columns, 60 + 8.0 * rows
   sample.write_positions()
   sample.write_scalefactors(bin_size_um=16.0)
-  (section,) = readers.read(tmp_path / "S1")
+  (section,) = readers.read_sections(tmp_path / "S1")
   assert section.platform == "visium_hd"
   assert section.section_id == "S1_square_016um"
   assert section.um_per_px * HIRES == pytest.approx(2.0)
 
 
 def test_real_visium_sections_read_with_all_their_counts(real_data):
-  (cortex,) = readers.read(real_data / "visium_dlpfc_151510")
+  (cortex,) = readers.read_sections(real_data / "visium_dlpfc_151510")
   assert cortex.counts.shape == (4634, 500)
   assert cortex.counts.sum() == 4_652_972
   layers, sizes = np.unique(cortex.labels["layer"], return_counts=True)
   assert dict(zip(layers.tolist(), sizes.tolist(), strict=True))["Layer3"] == 1774
-  (embryo,) = readers.read(real_data / "visium_cytassist_mouse_embryo")
+  (embryo,) = readers.read_sections(real_data / "visium_cytassist_mouse_embryo")
   assert embryo.counts.sum() == 3_085_005
   assert embryo.species == "mouse"
 
 
 def test_the_real_lattice_agrees_with_the_spot_diameter_of_space_ranger(real_data):
   for name in ("visium_dlpfc_151510", "fixtures/visium_mouse_brain_100genes"):
-    (section,) = readers.read(real_data / name)
+    (section,) = readers.read_sections(real_data / name)
     factors = json.loads((real_data / name / "spatial/scalefactors_json.json").read_text())
     kind = section.image.kind
     full = section.um_per_px * factors[f"tissue_{kind}_scalef"]
@@ -443,7 +443,7 @@ def test_real_fixtures_that_do_not_fit_together_are_refused(real_data):
   }
   for name, field in cases.items():
     with pytest.raises(BadInputError) as problem:
-      readers.read(fixtures / name)
+      readers.read_sections(fixtures / name)
     assert problem.value.field == field, name
     assert "\n" not in str(problem.value)
 
@@ -454,6 +454,6 @@ def test_a_real_raw_matrix_of_space_ranger_one_reads_once_the_other_copy_is_away
   source = real_data / "fixtures" / "visium_v1_tiny" / "section1" / "outs"
   shutil.copytree(source / "spatial", tmp_path / "S" / "spatial")
   shutil.copy(source / "raw_feature_bc_matrix.h5", tmp_path / "S")
-  (section,) = readers.read(tmp_path / "S")
+  (section,) = readers.read_sections(tmp_path / "S")
   assert section.counts.shape[1] == 49
   assert 0 < section.num_spots < 50

@@ -64,7 +64,7 @@ def truth(tiny):
 
 @pytest.fixture(scope="module")
 def sections(tiny):
-  return {section.section_id: section for section in readers.read(tiny)}
+  return {section.section_id: section for section in readers.read_sections(tiny)}
 
 
 def spot_truth(tiny, section):

@@ -42,7 +42,7 @@ def out(workdir, raw, tmp_path_factory):
 @pytest.fixture(scope="module")
 def one(workdir, raw, tmp_path_factory):
   """An .h5ad file of one section, as a user keeps it: normalised X, counts in a layer."""
-  (section,) = [s for s in readers.read(raw) if s.section_id == "D1S1"]
+  (section,) = [s for s in readers.read_sections(raw) if s.section_id == "D1S1"]
   adata = hibio.load(workdir).embed_section(section)
   adata.layers["counts"] = adata.X.copy()
   adata.X = adata.X.astype(np.float32).log1p()
@@ -117,7 +117,7 @@ def test_one_section_of_a_folder_and_its_file_give_the_same_vectors(
 
 
 def test_an_image_alone_is_read_on_a_grid_and_predicts_the_panel(workdir, raw, tmp_path):
-  (section,) = [s for s in readers.read(raw) if s.section_id == "D1S1"]
+  (section,) = [s for s in readers.read_sections(raw) if s.section_id == "D1S1"]
   got = embedded(
     workdir, tmp_path, section.image.path, um_per_px=section.um_per_px, predict_expression=True
   )

@@ -102,7 +102,7 @@ def test_every_published_number_is_marked_and_cited():
 
 
 def test_averaging_over_neighbours_helps_in_real_cortex(real_data):
-  (section,) = readers.read(real_data / "visium_dlpfc_151510")
+  (section,) = readers.read_sections(real_data / "visium_dlpfc_151510")
   cohort = labelled(_cohort_of(section), "layer")
   pca = counts.expression_pca(cohort, cohort)
   features = {

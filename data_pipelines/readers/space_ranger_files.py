@@ -1,0 +1,120 @@
+"""Which file of a Space Ranger folder is what, whatever its version."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers.metadata import Entry
+
+POSITION_FILES = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Which file of a folder is what; None where there is none."""
+
+  folder: Path
+  h5: Path | None
+  matrix_market: Path | None
+  filtered: bool
+  positions: Path | None
+  scalefactors: Path | None
+  hires: Path | None
+  lowres: Path | None
+  packed: Path | None
+
+  def files(self) -> tuple[Path, ...]:
+    """Every file the section is read from."""
+    matrix = sorted(self.matrix_market.iterdir()) if self.matrix_market and not self.h5 else []
+    parts = (self.h5, self.positions, self.scalefactors, self.hires or self.lowres, *matrix)
+    return tuple(part for part in parts if part is not None)
+
+  @property
+  def is_likely(self) -> bool:
+    """Whether there is enough of a Space Ranger output for it to be one."""
+    counts = bool(self.h5 or self.matrix_market)
+    evidence = [self.positions is not None, counts, self.scalefactors is not None]
+    inside = any(evidence) and (self.folder / "spatial").is_dir()
+    return sum(evidence) >= 2 or inside or (counts and self.packed is not None)
+
+
+def layout_of(folder: Path) -> Layout | None:
+  """The layout of a Space Ranger output folder; None if it does not look like one.
+
+  Of a Visium HD output it is that of the coarsest bins, the nearest to spots.
+
+  Raises:
+    BadInputError: it holds the files of several sections.
+  """
+  binned = folder / "binned_outputs"
+  if binned.is_dir():
+    bins = sorted(binned.glob("square_*um"))
+    return _layout(bins[-1]) if bins else None
+  layout = _layout(folder)
+  return layout if layout.is_likely else None
+
+
+def _layout(folder: Path) -> Layout:
+  spatial = folder / "spatial"
+  place = spatial if spatial.is_dir() else folder
+  for kind in ("filtered", "raw"):
+    h5 = _first(folder, f"{kind}_feature_bc_matrix.h5")
+    matrix_market = _first(folder, f"{kind}_feature_bc_matrix", directory=True)
+    if h5 or matrix_market:
+      break
+  return Layout(
+    folder=folder,
+    h5=h5,
+    matrix_market=matrix_market,
+    filtered=kind == "filtered",
+    positions=_first(place, *POSITION_FILES, *(f"{name}.gz" for name in POSITION_FILES)),
+    scalefactors=_first(place, "scalefactors_json.json"),
+    hires=_first(place, "tissue_hires_image.png", "tissue_hires_image.jpg"),
+    lowres=_first(place, "tissue_lowres_image.png", "tissue_lowres_image.jpg"),
+    packed=_first(folder, "spatial.tar.gz", "spatial.zip", "spatial.tar"),
+  )
+
+
+def label_candidates(folder: Path, entry: Entry) -> list[Path]:
+  """Tables of two columns, the first of barcodes, beside the counts."""
+  if entry.labels is not None:
+    return []
+  places = [folder, folder.parent] if folder.name == "outs" else [folder]
+  candidates = []
+  for path in sorted(p for place in places for e in ("*.tsv", "*.csv") for p in place.glob(e)):
+    with path.open("rb") as stream:
+      header = stream.readline(400).decode("utf-8-sig", "replace").strip()
+    cells = re.split(r"[\t,;]", header.replace('"', "").lower())
+    if len(cells) == 2 and cells[0] in ("barcode", "barcodes", "spot", "spot_id", ""):
+      candidates.append(path)
+  return candidates
+
+
+def _first(folder: Path, *names: str, directory: bool = False) -> Path | None:
+  """The file of one of these names, else the only one that ends in one: exports add a prefix."""
+  for name in names:
+    path = folder / name
+    if path.is_dir() if directory else path.is_file():
+      return path
+  for name in names:
+    matches = [
+      p for p in sorted(folder.glob(f"*[_.-]{name}")) if (p.is_dir() if directory else p.is_file())
+    ]
+    if len(matches) > 1:
+      raise BadInputError(
+        folder, name, f"{len(matches)} of them ({matches[0].name}, {matches[1].name})",
+        "the files of one section in one folder", "put every section into its own folder",
+      )  # fmt: skip
+    if matches:
+      return matches[0]
+  return None
+
+
+def listing(folder: Path) -> str:
+  """What a folder holds, for messages."""
+  if not folder.is_dir():
+    return "no such folder"
+  return ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
