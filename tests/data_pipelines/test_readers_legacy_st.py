@@ -1,6 +1,8 @@
 """Legacy ST folders: HER2ST, its original repository, and what differs elsewhere."""
 
 import gzip
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,18 +202,51 @@ def test_warped_positions_replace_those_of_the_spot_file(array):
   assert problem_of(array, metadata=path).field == "positions warped"
 
 
-def test_the_layout_of_the_original_repository_reads_the_same(tmp_path, array):
-  want = read(array)["A1"]
-  folder = tmp_path / "original" / "data"
+HER2ST_TABLE = Path(__file__).parents[2] / "experiments" / "datasets" / "her2st.csv"
+
+
+@pytest.fixture
+def repository(tmp_path, array):
+  """The same sections as HER2ST's public repository has them; only A1 has an image."""
+  data = tmp_path / "repository" / "data"
   for old, new in (("counts", "ST-cnts"), ("spots", "ST-spotfiles")):
-    (folder / new).mkdir(parents=True)
-    for path in (array.folder / old).iterdir():
-      (folder / new / path.name).write_bytes(path.read_bytes())
-  (folder / "ST-imgs" / "A" / "A1").mkdir(parents=True)
-  Image.new("RGB", (2000, 2400)).save(folder / "ST-imgs" / "A" / "A1" / "HE_whatever.jpg")
-  got = {s.section_id: s for s in readers.read_sections(tmp_path / "original")}["A1"]
-  np.testing.assert_array_equal(got.counts.toarray(), want.counts.toarray())
-  assert got.image.path.name == "HE_whatever.jpg"
+    shutil.copytree(array.folder / old, data / new)
+  spots = zip(array.x, array.y, strict=True)
+  write_pathologist(array, "A1", [f"r\t{x}\t{y}\t\t\tcancer" for x, y in spots])
+  shutil.copytree(array.folder / "pathologist", data / "ST-pat" / "lbl")
+  (data / "ST-pat" / "lbl" / "README").write_text("labels of A1")
+  (data / "ST-imgs" / "A" / "A1").mkdir(parents=True)
+  Image.new("RGB", (2000, 2400)).save(data / "ST-imgs" / "A" / "A1" / "BT0_C1_HE.jpg")
+  return data.parent
+
+
+def test_the_table_of_her2st_fits_its_public_repository(repository, array):
+  want = read(array)["A1"]
+  for path in (repository, repository / "data", repository / "data" / "ST-cnts"):
+    got = {s.section_id: s for s in readers.read_sections(path, HER2ST_TABLE)}
+    assert {name: section.donor_id for name, section in got.items()} == {
+      "A1": "A", "A2": "A", "B1": "B"
+    }  # fmt: skip
+    np.testing.assert_array_equal(got["A1"].counts.toarray(), want.counts.toarray())
+    np.testing.assert_allclose(got["A1"].positions_px, want.positions_px)
+    assert (got["A1"].image.path.name, got["A1"].image_scale) == ("BT0_C1_HE.jpg", 1.0)
+    assert set(got["A1"].labels["pathologist"]) == {"cancer"}
+    assert got["A2"].image is None
+    assert got["A1"].species == "human"
+
+
+def test_the_table_of_her2st_fits_a_copy_with_smaller_images(array):
+  (array.folder / "images").mkdir()
+  for name, width in (("A1", 6954), ("A2", 6966)):
+    image = Image.new("RGB", (2000, 2400))
+    image.save(array.folder / "images" / f"{name}_dark_2000px.png")
+    write_warped(array, name, (array.pixel_x + 40, array.pixel_y))
+    section = {s.section_id: s for s in readers.read_sections(array.folder, HER2ST_TABLE)}[name]
+    assert section.image_scale == pytest.approx(2000 / width, rel=1e-5)
+    shift = 40 * section.image_scale if name == "A2" else 0
+    np.testing.assert_allclose(
+      section.positions_px[:, 0], array.pixel_x * section.image_scale + shift
+    )
 
 
 def counts_text(edit):

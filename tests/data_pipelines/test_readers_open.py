@@ -143,6 +143,33 @@ def test_a_relative_image_is_found_beside_the_table_the_input_or_the_section(stu
   assert source.read().image.path == study.parent / place / "he.png"
 
 
+def test_of_several_rows_the_first_counts_whose_image_is_there(study):
+  write_table(study, "section,donor,image\none,a,small.png\none,b,large.png\none,c,\n")
+
+  def donor():
+    return next(s for s in readers.open_sections(study) if s.section_id == "one").donor_id
+
+  assert donor() == "c"
+  hires = study / "one" / "outs" / "spatial" / "tissue_hires_image.png"
+  shutil.copy(hires, study / "one" / "large.png")
+  assert donor() == "b"
+  shutil.copy(hires, study / "small.png")
+  assert donor() == "a"
+
+
+def test_rows_with_images_of_which_none_is_there_are_a_problem(study):
+  write_table(study, "section,image\none,small.png\none,large.png\n")
+  source = next(s for s in readers.open_sections(study) if s.section_id == "one")
+  with pytest.raises(BadInputError, match="no file large.png"):
+    source.read()
+
+
+@pytest.mark.parametrize("rows", ["one,\none,x.png\n", "one,x.png\none,x.png\n"])
+def test_a_row_that_could_never_count_is_refused(study, rows):
+  write_table(study, "section,image\n" + rows)
+  assert problem_of(study).found == "one twice"
+
+
 def test_a_fingerprint_changes_with_a_file_or_the_table_and_with_nothing_else(study):
   def fingerprint():
     return next(s for s in readers.open_sections(study) if s.section_id == "one").fingerprint()
