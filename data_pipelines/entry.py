@@ -1,66 +1,161 @@
-"""How every command starts and stops: flags in, one clear line and an exit status out."""
+"""How every command starts and stops: flags in, one clear line and an exit status out.
+
+A command is a module with a docstring, `FLAGS = entry.Flags(__doc__)`, a function `main()` and
+`entry.run(main, FLAGS)` at its end. A flag is defined by `FLAGS.string(name, default, help)` and
+the like; with `required=True` it must be given.
+"""
 
 from __future__ import annotations
 
 import difflib
-import os
+import functools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from absl import app, flags, logging
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
 
 from data_pipelines.problems import EXIT_USAGE, BadInputError, exits_on_bad_input
 
+ROOT = Path(__file__).resolve().parents[1]
+"""Holds the packages; a config file such as experiments/hibio.py is found there from any folder."""
 
-def run(main: Callable[[], None]) -> None:
-  """Parses flags, runs `main`, and turns a user's mistake into one line and its exit status.
 
-  Exit status 3 for bad input (a misspelt config key too), 2 for flags that cannot be read.
+class Flags(flags.FlagValues):
+  """The flags of one command, apart from those of libraries and of other commands.
+
+  Args:
+    about: the docstring of the command; `--help` begins with it.
   """
+
+  def __init__(self, about: str):
+    super().__init__()
+    # Past FlagValues.__setattr__, which sets flags.
+    self.__dict__["about"], self.__dict__["configs"] = about.strip(), {}
+    for kind in ("string", "bool", "integer", "float", "list", "enum", "multi_string"):
+      define = getattr(flags, f"DEFINE_{kind}")
+      self.__dict__[kind] = functools.partial(define, flag_values=self)
+
+  def config_file(self, name: str, default: str, help: str):
+    """A flag that names a Python file with `get_config`, whose keys are `--name.key=value`."""
+    self.__dict__["configs"][name] = default
+    help = f"{help} [default: {default}]"
+    return config_flags.DEFINE_config_file(name, None, help, lock_config=True, flag_values=self)
+
+  def missing(self) -> list[str]:
+    """Required flags that are not given."""
+    return [name for name in self if self[name].value is None and self[name].validators]
+
+  def help(self) -> str:
+    """What the command is for, and every option with its meaning and default."""
+    lines = [self.about, "", "Options, each written --name=value:", ""]
+    for name in sorted(self, key=lambda name: (not self[name].validators, name)):
+      flag = self[name]
+      note = _default(flag) if name not in self.configs else ""
+      lines.append(f"  --{name:<20} {_meaning(flag)}{note}")
+    for name in self.configs:
+      lines.append(f"  --{name + '.KEY':<20} Sets one key of the config; --print_config lists them")
+    return "\n".join([*lines, f"  --{'help':<20} Shows this"])
+
+
+def listing(config: ConfigDict, meanings: Mapping[str, str], name: str = "config") -> str:
+  """Every key of a config as the flag that sets it, with its value and its meaning.
+
+  Args:
+    meanings: dotted key -> meaning; keys below one share its meaning.
+  """
+
+  def lines(tree: ConfigDict, prefix: str, meaning: str) -> Iterator[str]:
+    for key, value in tree.items():
+      of = meanings.get(f"{prefix}{key}", meaning)
+      if isinstance(value, ConfigDict):
+        yield from lines(value, f"{prefix}{key}.", of)
+      else:
+        yield f"--{name}.{prefix}{key}={value}\n    {of}"
+
+  return "\n".join(lines(config, "", ""))
+
+
+def _meaning(flag: flags.Flag) -> str:
+  """On one line, without what absl adds of flags that can be given several times."""
+  return flag.help.partition(";\n")[0].rstrip(".")
+
+
+def _default(flag: flags.Flag) -> str:
+  if flag.validators:
+    return " (required)"
+  text = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
+  return "" if text in (None, "", False) else f" [default: {text}]"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+  """What somebody who wrote `word` may have meant; empty if nothing is close."""
+  return (difflib.get_close_matches(word, list(known), n=1) or [""])[0]
+
+
+def run(main: Callable[[], None], own: Flags) -> None:
+  """Parses the command line, runs `main`, and turns a user's mistake into one line.
+
+  Exit status 0 for `--help`, 2 for flags that cannot be read or are missing, 3 for bad input (a
+  misspelt config key too).
+  """
+  logging.use_absl_handler()
   logging.set_verbosity(logging.WARNING)  # checkpoint libraries report every file otherwise
-  app.run(exits_on_bad_input(lambda _: main()), flags_parser=exits_on_bad_input(_parse))
+  flags.FLAGS.mark_as_parsed()  # some libraries look at their own
+  if {"--help", "-h", "-help"} & set(sys.argv[1:]):
+    print(own.help())
+    sys.exit(0)
+  exits_on_bad_input(_parse)(own)
+  exits_on_bad_input(main)()
 
 
-def required(flag: flags.FlagHolder):
-  """The flag's value.
-
-  Raises:
-    SystemExit: status 2, with a line that names the flag, where it is not given.
-  """
-  if flag.value in (None, "", []):
-    _stop(f"hibio: --{flag.name} is missing. {flags.FLAGS[flag.name].help.rstrip('.')}.")
-  return flag.value
-
-
-def _parse(argv: Sequence[str]) -> list[str]:
-  _require_config_file(argv)
+def _parse(own: Flags) -> None:
+  for name, default in own.configs.items():
+    sys.argv[1:] = _with_config_file(sys.argv[1:], name, default)
   try:
-    rest = flags.FLAGS(argv)
+    rest = own(sys.argv)
   except AttributeError as error:  # ml_collections: a key that the config does not have
-    raise _misspelt_key(argv, str(error)) from error
+    raise _misspelt_key(sys.argv, str(error)) from error
   except flags.UnrecognizedFlagError as error:
-    near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
-    _stop(
-      f"hibio: --{error.flagname}: no such flag." + (f" Did you mean --{near[0]}?" if near else "")
-    )
+    near = nearest(error.flagname, own)
+    _stop(f"hibio: --{error.flagname}: no such flag.{near and f' Did you mean --{near}?'}")
   except flags.Error as error:
+    if own.is_parsed() and (missing := own.missing()):
+      wanted = ", ".join(f"--{name} ({_meaning(own[name])})" for name in missing)
+      _stop(f"hibio: missing: {wanted}. --help lists all options.")
     raise _unreadable_value(str(error)) from error
   if len(rest) > 1:
     _stop(f"hibio: unexpected argument {rest[1]!r}; every option is written --name=value.")
-  return rest
 
 
-def _require_config_file(argv: Sequence[str]) -> None:
-  for path in (a.partition("=")[2].partition(":")[0] for a in argv if re.match("--?config=", a)):
-    if not os.path.isfile(path):
-      raise BadInputError(
-        path or "--config",
-        "config",
-        "no such file",
-        "a config file such as experiments/hibio.py",
-        "run from the project's folder, or give the file's path",
-      )
+def _with_config_file(arguments: Sequence[str], name: str, default: str) -> list[str]:
+  """The arguments with the config file's full path; with the default where none is named."""
+  named = [one for one in arguments if re.match(f"--?{name}(=|$)", one)]
+  if not named:
+    return [f"--{name}={_found(default)}", *arguments]
+  return [
+    f"--{name}={_found(one.partition('=')[2])}" if one in named and "=" in one else one
+    for one in arguments
+  ]
+
+
+def _found(config: str) -> str:
+  """The file of FILE[:VARIANTS], looked for here, then among the packages.
+
+  Raises:
+    BadInputError: it is in neither place.
+  """
+  path, colon, variants = config.partition(":")
+  if Path(path).is_file():
+    return config
+  if path and (ROOT / path).is_file():
+    return f"{ROOT / path}{colon}{variants}"
+  raise BadInputError(
+    path or "--config", "config", "no such file", "a config file such as experiments/hibio.py",
+    "give the file's path",
+  )  # fmt: skip
 
 
 def _misspelt_key(argv: Sequence[str], message: str) -> BadInputError:
@@ -74,9 +169,7 @@ def _misspelt_key(argv: Sequence[str], message: str) -> BadInputError:
     flag.removeprefix("--"),
     "an unknown key",
     f"{near!r}" if near else "a key of the config",
-    f"write {flag.replace(key, near)}=…"
-    if near
-    else "see experiments/hibio.py and hibio/configs.py",
+    f"write {flag.replace(key, near)}=…" if near else "see --print_config",
   )
 
 

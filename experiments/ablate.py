@@ -22,7 +22,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from absl import flags
 from ml_collections import config_flags
 
 from data_pipelines import entry
@@ -42,32 +41,33 @@ from experiments.ablation import (
 from experiments.ablation.asked import label_of
 from hibio.evaluation import suite
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", "experiments/hibio.py", "What all runs begin with", lock_config=True
+FLAGS = entry.Flags(__doc__)
+_CONFIG = FLAGS.config_file("config", "experiments/hibio.py", "What all runs begin with")
+_PRESETS = FLAGS.list(
+  "presets", None, "Presets to compare; `default` is the reference", required=True
 )
-_PRESETS = flags.DEFINE_list("presets", None, "Presets to compare; `default` is the reference")
-_SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds of each preset", lower_bound=1)
-_CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus that is trained and scored on")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for runs, ablation.md, ablation.json")
-_JOBS = flags.DEFINE_integer("jobs", 1, "Runs side by side, each on its cores", lower_bound=1)
-_TASKS = flags.DEFINE_list("tasks", list(protocols.TASKS), f"Some of {', '.join(protocols.TASKS)}")
-_LABEL = flags.DEFINE_string("label", "", "Label column; default: the one with most names")
-_DONORS = flags.DEFINE_list("donors", [], "Donors to score; default: the test donors")
-_SWAP = flags.DEFINE_bool(
+_SEEDS = FLAGS.integer("seeds", 3, "Seeds of each preset", lower_bound=1)
+_CORPUS = FLAGS.string(
+  "corpus", None, "Prepared corpus that is trained and scored on", required=True
+)
+_OUTPUT = FLAGS.string("output", None, "Folder for runs, ablation.md, ablation.json", required=True)
+_JOBS = FLAGS.integer("jobs", 1, "Runs side by side, each on its cores", lower_bound=1)
+_TASKS = FLAGS.list("tasks", list(protocols.TASKS), f"Some of {', '.join(protocols.TASKS)}")
+_LABEL = FLAGS.string("label", "", "Label column; default: the one with most names")
+_DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
+_SWAP = FLAGS.bool(
   "swap_coordinates", False, "Also score the default with coordinates swapped in each section"
 )
 
 
 def main() -> None:
-  output = Path(entry.required(_OUTPUT))
-  corpus = Corpus.open(entry.required(_CORPUS))
+  output = Path(_OUTPUT.value)
+  corpus = Corpus.open(_CORPUS.value)
   base = plan.Base.of(
-    config_flags.get_config_filename(flags.FLAGS["config"]),
-    config_flags.get_override_values(flags.FLAGS["config"]),
+    config_flags.get_config_filename(FLAGS["config"]),
+    config_flags.get_override_values(FLAGS["config"]),
   )
-  runs = plan.runs(
-    base, entry.required(_PRESETS), _SEEDS.value, corpus.path.absolute(), output.absolute()
-  )
+  runs = plan.runs(base, _PRESETS.value, _SEEDS.value, corpus.path.absolute(), output.absolute())
   question = running.Question(
     corpus,
     label_of(corpus, _LABEL.value),
@@ -141,4 +141,4 @@ def _fail(failures: Mapping[str, str], rest: str) -> None:
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

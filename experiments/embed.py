@@ -18,39 +18,36 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
 from data_pipelines import entry
 from data_pipelines.problems import BadInputError
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a pretraining run")
-_INPUT = flags.DEFINE_string("input", None, "Folder of sections, .h5ad file, or H&E image")
-_OUTPUT = flags.DEFINE_string("output", None, "File to write, ending in .h5ad")
-_SECTION = flags.DEFINE_list("section", [], "Only these sections of a folder")
-_METADATA = flags.DEFINE_string("metadata", None, "Table of the sections of a folder")
-_LAYER = flags.DEFINE_string("layer", None, 'Matrix of raw counts; "none" reads the image alone')
-_LIBRARY_KEY = flags.DEFINE_string("library_key", None, "Column of obs that names sections")
-_IMAGE = flags.DEFINE_string("image", None, "H&E image that belongs to an .h5ad file")
-_IMAGE_SCALE = flags.DEFINE_float("image_scale", 1.0, "Its pixels per pixel of the positions")
-_UM_PER_PX = flags.DEFINE_float("um_per_px", None, "Micrometres a pixel of positions or image")
-_SPOTS = flags.DEFINE_string("spots", None, "Table with x and y in pixels of the image")
-_GRID = flags.DEFINE_string("grid", "hexagonal", "Grid over tissue: hexagonal or square")
-_GRID_UM = flags.DEFINE_float(
-  "grid_um", 100.0, "Micrometres from one place of the grid to the next"
-)
-_GENE_NAMES = flags.DEFINE_string("gene_names", None, "Table of ensembl_id and symbol")
-_DOMAIN_SPOTS = flags.DEFINE_list(
+FLAGS = entry.Flags(__doc__)
+_CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a pretraining run", required=True)
+_INPUT = FLAGS.string("input", None, "Folder of sections, .h5ad file, or H&E image", required=True)
+_OUTPUT = FLAGS.string("output", None, "File to write, ending in .h5ad", required=True)
+_SECTION = FLAGS.list("section", [], "Only these sections of a folder")
+_METADATA = FLAGS.string("metadata", None, "Table of the sections of a folder")
+_LAYER = FLAGS.string("layer", None, 'Matrix of raw counts; "none" reads the image alone')
+_LIBRARY_KEY = FLAGS.string("library_key", None, "Column of obs that names sections")
+_IMAGE = FLAGS.string("image", None, "H&E image that belongs to an .h5ad file")
+_IMAGE_SCALE = FLAGS.float("image_scale", 1.0, "Its pixels per pixel of the positions")
+_UM_PER_PX = FLAGS.float("um_per_px", None, "Micrometres a pixel of positions or image")
+_SPOTS = FLAGS.string("spots", None, "Table with x and y in pixels of the image")
+_GRID = FLAGS.string("grid", "hexagonal", "Grid over tissue: hexagonal or square")
+_GRID_UM = FLAGS.float("grid_um", 100.0, "Micrometres from one place of the grid to the next")
+_GENE_NAMES = FLAGS.string("gene_names", None, "Table of ensembl_id and symbol")
+_DOMAIN_SPOTS = FLAGS.list(
   "domain_spots", None, "Spots of a domain at each level, finest first; empty for no domains"
 )
-_PREDICT = flags.DEFINE_bool("predict_expression", False, "Also predict the expression of genes")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the output if it is there")
+_PREDICT = FLAGS.bool("predict_expression", False, "Also predict the expression of genes")
+_OVERWRITE = FLAGS.bool("overwrite", False, "Replace the output if it is there")
 
 
 def main() -> None:
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, _stop)
-  checkpoint = entry.required(_CHECKPOINT)
-  source, output = Path(entry.required(_INPUT)).expanduser(), Path(entry.required(_OUTPUT))
+  checkpoint = _CHECKPOINT.value
+  source, output = Path(_INPUT.value).expanduser(), Path(_OUTPUT.value)
   from experiments import embed_inputs  # JAX and anndata: a wrong flag need not wait for them
 
   request = embed_inputs.Request(
@@ -96,4 +93,4 @@ def _numbers(values: list[str] | None) -> tuple[int, ...] | None:
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

@@ -25,36 +25,41 @@ from hibio import pretrained
 from hibio.evaluation import suite
 from hibio.report import collect, markdown, page
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a training run")
-_CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus: counts, and images or labels")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for report.html, results.md, results.json")
-_TASKS = flags.DEFINE_list("tasks", list(suite.TASKS), f"Some of {', '.join(suite.TASKS)}")
-_DONORS = flags.DEFINE_list(
+FLAGS = entry.Flags(__doc__)
+_CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a training run", required=True)
+_CORPUS = FLAGS.string(
+  "corpus", None, "Prepared corpus: counts, and images or labels", required=True
+)
+_OUTPUT = FLAGS.string(
+  "output", None, "Folder for report.html, results.md, results.json", required=True
+)
+_TASKS = FLAGS.list("tasks", list(suite.TASKS), f"Some of {', '.join(suite.TASKS)}")
+_DONORS = FLAGS.list(
   "donors", [], "Donors to score; default: the corpus' test donors, or all where it has none"
 )
-_LABEL = flags.DEFINE_string("label", "", "Label column to score; default: every one")
-_IGNORE = flags.DEFINE_list("ignore_labels", [], "Names that say that a spot has no label")
-_COMPARE = flags.DEFINE_multi_string(
+_LABEL = FLAGS.string("label", "", "Label column to score; default: every one")
+_IGNORE = FLAGS.list("ignore_labels", [], "Names that say that a spot has no label")
+_COMPARE = FLAGS.multi_string(
   "compare", [], "NAME=WORKDIR of another checkpoint to score beside it; can be given several times"
 )
-_FEATURES = flags.DEFINE_multi_string(
+_FEATURES = FLAGS.multi_string(
   "features", [], "NAME=FILE of image features extracted elsewhere; can be given several times"
 )
-_MARKERS = flags.DEFINE_string(
+_MARKERS = FLAGS.string(
   "markers", "", "GMT file, a set named after each class: annotation without labels"
 )
-_EXCLUDE = flags.DEFINE_string(
+_EXCLUDE = FLAGS.string(
   "exclude", "", "Table (study, donor, version) of donors that must not be scored"
 )
-_ALLOW_LEAK = flags.DEFINE_bool(
+_ALLOW_LEAK = FLAGS.bool(
   "allow_leak", False, "Score donors that a checkpoint was trained on; every result will say so"
 )
 
 
 def main() -> None:
-  output = Path(entry.required(_OUTPUT))
-  model = pretrained.load(entry.required(_CHECKPOINT))
-  corpus = Corpus.open(entry.required(_CORPUS))
+  output = Path(_OUTPUT.value)
+  model = pretrained.load(_CHECKPOINT.value)
+  corpus = Corpus.open(_CORPUS.value)
   found = suite.evaluate(model, corpus, _options())
   command = "python -m experiments.evaluate " + shlex.join(sys.argv[1:])
   leaks = [found.banner.removeprefix("LEAK: ")] if found.banner else []
@@ -125,4 +130,4 @@ def _named(flag: flags.FlagHolder) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

@@ -16,8 +16,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from absl import flags
-
 from data_pipelines import entry
 from data_pipelines.console import Parts
 from data_pipelines.files import write_text
@@ -28,16 +26,21 @@ from hibio.evaluation.rows import Row
 from hibio.report import levels
 from hibio.training import workdir
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a training run")
-_CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus to explain the checkpoint on")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for explain.md, explain.json and figures")
-_HOUSEKEEPING = flags.DEFINE_string(
+FLAGS = entry.Flags(__doc__)
+_CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a training run", required=True)
+_CORPUS = FLAGS.string(
+  "corpus", None, "Prepared corpus to explain the checkpoint on", required=True
+)
+_OUTPUT = FLAGS.string(
+  "output", None, "Folder for explain.md, explain.json and figures", required=True
+)
+_HOUSEKEEPING = FLAGS.string(
   "genes_housekeeping", "", "List of housekeeping genes, one a line; default: known from names"
 )
-_GENE_SETS = flags.DEFINE_string(
+_GENE_SETS = FLAGS.string(
   "gene_sets_held_out", "", "GMT file of gene sets that the model was not trained with"
 )
-_SECTIONS = flags.DEFINE_list(
+_SECTIONS = FLAGS.list(
   "sections", [], "Sections to explain and draw; default: all of held-out donors, two drawn"
 )
 
@@ -46,9 +49,9 @@ PARTS = {"counts": 1.0, "embeddings of hibio": 1.0, "embeddings of untrained": 1
 
 
 def main() -> None:
-  output = Path(entry.required(_OUTPUT))
-  model = pretrained.load(entry.required(_CHECKPOINT))
-  corpus = Corpus.open(entry.required(_CORPUS))
+  output = Path(_OUTPUT.value)
+  model = pretrained.load(_CHECKPOINT.value)
+  corpus = Corpus.open(_CORPUS.value)
   known = (
     keyword_lists.of_file(_HOUSEKEEPING.value, corpus.panel)
     if _HOUSEKEEPING.value
@@ -159,4 +162,4 @@ def _page(of: subject.Subject, command: str, explained) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

@@ -1,4 +1,6 @@
-"""Staged pretraining: `python -m experiments.pretrain --config=experiments/hibio.py`.
+"""Staged pretraining on a prepared corpus, or on synthetic tissue that it makes first.
+
+  python -m experiments.pretrain --config=experiments/hibio.py [--config.corpus=CORPUS]
 
 The config file is Python and is executed: use only one that you trust. Running the same command
 again resumes. See `experiments/hibio.py` for what can be set.
@@ -11,26 +13,27 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
+from experiments import hibio
 from hibio import configs, corpora, forward, pretraining
 from hibio.batch import Batch, Tables
 from hibio.model import HiBio
 from hibio.report import curves, section_figures
 from hibio.training import loop
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config",
-  None,
-  "The experiment, e.g. experiments/hibio.py or experiments/hibio.py:base",
-  lock_config=True,
-)
+FLAGS = entry.Flags(__doc__)
+_CONFIG = FLAGS.config_file("config", "experiments/hibio.py", "The experiment, FILE[:VARIANTS]")
+_PRINT = FLAGS.bool("print_config", False, "Print every key with its value and meaning, and stop")
 
 
 def main() -> None:
-  config = entry.required(_CONFIG)
+  config = _CONFIG.value
+  if _PRINT.value:
+    print(entry.listing(config, hibio.meanings()))
+    return
   corpus = run(config)
   print(f"checkpoints, metrics.jsonl and figures: {config.workdir}")
   print(
@@ -114,4 +117,4 @@ def pretrain(
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

@@ -12,18 +12,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from absl import flags
-
 from data_pipelines import entry
 from data_pipelines.files import write_text
 from hibio.report import markdown, over_runs
 
-_RESULTS = flags.DEFINE_list("results", None, "results.json of each run, separated by commas")
-_OUTPUT = flags.DEFINE_string("output", "", "Folder for summary.md and summary.json")
+FLAGS = entry.Flags(__doc__)
+_RESULTS = FLAGS.list(
+  "results", None, "results.json of each run, separated by commas", required=True
+)
+_OUTPUT = FLAGS.string("output", "", "Folder for summary.md and summary.json")
 
 
 def main() -> None:
-  runs = [over_runs.read(Path(path)) for path in entry.required(_RESULTS)]
+  runs = [over_runs.read(Path(path)) for path in _RESULTS.value]
   rows = over_runs.summarised(runs)
   listed = ", ".join(str(run.path) for run in runs)
   tables = (
@@ -44,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
 from data_pipelines import entry
 from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
@@ -25,18 +23,19 @@ from experiments.ablation.asked import asked, label_of
 from hibio import pretrained
 from hibio.evaluation import gather, suite
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a finished run")
-_CORPUS = flags.DEFINE_string("corpus", None, "Prepared corpus")
-_LABEL = flags.DEFINE_string("label", "", "Label column; default: the one with most names")
-_DONORS = flags.DEFINE_list("donors", [], "Donors to score; default: the test donors")
-_TASKS = flags.DEFINE_list("tasks", list(protocols.TASKS), "Tasks to ask")
-_BASELINES = flags.DEFINE_string("baselines", "", "File for the baselines' answers")
-_SWAP = flags.DEFINE_bool("swap_coordinates", False, "Swap the coordinates of each section's spots")
+FLAGS = entry.Flags(__doc__)
+_CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a finished run", required=True)
+_CORPUS = FLAGS.string("corpus", None, "Prepared corpus", required=True)
+_LABEL = FLAGS.string("label", "", "Label column; default: the one with most names")
+_DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
+_TASKS = FLAGS.list("tasks", list(protocols.TASKS), "Tasks to ask")
+_BASELINES = FLAGS.string("baselines", "", "File for the baselines' answers")
+_SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each section's spots")
 
 
 def main() -> None:
-  corpus = Corpus.open(entry.required(_CORPUS))
-  model = pretrained.load(entry.required(_CHECKPOINT))
+  corpus = Corpus.open(_CORPUS.value)
+  model = pretrained.load(_CHECKPOINT.value)
   label = label_of(corpus, _LABEL.value)
   donors = suite.scored_donors(corpus, tuple(_DONORS.value))
   suite.guarded({"hibio": model}, corpus, donors, suite.Options())
@@ -69,4 +68,4 @@ def _answer(path: Path, about: dict[str, Any], prepare: Callable[[], answering.A
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

@@ -20,20 +20,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from absl import flags
 from anndata.io import write_elem
 
 from data_pipelines import entry
 from data_pipelines.genes import GenePanel
 
-_SPOTS = flags.DEFINE_integer("spots", 100_000, "Spots of the larger file")
-_GENES = flags.DEFINE_integer("genes", 1_000, "Genes of the files")
-_SECTION_SPOTS = flags.DEFINE_integer("section_spots", 5_000, "Spots of a section")
-_DETECTED = flags.DEFINE_integer("detected", 300, "Genes detected in a spot")
-_IMAGE = flags.DEFINE_bool("image", False, "Give every section a picture of 2 million pixels")
-_PREDICT = flags.DEFINE_bool("predict_expression", False, "Also predict expression")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of a pretraining run")
-_FOLDER = flags.DEFINE_string("folder", None, "Where the files are made; default: a temporary one")
+FLAGS = entry.Flags(__doc__)
+_SPOTS = FLAGS.integer("spots", 100_000, "Spots of the larger file")
+_GENES = FLAGS.integer("genes", 1_000, "Genes of the files")
+_SECTION_SPOTS = FLAGS.integer("section_spots", 5_000, "Spots of a section")
+_DETECTED = FLAGS.integer("detected", 300, "Genes detected in a spot")
+_IMAGE = FLAGS.bool("image", False, "Give every section a picture of 2 million pixels")
+_PREDICT = FLAGS.bool("predict_expression", False, "Also predict expression")
+_CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a pretraining run")
+_FOLDER = FLAGS.string("folder", None, "Where the files are made; default: a temporary one")
 
 PITCH_UM, UM_PER_PX, HIRES = 100.0, 1.0, 0.2
 _PIECE = 2_000
@@ -150,4 +150,4 @@ def _embed(checkpoint: Path, source: Path, output: Path) -> tuple[float, float, 
 
 
 if __name__ == "__main__":
-  entry.run(main)
+  entry.run(main, FLAGS)

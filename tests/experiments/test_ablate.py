@@ -13,7 +13,7 @@ from PIL import Image
 
 from hibio.training import metrics
 from hibio.training.exits import INTERRUPTED
-from tests.experiments.conftest import ROOT, run
+from tests.experiments.conftest import ROOT, call, run
 
 BAD = "default:model.keywords.score=nosuch"
 TASKS = "retrieval,annotation"
@@ -110,7 +110,7 @@ def test_what_is_finished_is_not_done_again_and_a_new_task_is_asked_alone(
   ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(arguments, status, says, workdir, tmp_path):
-  done = run(
+  done = call(
     "experiments.ablate", f"--corpus={workdir.parent / 'synthetic-tiny' / 'corpus'}",
     f"--output={tmp_path / 'out'}", *arguments,
   )  # fmt: skip

@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from experiments import finetune
+from experiments import finetuning
 from hibio import pretrained
 from hibio.training.metrics import read as read_metrics
-from tests.experiments.conftest import run
+from tests.experiments.conftest import call, run
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_result_is_a_checkpoint_like_any_other(finetuned, workdir):
 
 
 def test_every_variant_has_its_own_work_directory_and_an_unknown_one_is_refused():
-  configs = {name: finetune.get_config(name) for name in finetune.VARIANTS}
+  configs = {name: finetuning.get_config(name) for name in finetuning.VARIANTS}
   assert configs[""] == configs["expression"]
   assert len({config.workdir for config in configs.values()}) == len(configs) - 1
   assert {name: config.finetuning.task for name, config in configs.items()} == {
@@ -65,11 +65,11 @@ def test_every_variant_has_its_own_work_directory_and_an_unknown_one_is_refused(
     "annotation": "annotation", "continue": "continue",
   }  # fmt: skip
   with pytest.raises(ValueError, match="unknown variant 'anotation'"):
-    finetune.get_config("anotation")
+    finetuning.get_config("anotation")
 
 
 def test_a_misspelt_key_is_one_line(workdir, tmp_path):
-  done = run(
+  done = call(
     "experiments.finetune", "--config=experiments/finetune.py:test", f"--checkpoint={workdir}",
     f"--config.workdir={tmp_path / 'run'}", "--config.finetuning.trainble=full",
   )  # fmt: skip

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hibio.evaluation.suite import TASKS
 from hibio.training.metrics import read as read_metrics
-from tests.experiments.conftest import ROOT, run
+from tests.experiments.conftest import call, run
 
 LOGGED = (
   "step", "stage", "loss", "loss/spot", "loss/pathway", "loss/region", "chance/spot",
@@ -131,17 +131,17 @@ def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
 @pytest.mark.parametrize(
   ("arguments", "status", "says"),
   [
-    ((), 2, "--config is missing"),
     (("--config=experiments/hibio.py", "--config.model.widht=3"), 3, "widht"),
     (("--config=experiments/hibio.py:bse",), 3, "variant"),
     (("--config=nowhere.py",), 3, "no such file"),
     (("--config=experiments/hibio.py", "--config.corpus=nowhere"), 3, "nowhere"),
-    (("--config=experiments/hibio.py", "--confg=3"), 2, "--config"),
+    (("--confg=3",), 2, "--confg: no such flag. Did you mean --config?"),
+    (("base",), 2, "unexpected argument 'base'"),
   ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(arguments, status, says, tmp_path):
   workdir = f"--config.workdir={tmp_path / 'run'}"
-  done = run("experiments.pretrain", *arguments, *([workdir] if arguments else []), cwd=ROOT)
+  done = call("experiments.pretrain", *arguments, workdir)
   assert done.returncode == status
   assert says in done.stderr
   assert len(done.stderr.strip().splitlines()) == 1

@@ -14,7 +14,7 @@ from hibio import pretrained
 from hibio.evaluation import anchors, keyword_lists, keywords, regions, subject
 from hibio.evaluation.rows import Row
 from hibio.report import levels
-from tests.experiments.conftest import run
+from tests.experiments.conftest import call, run
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_the_command_writes_tables_rows_and_figures(workdir, tmp_path):
 
 def test_a_section_that_does_not_exist_is_one_line(workdir, tmp_path):
   corpus = workdir.parent / "synthetic-tiny" / "corpus"
-  done = run(
+  done = call(
     "experiments.explain", f"--checkpoint={workdir}", f"--corpus={corpus}",
     f"--output={tmp_path / 'out'}", "--sections=nowhere",
   )  # fmt: skip

@@ -1,0 +1,65 @@
+import re
+
+import pytest
+
+from experiments import finetuning, hibio
+from experiments.cli import COMMANDS
+from tests.experiments.conftest import call
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("prepare", "inspect")])
+def test_help_of_every_command_lists_its_options_and_an_example_and_no_others(command):
+  done = call("experiments.cli", command, "--help")
+  assert done.returncode == 0
+  assert not done.stderr
+  listed = re.findall(r"^  --([\w.]+) ", done.stdout, re.MULTILINE)
+  assert 2 < len(listed) < 25
+  assert "help" in listed
+  assert "verbosity" not in listed
+  module = COMMANDS[command].removesuffix(".__main__")
+  assert re.search(rf"^ *python -m {module} --", done.stdout, re.MULTILINE)
+
+
+def test_help_lists_every_command_with_what_it_is_for():
+  done = call("experiments.cli", "--help")
+  assert done.returncode == 0
+  for command in COMMANDS:
+    assert re.search(rf"^  {command} +[A-Z].+\.$", done.stdout, re.MULTILINE), command
+
+
+def test_a_command_that_does_not_exist_is_one_line_with_the_nearest():
+  done = call("experiments.cli", "pertrain")
+  assert done.returncode == 2
+  assert done.stderr == "hibio: pertrain: no such command. Did you mean pretrain?\n"
+
+
+def test_all_missing_flags_are_named_at_once():
+  done = call("experiments.evaluate", "--output=out")
+  assert done.returncode == 2
+  assert "--checkpoint (" in done.stderr
+  assert "--corpus (" in done.stderr
+  assert "--output" not in done.stderr
+  assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+  ("command", "config"), [("pretrain", hibio), ("finetune", finetuning)]
+)  # fmt: skip
+def test_the_config_is_printed_with_a_meaning_of_every_key(command, config):
+  done = call(f"experiments.{command}", "--print_config")
+  assert done.returncode == 0
+  keys = re.findall(r"^--config\.([\w.]+)=(.*)\n    (.*)$", done.stdout, re.MULTILINE)
+  values = {key: value for key, value, _ in keys}
+  wanted = config.get_config()
+  assert values["training.num_steps"] == str(wanted.training.num_steps)
+  assert len(keys) == len(done.stdout.splitlines()) / 2 > 30
+  assert all(meaning for *_, meaning in keys), [key for key, _, meaning in keys if not meaning]
+
+
+def test_a_config_that_is_set_is_printed_as_set():
+  done = call(
+    "experiments.pretrain", "--config=experiments/hibio.py:test", "--print_config",
+    "--config.training.learning_rate=0.25",
+  )  # fmt: skip
+  assert "--config.training.learning_rate=0.25\n" in done.stdout
+  assert "--config.synthetic.preset=tiny\n" in done.stdout
