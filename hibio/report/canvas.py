@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -26,10 +27,13 @@ _MARGIN_SPOTS = 1.5
 _NO_VALUE_SIZE = 0.35
 """Size of a spot without a value, over that of one with."""
 
+_NO_IMAGE = 222
+"""Grey of the spots of a section without an image."""
+
 _EDGE_STEPS, _COLOUR_STEPS = 2, 20
 """Few grades of edge and of colour: a layer of few tones is a small file."""
 
-_CLIPPED = (2.0, 98.0)
+CLIPPED = (2.0, 98.0)
 """Percentiles between which a value map spreads its colours."""
 
 
@@ -63,10 +67,11 @@ class Canvas:
     self._distance_um, self._nearest = cKDTree(tissue.positions_um).query(points_um)
 
   def picture(self) -> str:
-    """The H&E within the frame, as a data URI; white where there is no picture."""
+    """The H&E within the frame, as a data URI; grey spots on white where there is none."""
     tissue, size = self.tissue, (self.width_px, self.height_px)
     if tissue.pixels is None:
-      return jpeg(np.full((self.height_px, self.width_px, 3), 255, np.uint8))
+      in_spot = self._distance_um < 0.5 * tissue.spot_um
+      return jpeg(np.where(in_spot[..., None], _NO_IMAGE, 255).astype(np.uint8).repeat(3, axis=-1))
     step = 1.0 / (self.px_per_um * tissue.um_per_px)  # px of the tissue's picture a px of ours
     x, y = (float(corner) / tissue.um_per_px for corner in self._corner_um)
     box = (x, y, x + step * self.width_px, y + step * self.height_px)
@@ -85,11 +90,7 @@ class Canvas:
     missing = np.isin(groups, NO_GROUP)
     present = sorted(set(groups[~missing]))
     names = [*one.classes, *(name for name in present if name not in one.classes)]
-    colours = of_groups(len(names))
-    if not one.classes:
-      # Ids of neighbours are close: a shuffled wheel sets their colours far apart.
-      colours = [colours[i] for i in np.random.default_rng(0).permutation(len(colours))]
-    of_name = dict(zip(names, colours, strict=True))
+    of_name = colours_of(names, shuffled=not one.classes)
     rgb = np.array([rgb_of(of_name.get(name, "#808080")) for name in groups], np.uint8)
     told = tuple((name, of_name[name]) for name in one.classes if name in present)
     return self._discs(rgb, missing), Legend(groups=told)
@@ -98,7 +99,7 @@ class Canvas:
     """A layer of discs coloured by value, between two percentiles of the section."""
     values = np.asarray(one.values[self.tissue.section_id], float)
     missing = ~np.isfinite(values)
-    low, high = np.percentile(values[~missing], _CLIPPED) if not missing.all() else (0.0, 0.0)
+    low, high = np.percentile(values[~missing], CLIPPED) if not missing.all() else (0.0, 0.0)
     shares = np.where(missing, 0.0, (values - low) / max(high - low, 1e-12)).clip(0.0, 1.0)
     rgb = of_values(np.round(shares * _COLOUR_STEPS) / _COLOUR_STEPS)
     return self._discs(rgb, missing), Legend(
@@ -127,11 +128,44 @@ VALUES = "viridis"
 
 
 def of_groups(count: int) -> list[str]:
-  """A colour a group: Okabe-Ito up to eight groups, beyond that tab20 over and over."""
-  if count <= len(OKABE_ITO):
-    return list(OKABE_ITO[:count])
-  wheel = [matplotlib.colors.to_hex(colour) for colour in matplotlib.colormaps["tab20"].colors]
+  """A colour a group: Okabe-Ito up to eight groups, then the same light and dark, over and over.
+
+  Lightness is what every eye tells apart.
+  """
+  wheel = [*OKABE_ITO, *(_mixed(c, 255, 0.55) for c in OKABE_ITO),
+           *(_mixed(c, 0, 0.45) for c in OKABE_ITO)]  # fmt: skip
   return [wheel[number % len(wheel)] for number in range(count)]
+
+
+def colours_of(names: Sequence[str], shuffled: bool = False) -> dict[str, str]:
+  """Group -> colour.
+
+  Args:
+    shuffled: for ids, where neighbours have close numbers: sets their colours far apart.
+  """
+  colours = of_groups(len(names))
+  if shuffled:
+    colours = [colours[place] for place in np.random.default_rng(0).permutation(len(colours))]
+  return dict(zip(names, colours, strict=True))
+
+
+def _mixed(colour: str, grey: int, share: float) -> str:
+  """A colour of which `share` is grey: 0 black, 255 white."""
+  return matplotlib.colors.to_hex([
+    ((1 - share) * one + share * grey) / 255 for one in rgb_of(colour)
+  ])  # fmt: skip
+
+
+def round_length(um: float) -> int:
+  """The largest of 1, 2, 5 times a power of ten that is not longer; at least 1 um."""
+  um = max(um, 1.0)
+  power = 10 ** int(np.floor(np.log10(um)))
+  return max(step * power for step in (1, 2, 5) if step * power <= um)
+
+
+def length_in_words(um: int) -> str:
+  """A length as a scale bar tells it: "200 µm", "1 mm"."""
+  return f"{um:g} µm" if um < 1000 else f"{um / 1000:g} mm"
 
 
 def of_values(shares: Float[np.ndarray, " spot"]) -> UInt8[np.ndarray, "spot 3"]:

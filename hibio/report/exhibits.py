@@ -6,14 +6,19 @@ Nothing here knows a model or a corpus, so whatever can fill these fields can be
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+from scipy.spatial import cKDTree
 
 NO_GROUP = ("", "-1", "nan")
 """Groups that say that a spot belongs to none."""
+
+_DISC_SHARE = 0.92
+"""Diameter of a disc over the distance between neighbouring spots."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +29,6 @@ class Tissue:
     pixels: a small picture of the H&E, its top left corner at (0, 0) um; None where there is none.
     um_per_px: of that picture.
     positions_um: spot centres in the frame of the picture; x right, y down.
-    spot_um: diameter of the disc that stands for a spot.
   """
 
   section_id: str
@@ -32,7 +36,14 @@ class Tissue:
   pixels: UInt8[np.ndarray, "height width 3"] | None
   um_per_px: float
   positions_um: Float[np.ndarray, "spot 2"]
-  spot_um: float
+
+  @functools.cached_property
+  def spot_um(self) -> float:
+    """Diameter of the disc that stands for a spot; of a single spot, for 100 um between spots."""
+    if len(self.positions_um) < 2:
+      return _DISC_SHARE * 100.0
+    nearest_um = cKDTree(self.positions_um).query(self.positions_um, k=2)[0][:, 1]
+    return _DISC_SHARE * float(np.median(nearest_um))
 
 
 @dataclasses.dataclass(frozen=True)

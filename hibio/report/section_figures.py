@@ -1,4 +1,8 @@
-"""Maps over the tissue: spots drawn where they lie on the H&E."""
+"""Maps over the tissue: spots drawn to scale where they lie on the H&E, in micrometres.
+
+`tissue`, `groups` and `values` draw one section of an AnnData on an axis; `group_maps` and
+`value_maps` make a figure with one row for each section of a corpus.
+"""
 
 from __future__ import annotations
 
@@ -12,143 +16,27 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from PIL import Image
-from scipy.spatial import cKDTree
 
 from data_pipelines.loading.corpus import Corpus
 from hibio.report import canvas
+from hibio.report.exhibits import NO_GROUP, Tissue
 
+_MARGIN_SPOTS = 1.5
+"""Tissue shown around the outermost spots, in spot diameters."""
 
-def draw_groups(
-  corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str], path: Path
-) -> Path:
-  """One row a section: its H&E, then one panel a column, spots coloured by group.
+_FADED = 0.35
+"""Opacity of the H&E under coloured spots."""
 
-  Args:
-    columns: title -> one group a spot of the corpus; "" or -1 is drawn as a small grey dot.
-    section_ids: the sections to draw.
-    path: the PNG to write.
-  """
-  rows, width = len(section_ids), len(columns) + 1
-  figure, axes = plt.subplots(
-    rows, width, figsize=(3.3 * width, 3.1 * rows), squeeze=False, constrained_layout=True
-  )
-  for row, section_id in zip(axes, section_ids, strict=True):
-    spots = corpus.spots[corpus.spots["section_id"] == section_id]
-    for axis, (title, groups) in zip(row, {"H&E": None, **columns}.items(), strict=True):
-      _tissue(axis, corpus, section_id, faded=groups is not None)
-      if groups is not None:
-        _spots(axis, spots[["x_um", "y_um"]].to_numpy(), groups[spots.index.to_numpy()])
-      axis.set_title(f"{section_id}: {title}", fontsize=8)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130)
-  plt.close(figure)
-  return path
-
-
-def draw_values(
-  corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str], path: Path
-) -> Path:
-  """As `draw_groups`, with spots coloured by a value, from the 2nd to the 98th percentile.
-
-  Args:
-    columns: title -> one value a spot of the corpus; NaN is not drawn.
-  """
-  rows, width = len(section_ids), len(columns) + 1
-  figure, axes = plt.subplots(
-    rows, width, figsize=(3.0 * width, 2.9 * rows), squeeze=False, constrained_layout=True
-  )
-  for row, section_id in zip(axes, section_ids, strict=True):
-    spots = corpus.spots[corpus.spots["section_id"] == section_id]
-    positions_um = spots[["x_um", "y_um"]].to_numpy()
-    for axis, (title, column) in zip(row, {"H&E": None, **columns}.items(), strict=True):
-      _tissue(axis, corpus, section_id, faded=column is not None)
-      if column is not None:
-        values = np.asarray(column, np.float64)[spots.index.to_numpy()]
-        known = np.isfinite(values)
-        low, high = np.percentile(values[known], (2, 98)) if known.any() else (0.0, 1.0)
-        shares = np.clip((values[known] - low) / max(high - low, 1e-12), 0, 1)
-        colours = plt.get_cmap(canvas.VALUES)(shares)
-        discs(axis, positions_um[known], 0.9 * pitch(positions_um), colours)
-      axis.set_title(f"{section_id}: {title}", fontsize=8)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130)
-  plt.close(figure)
-  return path
-
-
-def _tissue(axis, corpus: Corpus, section_id: str, faded: bool) -> None:
-  section = next(s for s in corpus.manifest["sections"] if s["section_id"] == section_id)
-  axis.set_aspect("equal")
-  axis.set_xticks([])
-  axis.set_yticks([])
-  spots = corpus.spots[corpus.spots["section_id"] == section_id]
-  margin = 150.0
-  if section.get("thumbnail"):
-    with Image.open(corpus.path / section["thumbnail"]) as image:
-      pixels = np.asarray(image.convert("RGB"))
-    scale = section["thumbnail_um_per_px"]
-    extent = (0, pixels.shape[1] * scale, pixels.shape[0] * scale, 0)
-    axis.imshow(pixels, extent=extent, alpha=0.4 if faded else 1.0)
-  axis.set_xlim(spots["x_um"].min() - margin, spots["x_um"].max() + margin)
-  axis.set_ylim(spots["y_um"].max() + margin, spots["y_um"].min() - margin)
-
-
-def _spots(axis, positions_um: Float[np.ndarray, "spot 2"], groups: np.ndarray) -> None:
-  missing = np.isin(groups.astype(str), ("", "-1", "nan"))
-  names, codes = np.unique(groups[~missing], return_inverse=True)
-  # Neighbouring regions get far-apart colours: ids are shuffled over a 20-colour wheel.
-  wheel = np.random.default_rng(0).permutation(max(len(names), 1)) % 20
-  colours = plt.get_cmap("tab20")(wheel)
-  pitch_um = pitch(positions_um)
-  discs(axis, positions_um[missing], 0.3 * pitch_um, "0.6")
-  discs(axis, positions_um[~missing], 0.9 * pitch_um, colours[codes])
-  if 0 < len(names) <= 8:
-    for name, colour in zip(names, colours, strict=False):
-      axis.scatter([], [], color=colour, label=str(name)[:18], s=12)
-    axis.legend(fontsize=5, frameon=False, loc="upper left", bbox_to_anchor=(0, 0), ncol=3)
-
-
-def discs(axis, centres_um: np.ndarray, diameter_um: float, colours) -> None:
-  """Discs in the units of the tissue, so that they stay true to scale at any figure size."""
-  size = np.full(len(centres_um), diameter_um)
-  axis.add_collection(
-    EllipseCollection(
-      size,
-      size,
-      np.zeros(len(size)),
-      units="xy",
-      offsets=centres_um,
-      offset_transform=axis.transData,
-      facecolors=colours,
-      linewidths=0,
-    )
-  )
-
-
-def pitch(positions_um: Float[np.ndarray, "spot 2"]) -> float:
-  """Median distance between nearest spots; 100 um for a single spot."""
-  if len(positions_um) < 2:
-    return 100.0
-  return float(np.median(cKDTree(positions_um).query(positions_um, k=2)[0][:, 1]))
-
-
-_MARGIN_UM = 150.0
 _MOST_NAMES = 8
-"""Of more groups than this nobody reads a legend."""
+"""Nobody reads a legend of more groups than this."""
 
 
 def tissue(axis: Axes, adata: anndata.AnnData, title: str = "H&E", faded: bool = False) -> None:
-  """The H&E of the section, in micrometres; nothing where it has no image."""
-  library = _library(adata)
-  factors, image = library["scalefactors"], library["images"].get("hires")
-  if image is not None:
-    um_per_px = factors["microns_per_pixel"] / factors["tissue_hires_scalef"]
-    height_um, width_um = np.array(image.shape[:2]) * um_per_px
-    axis.imshow(image, extent=(0, width_um, height_um, 0), alpha=0.35 if faded else 1.0)
-  low, high = _positions_um(adata).min(0) - _MARGIN_UM, _positions_um(adata).max(0) + _MARGIN_UM
-  axis.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal", xticks=[], yticks=[])
-  axis.set_title(title, fontsize=10)
+  """The H&E of the section with a scale bar; "no image" over grey spots where it has none."""
+  _draw_tissue(axis, _of_adata(adata), title, faded)
 
 
 def groups(
@@ -161,16 +49,166 @@ def groups(
   """Spots coloured by group, with a legend of up to eight groups that have names, not numbers.
 
   Args:
-    names: group of each spot; "" and "nan" stay without a colour.
+    names: group of each spot; spots of "", "-1" or "nan" become small grey dots.
     order: of the groups, which decides their colours: give the same to maps that are compared.
   """
-  names = np.asarray(names).astype(str)
-  order = sorted(set(names.tolist()) - {"", "nan"}) if order is None else list(order)
-  tissue(axis, adata, title, faded=True)
-  positions, colours = _positions_um(adata), canvas.of_groups(len(order))
+  _draw_groups(axis, _of_adata(adata), np.asarray(names).astype(str), title, order)
+
+
+def values(
+  axis: Axes,
+  adata: anndata.AnnData,
+  numbers: Float[np.ndarray, " spot"],
+  title: str,
+  unit: str = "",
+) -> None:
+  """Spots coloured by a value, from its 2nd to its 98th percentile, with a colour bar.
+
+  Args:
+    numbers: value of each spot; spots of NaN become small grey dots.
+    unit: written at the colour bar.
+  """
+  _draw_values(axis, _of_adata(adata), np.asarray(numbers, np.float64), title, unit)
+
+
+def group_maps(
+  corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str]
+) -> Figure:
+  """One row a section: its H&E, then one panel a column, spots coloured by group.
+
+  Args:
+    columns: title -> one group a spot of the corpus; "", -1 and NaN are no group.
+    section_ids: the sections to draw.
+  """
+  figure, rows = _rows(corpus, columns, section_ids)
+  for section, row in rows:
+    for axis, (title, column) in zip(row, columns.items(), strict=True):
+      _draw_groups(axis, section, _in_section(corpus, section, column).astype(str), title)
+  return figure
+
+
+def value_maps(
+  corpus: Corpus,
+  columns: Mapping[str, np.ndarray],
+  section_ids: Sequence[str],
+  unit: str = "",
+) -> Figure:
+  """As `group_maps`, with spots coloured by a value.
+
+  Args:
+    columns: title -> one value a spot of the corpus; NaN is no value.
+    unit: of all values.
+  """
+  figure, rows = _rows(corpus, columns, section_ids)
+  for section, row in rows:
+    for axis, (title, column) in zip(row, columns.items(), strict=True):
+      numbers = _in_section(corpus, section, np.asarray(column, np.float64))
+      _draw_values(axis, section, numbers, title, unit)
+  return figure
+
+
+def draw_groups(
+  corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str], path: Path
+) -> Path:
+  """Writes `group_maps` as a PNG."""
+  return saved(group_maps(corpus, columns, section_ids), path)
+
+
+def draw_values(
+  corpus: Corpus,
+  columns: Mapping[str, np.ndarray],
+  section_ids: Sequence[str],
+  path: Path,
+  unit: str = "",
+) -> Path:
+  """Writes `value_maps` as a PNG."""
+  return saved(value_maps(corpus, columns, section_ids, unit), path)
+
+
+def saved(figure: Figure, path: Path) -> Path:
+  """Writes and closes a figure; makes its folder."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=130)
+  plt.close(figure)
+  return path
+
+
+def of_corpus(corpus: Corpus, section_id: str) -> Tissue:
+  """A section of a corpus, with its thumbnail where it has one."""
+  entry = next(s for s in corpus.manifest["sections"] if s["section_id"] == section_id)
+  spots = corpus.spots[corpus.spots["section_id"] == section_id]
+  pixels = None
+  if entry.get("thumbnail"):
+    with Image.open(corpus.path / entry["thumbnail"]) as image:
+      pixels = np.asarray(image.convert("RGB"))
+  um_per_px = float(entry.get("thumbnail_um_per_px") or 1.0)
+  positions_um = spots[["x_um", "y_um"]].to_numpy(float)
+  return Tissue(section_id, entry["donor_id"], pixels, um_per_px, positions_um)
+
+
+def _of_adata(adata: anndata.AnnData) -> Tissue:
+  ((name, library),) = adata.uns["spatial"].items()  # one section
+  factors = library["scalefactors"]
+  um_per_px, pixels = factors["microns_per_pixel"], library.get("images", {}).get("hires")
+  positions_um = np.asarray(adata.obsm["spatial"], np.float64) * um_per_px
+  shrunk = factors["tissue_hires_scalef"] if pixels is not None else 1.0
+  return Tissue(str(name), "", pixels, um_per_px / shrunk, positions_um)
+
+
+def _rows(corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str]):
+  """A figure, and for each section its tissue (drawn) with the empty axes of its maps."""
+  width = len(columns) + 1
+  figure, axes = plt.subplots(
+    len(section_ids),
+    width,
+    figsize=(3.2 * width, 3.4 * len(section_ids)),
+    squeeze=False,
+    layout="constrained",
+  )
+  figure.get_layout_engine().set(h_pad=0.12)
+  rows = []
+  for section_id, (first, *others) in zip(section_ids, axes, strict=True):
+    section = of_corpus(corpus, section_id)
+    _draw_tissue(first, section, f"{section_id}, donor {section.donor_id}: H&E", faded=False)
+    rows.append((section, others))
+  return figure, rows
+
+
+def _in_section(corpus: Corpus, section: Tissue, column: np.ndarray) -> np.ndarray:
+  return column[(corpus.spots["section_id"] == section.section_id).to_numpy()]
+
+
+def _draw_tissue(axis: Axes, section: Tissue, title: str, faded: bool) -> None:
+  positions_um, margin_um = section.positions_um, _MARGIN_SPOTS * section.spot_um
+  low, high = positions_um.min(0) - margin_um, positions_um.max(0) + margin_um
+  if section.pixels is not None:
+    height_um, width_um = np.array(section.pixels.shape[:2]) * section.um_per_px
+    extent = (0, width_um, height_um, 0)
+    axis.imshow(section.pixels, extent=extent, alpha=_FADED if faded else 1.0)
+  elif not faded:
+    _discs(axis, section, np.ones(len(positions_um), bool), "0.85")
+    axis.text(0.5, 0.5, "no image", transform=axis.transAxes, ha="center", va="center")
+  axis.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal", xticks=[], yticks=[])
+  axis.set_title(title, fontsize=9)
+  length_um = canvas.round_length(0.25 * float(high[0] - low[0]))
+  axis.add_artist(
+    AnchoredSizeBar(
+      axis.transData, length_um, canvas.length_in_words(length_um), "lower left",
+      pad=0.2, borderpad=0.2, sep=2, size_vertical=0.01 * float(high[1] - low[1]),
+      color="black", fontproperties={"size": 7},
+    )
+  ).patch.set(alpha=0.75, linewidth=0)  # fmt: skip
+
+
+def _draw_groups(
+  axis: Axes, section: Tissue, names: np.ndarray, title: str, order: Sequence[str] | None = None
+) -> None:
+  order = sorted(set(names.tolist()) - set(NO_GROUP)) if order is None else list(order)
+  _draw_tissue(axis, section, title, faded=True)
+  _discs(axis, section, ~np.isin(names, order), "0.6", share=0.3)
   named = len(order) <= _MOST_NAMES and not all(name.isdigit() for name in order)
-  for name, colour in zip(order, colours, strict=True):
-    discs(axis, positions[names == name], 0.9 * pitch(positions), colour)
+  for name, colour in canvas.colours_of(order, shuffled=not named).items():
+    _discs(axis, section, names == name, colour)
     if named:
       axis.scatter([], [], color=colour, label=name, s=14)
   if named:
@@ -178,27 +216,40 @@ def groups(
     axis.legend(fontsize=7, frameon=False, handletextpad=0.1, **place)
 
 
-def values(
-  axis: Axes, adata: anndata.AnnData, numbers: Float[np.ndarray, " spot"], title: str
+def _draw_values(
+  axis: Axes, section: Tissue, numbers: Float[np.ndarray, " spot"], title: str, unit: str
 ) -> None:
-  """Spots coloured by a value, from its 2nd to its 98th percentile; NaN stays without a colour."""
-  numbers = np.asarray(numbers, np.float64)
   known = np.isfinite(numbers)
-  tissue(axis, adata, title, faded=True)
+  _draw_tissue(axis, section, title, faded=True)
+  _discs(axis, section, ~known, "0.6", share=0.3)
   if not known.any():
+    axis.set_xlabel("no values", fontsize=7)
     return
-  low, high = np.percentile(numbers[known], (2, 98))
-  shares = np.clip((numbers[known] - low) / max(high - low, 1e-12), 0, 1)
-  positions = _positions_um(adata)
-  colours = matplotlib.colormaps[canvas.VALUES](shares)
-  discs(axis, positions[known], 0.9 * pitch(positions), colours)
+  scale = matplotlib.cm.ScalarMappable(
+    matplotlib.colors.Normalize(*np.percentile(numbers[known], canvas.CLIPPED), clip=True),
+    canvas.VALUES,
+  )
+  _discs(axis, section, known, scale.to_rgba(numbers[known]))
+  bar = axis.figure.colorbar(
+    scale, ax=axis, orientation="horizontal", fraction=0.04, pad=0.02, shrink=0.7, extend="both"
+  )
+  bar.set_label(unit, fontsize=7)
+  bar.ax.tick_params(labelsize=7)
+  bar.locator = matplotlib.ticker.MaxNLocator(4)
 
 
-def _library(adata: anndata.AnnData) -> dict:
-  (name,) = adata.uns["spatial"]  # one section
-  return adata.uns["spatial"][name]
-
-
-def _positions_um(adata: anndata.AnnData) -> Float[np.ndarray, "spot 2"]:
-  um_per_px = _library(adata)["scalefactors"]["microns_per_pixel"]
-  return np.asarray(adata.obsm["spatial"], np.float64) * um_per_px
+def _discs(axis: Axes, section: Tissue, chosen: np.ndarray, colours, share: float = 1.0) -> None:
+  """Discs in the units of the tissue, so that they stay true to scale at any figure size."""
+  size = np.full(int(chosen.sum()), share * section.spot_um)
+  axis.add_collection(
+    EllipseCollection(
+      size,
+      size,
+      np.zeros(len(size)),
+      units="xy",
+      offsets=section.positions_um[chosen],
+      offset_transform=axis.transData,
+      facecolors=colours,
+      linewidths=0,
+    )
+  )

@@ -7,21 +7,17 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
-from scipy.spatial import cKDTree
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.loading.windows import Windows
 from hibio.corpora import SPLITS
 from hibio.evaluation.cohort import Cohort
+from hibio.report import section_figures
 from hibio.report.exhibits import NO_GROUP, Tissue
 
 SHOWN = 3
 """Sections that are drawn."""
-
-_DISC_SHARE = 0.92
-"""Diameter of a disc over the distance between neighbouring spots."""
 
 
 class ShownSections:
@@ -30,12 +26,12 @@ class ShownSections:
 
   def __init__(self, corpus: Corpus, held_out: Cohort, label: str = ""):
     self._corpus = corpus
-    self._entries = {entry["section_id"]: entry for entry in corpus.manifest["sections"]}
+    entries = {entry["section_id"]: entry for entry in corpus.manifest["sections"]}
     section = held_out.spots["section_id"].to_numpy()
     names = held_out.spots[label].to_numpy(str) if label else np.full(len(section), "")
     order, of_donor = [], collections.Counter()
     for name, _ in held_out.sections():
-      entry = self._entries[name]
+      entry = entries[name]
       labelled = bool(set(names[section == name]) - set(NO_GROUP))
       order.append((not labelled, not entry.get("thumbnail"), of_donor[entry["donor_id"]], name))
       of_donor[entry["donor_id"]] += 1
@@ -45,7 +41,7 @@ class ShownSections:
 
   def tissues(self) -> tuple[Tissue, ...]:
     """Their pictures and spots."""
-    return tuple(self._tissue(name) for name in self.ids)
+    return tuple(section_figures.of_corpus(self._corpus, name) for name in self.ids)
 
   def groups(self, cohort: Cohort, names: np.ndarray) -> Mapping[str, np.ndarray]:
     """Names of a cohort's spots, laid out over the shown sections that have any; "" elsewhere."""
@@ -66,30 +62,6 @@ class ShownSections:
   def of(self, cohort: Cohort) -> Cohort:
     """Only the cohort's spots that lie in the shown sections."""
     return cohort.subset(cohort.spots["section_id"].isin(self.ids).to_numpy())
-
-  def _tissue(self, section_id: str) -> Tissue:
-    entry = self._entries[section_id]
-    spots = self._corpus.spots.iloc[self._rows[section_id]]
-    positions = spots[["x_um", "y_um"]].to_numpy(float)
-    pixels = None
-    if entry.get("thumbnail"):
-      with Image.open(self._corpus.path / entry["thumbnail"]) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    return Tissue(
-      section_id,
-      entry["donor_id"],
-      pixels,
-      float(entry.get("thumbnail_um_per_px") or 1.0),
-      positions,
-      _DISC_SHARE * _pitch_um(positions),
-    )
-
-
-def _pitch_um(positions_um: Float[np.ndarray, "spot 2"]) -> float:
-  """Median distance to the nearest spot; 100 um for a single one."""
-  if len(positions_um) < 2:
-    return 100.0
-  return float(np.median(cKDTree(positions_um).query(positions_um, k=2)[0][:, 1]))
 
 
 def spot_patches(

@@ -11,7 +11,7 @@ import numpy as np
 
 from hibio.evaluation.rows import Row
 from hibio.report import canvas, vocabulary
-from hibio.report.canvas import Canvas
+from hibio.report.canvas import Canvas, length_in_words, round_length
 from hibio.report.exhibits import (
   Absent,
   Confusion,
@@ -195,14 +195,14 @@ def _shared_legend(sections: list[dict[str, Any]]) -> tuple[tuple[str, str], ...
 
 
 def _section(place: int, canvas: Canvas, panels: list[dict[str, Any]]) -> dict[str, Any]:
-  bar_um = _round_length(0.25 * canvas.width_px / canvas.px_per_um)
+  bar_um = round_length(0.25 * canvas.width_px / canvas.px_per_um)
   return {
     "number": place,
     "name": canvas.tissue.section_id,
     "donor": canvas.tissue.donor_id,
     "pictured": canvas.tissue.pixels is not None,
     "bar_percent": round(100 * bar_um * canvas.px_per_um / canvas.width_px, 2),
-    "bar_text": f"{bar_um} um" if bar_um < 1000 else f"{bar_um / 1000:g} mm",
+    "bar_text": length_in_words(bar_um),
     "panels": panels,
   }
 
@@ -218,10 +218,3 @@ def _panel(one: GroupMap | ValueMap, canvas: Canvas) -> dict[str, Any]:
 
 def _content(one: GroupMap | ValueMap) -> Mapping[str, np.ndarray]:
   return one.groups if isinstance(one, GroupMap) else one.values
-
-
-def _round_length(um: float) -> int:
-  """The largest of 1, 2, 5 times a power of ten that is not longer; at least 1 um."""
-  um = max(um, 1.0)
-  power = 10 ** int(np.floor(np.log10(um)))
-  return max(step * power for step in (1, 2, 5) if step * power <= um)

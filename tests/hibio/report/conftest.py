@@ -57,8 +57,8 @@ def exhibits() -> Exhibits:
   n = len(positions)
   names = ("S1", HOSTILE)
   tissues = (
-    Tissue("S1", "D4", rng.integers(0, 255, (300, 300, 3)).astype(np.uint8), 4.0, positions, 90.0),
-    Tissue(HOSTILE, "D5", None, 1.0, positions, 90.0),
+    Tissue("S1", "D4", rng.integers(0, 255, (300, 300, 3)).astype(np.uint8), 4.0, positions),
+    Tissue(HOSTILE, "D5", None, 1.0, positions),
   )
   classes = ("stroma", HOSTILE)
   labels = {name: np.array(classes)[rng.integers(0, 2, n)] for name in names}

@@ -20,7 +20,7 @@ def pixels(uri: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def tissue() -> Tissue:
   grid = np.stack(np.meshgrid(np.arange(6), np.arange(4)), -1).reshape(-1, 2)
-  return Tissue("S", "D", None, 4.0, 100.0 * grid + 500.0, 90.0)
+  return Tissue("S", "D", None, 4.0, 100.0 * grid + 500.0)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def canvas(tissue) -> Canvas:
 def at(canvas: Canvas, x_um: float, y_um: float) -> tuple[int, int]:
   """(row, column) of a place; the frame begins 1.5 spots before the first one."""
   return (
-    int((y_um - 500 + 135) * canvas.px_per_um),
-    int((x_um - 500 + 135) * canvas.px_per_um),
+    int((y_um - 500 + 1.5 * canvas.tissue.spot_um) * canvas.px_per_um),
+    int((x_um - 500 + 1.5 * canvas.tissue.spot_um) * canvas.px_per_um),
   )
 
 
