@@ -1,8 +1,9 @@
-"""Files that appear complete or not at all, and the versions of the packages that wrote them."""
+"""Files that appear complete or not at all, their digests, and the versions of what wrote them."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def write_bytes(path: Path, content: bytes) -> None:
   """Puts bytes in place, as `write_text` does."""
   with appearing(path) as partial:
     partial.write_bytes(content)
+
+
+def sha256(path: Path) -> str:
+  """Digest of a file, in hexadecimal digits."""
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Gene sets from GMT files, laid over a gene panel."""
+"""Gene sets: from GMT files, laid over a gene panel, and what the manifest says of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,67 @@ import collections
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
 
+from data_pipelines.files import sha256
 from data_pipelines.genes import GenePanel
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import read_text
+
+
+class Pathways(NamedTuple):
+  """Gene sets over a panel.
+
+  Attributes:
+    names: of the sets.
+    membership: their genes.
+    about: the manifest's entry "gene_sets"; another entry is another corpus.
+  """
+
+  names: tuple[str, ...]
+  membership: Bool[np.ndarray, "pathway gene"]
+  about: dict[str, Any]
+
+  @classmethod
+  def none(cls, panel: GenePanel) -> Pathways:
+    """No gene sets."""
+    about = {"names": [], "sources": [], "dropped": {}}
+    return cls((), np.zeros((0, len(panel)), bool), about)
+
+  @classmethod
+  def read(cls, paths: Sequence[str | os.PathLike], panel: GenePanel) -> Pathways:
+    """The sets of GMT files that are worth keeping over the panel.
+
+    Raises:
+      BadInputError: a file that cannot be read, or no set worth keeping.
+    """
+    names, members, dropped = membership(read_collections(paths), panel)
+    files = [{"file": Path(path).name, "sha256": sha256(Path(path))} for path in paths]
+    return cls(names, members, {"names": list(names), "sources": files, "dropped": dropped})
+
+  @classmethod
+  def random(
+    cls, like: Bool[np.ndarray, "pathway gene"], measured: Bool[np.ndarray, " gene"], seed: int
+  ) -> Pathways:
+    """A control for what curated sets know: for each set as many genes, drawn at random.
+
+    Args:
+      like: members of the sets that sizes are taken from; only measured ones count.
+      measured: genes to draw from, each of them equally often.
+      seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    candidates = np.flatnonzero(measured)
+    members = np.zeros_like(like)
+    for row, size in enumerate((like & measured).sum(axis=1)):
+      members[row, rng.choice(candidates, size, replace=False)] = True
+    # Names of their own: a checkpoint's anchors are found again by name.
+    names = tuple(f"random {row + 1}" for row in range(len(like)))
+    drawn = {"random": True, "seed": seed, "sizes": members.sum(axis=1).tolist()}
+    return cls(names, members, {"names": list(names), "sources": [drawn], "dropped": {}})
 
 
 def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import readers
+from data_pipelines.files import sha256
 from data_pipelines.genes import is_ensembl
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from data_pipelines.section import Section
@@ -172,9 +173,8 @@ def _shard_problem(folder: Path, section_id: str, name: str, digest: str) -> str
   path = next((place for place in (*places, *nested) if place.is_file()), None)
   if path is None:
     return f"{name}: missing; prepare the corpus again"
-  with path.open("rb") as stream:
-    if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
-      return f"{path}: changed since it was written; prepare the corpus again"
+  if sha256(path) != digest:
+    return f"{path}: changed since it was written; prepare the corpus again"
   return None
 
 

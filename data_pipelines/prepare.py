@@ -21,16 +21,14 @@ from typing import Any
 
 from data_pipelines import readers
 from data_pipelines.console import Progress, say
-from data_pipelines.files import versions
+from data_pipelines.files import sha256, versions
 from data_pipelines.gene_names import GeneNames
+from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel, choose_panel, extended
 from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation import pathways, section_folder, summaries
-from data_pipelines.preparation.manifest import Manifest
+from data_pipelines.preparation import section_folder, summaries
+from data_pipelines.preparation.manifest import WORK, Manifest, claimed, disk_full_explained
 from data_pipelines.preparation.options import PrepareOptions
-from data_pipelines.preparation.output_folder import claimed, disk_full_explained
-from data_pipelines.preparation.pathways import Pathways
-from data_pipelines.preparation.shards import sha256
 from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
 from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
 from data_pipelines.problems import BadInputError, exits_on_bad_input
@@ -128,7 +126,7 @@ class _Reader:
     names: GeneNames | None,
   ):
     self.sources, self.fingerprints, self.names = sources, fingerprints, names
-    self._folder = output / section_folder.WORK / "summaries"
+    self._folder = output / WORK / "summaries"
     self._kept: dict[str, Section] = {}
     self._bytes = 0
 
@@ -177,14 +175,14 @@ def _panel(reader: _Reader, training: Sequence[str], options: PrepareOptions) ->
 def _pathways(panel: GenePanel, options: PrepareOptions) -> Pathways:
   if not options.gene_sets:
     say("prepare: no --gene_sets: pathways cannot be learned from this corpus")
-    return pathways.none(panel)
-  return pathways.of_files(options.gene_sets, panel)
+    return Pathways.none(panel)
+  return Pathways.read(options.gene_sets, panel)
 
 
 def _write_sections(
   reader: _Reader, output: Path, panel: GenePanel, options: PrepareOptions
 ) -> list[dict[str, Any]]:
-  shutil.rmtree(output / section_folder.WORK / "partial", ignore_errors=True)
+  shutil.rmtree(output / WORK / "partial", ignore_errors=True)
   entries, contents = [], {}
   keys = {
     name: section_folder.section_key(fingerprint, panel, options)

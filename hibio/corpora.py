@@ -8,11 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines import other_gene_sets, synthetic
+from data_pipelines import synthetic
 from data_pipelines.console import say
+from data_pipelines.gene_sets import Pathways
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation import pathways
 from data_pipelines.prepare import PrepareOptions, prepare
 from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.objectives.pathway import jaccard
@@ -99,6 +99,6 @@ def chosen(corpus: Corpus, gene_sets: str, seed: int) -> Corpus:
   if not gene_sets:
     return corpus
   if gene_sets == RANDOM:
-    return other_gene_sets.with_random_sets(corpus, seed)
+    return corpus.with_random_gene_sets(seed)
   paths = [path.strip() for path in gene_sets.split(",") if path.strip()]
-  return other_gene_sets.with_pathways(corpus, pathways.of_files(paths, corpus.panel))
+  return corpus.with_gene_sets(Pathways.read(paths, corpus.panel))

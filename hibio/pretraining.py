@@ -11,8 +11,7 @@ import numpy as np
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation import region_methods
-from data_pipelines.preparation.regions import refreshed
+from data_pipelines.preparation import regions
 from hibio import configs
 from hibio.batch import Batch, Tables
 from hibio.evaluation.section_probe import section_probe
@@ -55,14 +54,16 @@ def refresh_regions(
   Raises:
     BadInputError: a `training.region_method` that does not exist or cannot run here.
   """
-  draw = region_methods.method(training.region_method)
+  draw = regions.method(training.region_method)
 
   def refresh(params: Any, tables: Tables) -> np.ndarray:
     windows = loader.windows_once(corpus, ("train",), windows_per_batch=training.windows_per_batch)
     found = embed(frozen, params, tables, windows)
     features = np.concatenate([found.image, found.gene], axis=1)
     before = np.asarray(tables.regions)
-    return refreshed(before, corpus.spots, found.spot_index, features, training.region_spots, draw)
+    return regions.refreshed(
+      before, corpus.spots, found.spot_index, features, training.region_spots, draw
+    )
 
   return refresh
 

@@ -13,9 +13,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from data_pipelines.console import Progress
+from data_pipelines.files import sha256
+from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation import shards
+from data_pipelines.preparation import shards, statistics
 from data_pipelines.problems import BadInputError
 
 _AGAIN = "delete manifest.json and run the same data_pipelines.prepare command again"
@@ -110,6 +113,40 @@ class Corpus:
     """Where the windows of a section lie, by its row in the tables."""
     return self.path / "windows" / self.manifest["sections"][section]["section_id"]
 
+  def with_gene_sets(self, sets: Pathways) -> Corpus:
+    """The same corpus with other gene sets; nothing is written. Says on stderr how far it is.
+
+    Windows, panel, splits and regions do not depend on gene sets. Each section's activities do:
+    they are computed from its counts, one section in memory at a time. The fingerprint changes.
+
+    Raises:
+      BadInputError: a damaged shard.
+    """
+    sections = self.manifest["sections"]
+    progress = Progress("gene sets", len(sections), "sections", every_seconds=0)
+    activities = []
+    for row, section in enumerate(sections):
+      counts = shards.read_counts(self.section_folder(row), len(self.panel))
+      known = (self.statistics[name][row] for name in ("measured", "log_mean", "log_std"))
+      activities.append(
+        statistics.activity_statistics(lambda counts=counts: [counts], *known, sets.membership)
+      )
+      progress.add(note=f"{section['section_id']}: {counts.shape[0]:,} spots")
+    mean, deviation = map(np.stack, zip(*activities, strict=True))
+    return dataclasses.replace(
+      self,
+      manifest={**self.manifest, "gene_sets": sets.about},
+      statistics={**self.statistics, "activity_mean": mean, "activity_std": deviation},
+      membership=sets.membership,
+      gene_set_names=sets.names,
+    )
+
+  def with_random_gene_sets(self, seed: int) -> Corpus:
+    """The corpus with random sets as large as its own, of genes that training donors measure."""
+    training = np.array([section["split"] == "train" for section in self.manifest["sections"]])
+    measured = self.statistics["measured"][training if training.any() else ~training].any(axis=0)
+    return self.with_gene_sets(Pathways.random(self.membership, measured, seed))
+
   def verify(self) -> None:
     """Compares every shard with the SHA-256 in the manifest; reads all of the corpus.
 
@@ -118,7 +155,7 @@ class Corpus:
     """
     for number, section in enumerate(self.manifest["sections"]):
       for name, expected in section["shards"].items():
-        found = shards.sha256(self.section_folder(number) / name)
+        found = sha256(self.section_folder(number) / name)
         if found != expected:
           raise BadInputError(
             self.section_folder(number) / name, "SHA-256", found[:16] + "...",

@@ -16,8 +16,8 @@ import scipy.sparse
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
 
-from data_pipelines.preparation.regions import KAPPA
 from data_pipelines.preparation.touching import (
+  KAPPA,
   MIN_SPOTS,
   absorbed,
   contracted,

@@ -19,16 +19,18 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
+from data_pipelines.preparation.leiden_regions import leiden_regions
 from data_pipelines.preparation.statistics import MIN_LOG_STD
 from data_pipelines.preparation.touching import (
+  KAPPA,
   absorbed,
   contracted,
   means_of,
   renumbered,
   touching,
 )
+from data_pipelines.problems import BadInputError
 
-KAPPA = 0.2
 PCA_COMPONENTS = 20
 PCA_GENES = 2000
 
@@ -65,6 +67,25 @@ def nested_regions(
     node = renumbered(joined[node])
     levels.append(node)
   return np.stack(levels).astype(np.int32)
+
+
+METHODS = {"agglomeration": nested_regions, "leiden": leiden_regions}
+"""(features, positions_um, spots_per_region) -> region of each spot at each level, finest first."""
+
+
+def method(name: str) -> Callable[..., Int[np.ndarray, "level spot"]]:
+  """The way to draw regions that configs call so; it is known to run here.
+
+  Raises:
+    BadInputError: no such method, or one that needs a package that is not installed.
+  """
+  if name not in METHODS:
+    raise BadInputError(
+      "config", "training.region_method", name, f"one of {', '.join(METHODS)}", "correct the name"
+    )
+  draw = METHODS[name]
+  draw(np.ones((1, 1), np.float32), np.zeros((1, 2)), (1,))  # says now what it would say in hours
+  return draw
 
 
 def check_regions(
@@ -132,13 +153,13 @@ def refreshed(
   spots_per_region: Sequence[int],
   draw: Callable[..., Int[np.ndarray, "level spot"]] = nested_regions,
 ) -> Int[np.ndarray, "level spot"]:
-  """Regions of the whole corpus, drawn anew in the sections whose every spot has features.
+  """Regions of the whole corpus, re-clustered in the sections whose every spot has features.
 
   Args:
     regions: what stands now; kept for the other sections.
     spots: the corpus' table of spots, one section after the other.
     spot_index: rows of the corpus that `features` are of.
-    draw: one of `data_pipelines.preparation.region_methods.METHODS`.
+    draw: one of `METHODS`.
   """
   row = np.full(len(spots), -1)
   row[spot_index] = np.arange(len(spot_index))

@@ -18,14 +18,14 @@ import pandas as pd
 
 from data_pipelines.files import write_bytes, write_text
 from data_pipelines.genes import GenePanel, align
-from data_pipelines.preparation import manifest, patches, shards
+from data_pipelines.preparation import manifest, shards, windows
+from data_pipelines.preparation.manifest import WORK
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.splits import content_hash
 from data_pipelines.preparation.windows import contiguous_windows
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
 
-WORK = ".prepare"
 SPOTS = "spots.parquet"
 MEASURED = "measured.npy"
 _ENTRY = "section.json"
@@ -38,7 +38,7 @@ def section_key(fingerprint: str, panel: GenePanel, options: PrepareOptions) -> 
   parts = (
     manifest.FORMAT_VERSION, _STEP, shards.VERSION, fingerprint, panel.hash,
     options.patch_um, options.patch_px, options.window_spots, options.min_counts,
-    patches.JPEG_QUALITY, patches.THUMBNAIL_PX,
+    windows.JPEG_QUALITY, windows.THUMBNAIL_PX,
   )  # fmt: skip
   return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -97,13 +97,13 @@ def write_section(
       counts=counts,
       positions_um=section.positions_um,
       window=window[order],
-      patches=patches.encoded_patches(section, options.patch_um, options.patch_px),
+      patches=windows.encoded_patches(section, options.patch_um, options.patch_px),
       patch_px=options.patch_px,
     ),
     partial,
   )
   _spots(section, counts, window[order]).to_parquet(partial / SPOTS, index=False)
-  picture = patches.thumbnail(section)
+  picture = windows.thumbnail(section)
   if picture is not None:
     write_bytes(corpus / _thumbnail(section), picture.jpeg)
   entry = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ import scipy.sparse
 import tensorflow_datasets as tfds
 from jaxtyping import Float, Int
 
+from data_pipelines.files import sha256
 from data_pipelines.problems import BadInputError
 
 VERSION = "1.0.0"
@@ -130,12 +130,6 @@ def damaged(folder: Path, field: str, error: Exception) -> BadInputError:
     "an intact ArrayRecord shard",
     f"delete {folder} and run data_pipelines.prepare again with the same flags",
   )
-
-
-def sha256(path: Path) -> str:
-  """Digest of a file."""
-  with path.open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _KeepEncoded(tfds.decode.SkipDecoding):

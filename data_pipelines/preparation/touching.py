@@ -10,6 +10,9 @@ from scipy.spatial import cKDTree
 REACH = 1.5
 """Spots closer than this many median spacings touch: 6 of a hexagonal lattice, 8 of a square."""
 
+KAPPA = 0.2
+"""How different two spots may be and still belong together; smaller is stricter."""
+
 MIN_SPOTS = 4
 """Regions of fewer spots are given to a neighbour."""
 

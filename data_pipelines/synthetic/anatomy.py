@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from data_pipelines.synthetic.presets import Preset
-from data_pipelines.synthetic.streams import stream
+from data_pipelines.synthetic.presets import Preset, stream
 
 COMPARTMENTS = ("epithelium", "stroma", "lymphoid")
 LEAVES = (

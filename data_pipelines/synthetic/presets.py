@@ -1,8 +1,14 @@
-"""How big and how hard each preset of synthetic tissue is; every number that tuning may touch."""
+"""How big and how hard each preset of synthetic tissue is, and its streams of random numbers.
+
+The presets hold every number that tuning may touch.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import zlib
+
+import numpy as np
 
 VERSION = 1
 """Raised whenever the same preset and seed would give other bytes."""
@@ -99,3 +105,9 @@ PRESETS = {
     stain_sd=0.18,
   ),
 }
+
+
+def stream(seed: int, *names: str | int) -> np.random.Generator:
+  """A generator that depends on the seed and the names alone; the same on every machine."""
+  words = [zlib.crc32(str(name).encode()) for name in names]
+  return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))

@@ -19,13 +19,17 @@ from data_pipelines.synthetic.anatomy import (
   Lattice,
   anatomy,
 )
-from data_pipelines.synthetic.expression import batch_effect, draw_ambient, draw_counts, measured
 from data_pipelines.synthetic.morphology import Nuclei, draw_nuclei, draw_stains
-from data_pipelines.synthetic.presets import Preset
-from data_pipelines.synthetic.programs import Genes
+from data_pipelines.synthetic.presets import Preset, stream
+from data_pipelines.synthetic.programs import (
+  Genes,
+  batch_effect,
+  draw_ambient,
+  draw_counts,
+  measured,
+)
 from data_pipelines.synthetic.space_ranger import barcodes
 from data_pipelines.synthetic.stain import Artefacts, colour, draw_artefacts, draw_stain
-from data_pipelines.synthetic.streams import stream
 
 PATCH_UM = 112.0
 """Side of the square in which the truth counts `nuclei_in_patch`."""

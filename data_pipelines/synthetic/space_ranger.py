@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from data_pipelines.synthetic.anatomy import Lattice
-from data_pipelines.synthetic.streams import stream
+from data_pipelines.synthetic.presets import stream
 
 _COLUMNS = (
   "barcode",

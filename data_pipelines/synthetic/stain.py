@@ -9,8 +9,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from data_pipelines.synthetic.anatomy import Anatomy
-from data_pipelines.synthetic.presets import Preset
-from data_pipelines.synthetic.streams import stream
+from data_pipelines.synthetic.presets import Preset, stream
 
 # Optical density of haematoxylin and of eosin in red, green and blue: near Ruifrok and Johnston
 # 2001, with a pinker eosin.

@@ -15,10 +15,9 @@ from PIL import Image
 from data_pipelines.problems import BadInputError
 from data_pipelines.synthetic import programs, space_ranger
 from data_pipelines.synthetic.anatomy import COMPARTMENTS, LEAVES
-from data_pipelines.synthetic.presets import PRESETS, VERSION
+from data_pipelines.synthetic.presets import PRESETS, VERSION, stream
 from data_pipelines.synthetic.programs import Genes
 from data_pipelines.synthetic.sections import DrawnSection, draw_section
-from data_pipelines.synthetic.streams import stream
 
 
 def write(preset: str, output: str | os.PathLike, seed: int = 0) -> Path:

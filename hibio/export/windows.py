@@ -10,8 +10,7 @@ import scipy.sparse
 import simplejpeg
 from jaxtyping import Bool, Int
 
-from data_pipelines.preparation.patches import jpegs
-from data_pipelines.preparation.windows import contiguous_windows
+from data_pipelines.preparation.windows import contiguous_windows, jpegs
 from data_pipelines.section import StreamedSection
 from hibio.batch import Batch
 

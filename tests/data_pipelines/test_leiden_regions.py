@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from data_pipelines.preparation import leiden_regions, regions
-from data_pipelines.preparation.region_methods import METHODS, method
+from data_pipelines.preparation.regions import METHODS, method
 from data_pipelines.preparation.touching import MIN_SPOTS
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines.hand_made import lattice

@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipelines import other_gene_sets
+from data_pipelines.gene_sets import Pathways
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation import pathways
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines import hand_made
@@ -45,9 +44,7 @@ def corpus(folder):
 
 @pytest.fixture(scope="module")
 def changed(folder, corpus):
-  return other_gene_sets.with_pathways(
-    corpus, pathways.of_files([folder / "other.gmt"], corpus.panel)
-  )
+  return corpus.with_gene_sets(Pathways.read([folder / "other.gmt"], corpus.panel))
 
 
 def test_the_tables_are_those_of_a_corpus_prepared_with_the_file(folder, changed):
@@ -79,7 +76,7 @@ def test_all_else_stays_and_the_old_corpus_keeps_its_sets(folder, corpus, change
 
 
 def test_random_sets_have_the_sizes_of_the_corpus_and_names_of_their_own(corpus):
-  drawn = other_gene_sets.with_random_sets(corpus, seed=3)
+  drawn = corpus.with_random_gene_sets(seed=3)
   assert drawn.gene_set_names == ("random 1", "random 2", "random 3")
   np.testing.assert_array_equal(drawn.membership.sum(1), corpus.membership.sum(1))
   assert (drawn.membership != corpus.membership).any(1).all()
@@ -87,7 +84,7 @@ def test_random_sets_have_the_sizes_of_the_corpus_and_names_of_their_own(corpus)
 
 
 def test_a_seed_gives_one_draw_and_another_seed_another_corpus(corpus):
-  first, again, other = (other_gene_sets.with_random_sets(corpus, seed) for seed in (0, 0, 1))
+  first, again, other = (corpus.with_random_gene_sets(seed) for seed in (0, 0, 1))
   np.testing.assert_array_equal(first.membership, again.membership)
   assert first.fingerprint == again.fingerprint
   assert not np.array_equal(first.membership, other.membership)
@@ -98,7 +95,7 @@ def test_random_sets_hold_measured_genes_only_and_each_of_them_equally_often():
   like = np.zeros((3000, 20), bool)
   like[:, :8] = True
   measured = np.arange(20) % 4 != 0
-  members = pathways.random_sets(like, measured, seed=0).membership
+  members = Pathways.random(like, measured, seed=0).membership
   assert set(members.sum(1)) == {6}  # two of the eight are not measured
   assert not members[:, ~measured].any()
   np.testing.assert_allclose(members[:, measured].mean(0), 6 / 15, atol=0.04)
@@ -110,13 +107,13 @@ def test_genes_that_no_training_donor_measures_are_not_drawn(corpus):
   measured[:2, unseen] = False  # A1 and A2, the training donors'
   assert measured[2, unseen].any()
   bare = dataclasses.replace(corpus, statistics={**corpus.statistics, "measured": measured})
-  drawn = other_gene_sets.with_random_sets(bare, seed=0)
+  drawn = bare.with_random_gene_sets(seed=0)
   assert not drawn.membership[:, unseen].any()
   assert drawn.membership.any()
 
 
 def test_no_gene_sets_at_all_are_gene_sets_too(corpus):
-  bare = other_gene_sets.with_pathways(corpus, pathways.none(corpus.panel))
+  bare = corpus.with_gene_sets(Pathways.none(corpus.panel))
   assert bare.membership.shape == (0, hand_made.GENES)
   assert bare.statistics["activity_mean"].shape == (3, 0)
 
@@ -124,4 +121,4 @@ def test_no_gene_sets_at_all_are_gene_sets_too(corpus):
 def test_a_damaged_shard_is_named(corpus, tmp_path):
   lost = dataclasses.replace(corpus, path=tmp_path)
   with pytest.raises(BadInputError, match="A1"):
-    other_gene_sets.with_random_sets(lost, seed=0)
+    lost.with_random_gene_sets(seed=0)

@@ -14,7 +14,7 @@ from data_pipelines import prepare as entry
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions, section_folder
-from data_pipelines.preparation.output_folder import claimed
+from data_pipelines.preparation.manifest import WORK, claimed
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines import hand_made
@@ -120,7 +120,7 @@ def test_after_an_interruption_finished_sections_are_kept(tmp_path, sources, opt
 
   def stop(section, *rest):
     if section.section_id == "B2":
-      (output / section_folder.WORK / "partial" / "B2").mkdir(parents=True)
+      (output / WORK / "partial" / "B2").mkdir(parents=True)
       raise KeyboardInterrupt
     return write(section, *rest)
 
@@ -137,7 +137,7 @@ def test_after_an_interruption_finished_sections_are_kept(tmp_path, sources, opt
   prepare([tmp_path], output, options)
   assert {name: written(output)[name] for name in before} == before
   assert Corpus.open(output).spots["section_id"].nunique() == 3
-  assert list((output / section_folder.WORK / "partial").iterdir()) == []
+  assert list((output / WORK / "partial").iterdir()) == []
   assert real is sources[2].section
   with monkeypatch.context() as patch:
     patch.setattr(section_folder, "write_section", stop)

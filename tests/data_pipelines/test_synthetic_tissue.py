@@ -7,12 +7,11 @@ from scipy.stats import spearmanr
 
 from data_pipelines.synthetic import PRESETS
 from data_pipelines.synthetic.anatomy import LEAVES, Lattice, anatomy
-from data_pipelines.synthetic.expression import batch_effect
 from data_pipelines.synthetic.morphology import _spaced
-from data_pipelines.synthetic.programs import LEAF_PROGRAMS, PROGRAMS, draw_genes
+from data_pipelines.synthetic.presets import stream
+from data_pipelines.synthetic.programs import LEAF_PROGRAMS, PROGRAMS, batch_effect, draw_genes
 from data_pipelines.synthetic.sections import draw_section
 from data_pipelines.synthetic.stain import Artefacts, colour, draw_stain
-from data_pipelines.synthetic.streams import stream
 
 MEDIUM = PRESETS["medium"]
 

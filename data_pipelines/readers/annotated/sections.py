@@ -6,17 +6,18 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.annotated import images, places, raw_matrix, scale
-from data_pipelines.readers.annotated.contents import Contents
+from data_pipelines.readers.annotated import places, raw_matrix
+from data_pipelines.readers.annotated.contents import Contents, Library
 from data_pipelines.readers.annotated.raw_matrix import RawMatrix
 from data_pipelines.section import StreamedSection
-from data_pipelines.slide_image import SlideImage
+from data_pipelines.slide_image import ArrayImage, SlideImage
 
 NO_COUNTS = "none"
 """The layer to ask for when only the image is to be read."""
+_MIN_SHARE_INSIDE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ def section_of(
     image_scale=image_scale if image else 1.0,
   )
   if image is not None:
-    images.check_inside(section.positions_px, image, contents.path)
+    _check_inside(section.positions_px, image, contents.path)
   if matrix is not None:
     return dataclasses.replace(
       section,
@@ -119,8 +120,8 @@ def _scale(
     return choices.um_per_px, "given"
   array = places.array_positions(contents)
   library = contents.libraries.get(name)
-  return scale.um_per_px(
-    scale.Evidence(
+  return places.um_per_px(
+    places.Evidence(
       positions_px=every[rows],
       array_positions=None if array is None else array[rows],
       scalefactors=library.scalefactors if library else {},
@@ -132,4 +133,46 @@ def _scale(
 def _image(contents: Contents, choices: Choices, name: str) -> tuple[SlideImage | None, float]:
   if choices.image is not None:
     return SlideImage.open(choices.image, "full"), choices.image_scale
-  return images.stored_image(contents.libraries.get(name), contents.path)
+  return _stored_image(contents.libraries.get(name), contents.path)
+
+
+def _stored_image(library: Library | None, path: Path) -> tuple[SlideImage | None, float]:
+  """The largest image of `uns["spatial"]` whose scale is known, and its pixels per full-size pixel.
+
+  Space Ranger's are "hires" and "lowres"; other sources use names of their own, with a scale factor
+  `tissue_<name>_scalef` each.
+  """
+  best, scale = None, 0.0
+  for name, image in library.images.items() if library else ():
+    factor = library.scalefactors.get(f"tissue_{name}_scalef", 0.0)
+    if factor > scale:
+      best, scale = ArrayImage.of(path, image.shape, name, image.load), factor
+  return best, scale or 1.0
+
+
+def _check_inside(positions_px: Float[np.ndarray, "spot 2"], image: SlideImage, path: Path) -> None:
+  """Refuses an image that most spots lie beside: it, or its scale, is another one's.
+
+  Raises:
+    BadInputError: with a hint where x and y seem swapped.
+  """
+  x, y = positions_px.T
+  width, height = image.width_px, image.height_px
+
+  def share_inside(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))
+
+  if share_inside(x, y) >= _MIN_SHARE_INSIDE:
+    return
+  scale = min(width / max(x.max(), 1.0), height / max(y.max(), 1.0))
+  swapped = share_inside(y, x) >= _MIN_SHARE_INSIDE
+  raise BadInputError(
+    path,
+    "positions",
+    f"{1 - share_inside(x, y):.0%} of {len(x)} spots outside the {image.kind} image, {width} x "
+    f"{height} px (x {x.min():.0f} to {x.max():.0f}, y {y.min():.0f} to {y.max():.0f})",
+    "spots on the image",
+    "x and y seem swapped: exchange the two columns"
+    if swapped
+    else f"correct the scale factor or --image_scale (to fit, at most {scale:.3g} times as large)",
+  )
