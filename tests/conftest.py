@@ -30,3 +30,31 @@ def real_data() -> Path:
   if not REAL_DATA.is_dir():
     pytest.skip("no real data beside this checkout (../shared/data): NOT checked on real tissue")
   return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory) -> Path:
+  """One tiny run from nothing to a checkpoint, shared by every test that needs one.
+
+  Of the "test" variant; its corpus lies beside it.
+  """
+  from tests.experiments.conftest import run
+
+  path = tmp_path_factory.mktemp("pulse") / "run"
+  done = run(
+    "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={path}"
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  return path
+
+
+@pytest.fixture(scope="session")
+def evaluation(workdir):
+  """That run, evaluated by every task on its own corpus; shared like the run itself."""
+  # Imported late: what is imported before pytest's own start is not checked for types.
+  from data_pipelines.loading.corpus import Corpus
+  from hibio import pretrained
+  from hibio.evaluation import suite
+
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
+  return suite.evaluate(pretrained.load(workdir), corpus, suite.Options(label="leaf"))

@@ -1,4 +1,4 @@
-"""One tiny run from nothing to a checkpoint, shared by every test that needs one."""
+"""Commands as a user runs them: in a process of their own, or in this one."""
 
 import contextlib
 import io
@@ -9,12 +9,6 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-
-import pytest
-
-from data_pipelines.loading.corpus import Corpus
-from hibio import pretrained
-from hibio.evaluation import suite
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,21 +47,3 @@ def call(module: str, *arguments: str) -> subprocess.CompletedProcess:
     for number, handler in handlers.items():
       signal.signal(number, handler)
   return subprocess.CompletedProcess(arguments, status, said.getvalue(), told.getvalue())
-
-
-@pytest.fixture(scope="session")
-def workdir(tmp_path_factory) -> Path:
-  """A finished run of the "test" variant; its corpus lies beside it."""
-  path = tmp_path_factory.mktemp("pulse") / "run"
-  done = run(
-    "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={path}"
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
-  return path
-
-
-@pytest.fixture(scope="session")
-def evaluation(workdir) -> suite.Evaluation:
-  """That run, evaluated by every task on its own corpus; shared like the run itself."""
-  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
-  return suite.evaluate(pretrained.load(workdir), corpus, suite.Options(label="leaf"))
