@@ -6,14 +6,15 @@ RUNS ?= runs
 WORKDIR ?= $(RUNS)/hibio
 CORPUS ?= $(RUNS)/synthetic-medium/corpus
 
-.PHONY: help setup demo test test-slow test-notebooks test-scverse lint format lock clean
+.PHONY: help setup demo test test-slow test-notebooks test-scverse docs lint format lock clean
 
 help:
-	@echo "make demo       set up, pretrain on synthetic tissue, run the four tasks (about a quarter of an hour on 2 cores)"
+	@echo "make demo       set up, pretrain on synthetic tissue, run the four tasks (about ten minutes on 2 cores)"
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the minutes-long checks"
 	@echo "make test-notebooks  run the notebooks of experiments/colabs"
 	@echo "make test-scverse    draw results with scanpy and squidpy (installs both)"
+	@echo "make docs       build the site from docs/ into site/"
 	@echo "make lint       ruff format --check and ruff check"
 	@echo "make format     ruff format and ruff check --fix"
 	@echo "make lock       recompile requirements.lock from requirements.txt"
@@ -42,6 +43,10 @@ test-notebooks: setup
 test-scverse: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-scverse.txt
 	$(BIN)/python -m pytest -q -m scverse
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: setup
 	$(BIN)/ruff format --check .
