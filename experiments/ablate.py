@@ -33,12 +33,10 @@ from experiments.ablation import (
   forest,
   measures,
   plan,
-  protocols,
   running,
   sensitivity,
   tables,
 )
-from experiments.ablation.asked import label_of
 from hibio.evaluation import suite
 
 FLAGS = entry.Flags(__doc__)
@@ -52,7 +50,7 @@ _CORPUS = FLAGS.string(
 )
 _OUTPUT = FLAGS.string("output", None, "Folder for runs, ablation.md, ablation.json", required=True)
 _JOBS = FLAGS.integer("jobs", 1, "Runs side by side, each on its cores", lower_bound=1)
-_TASKS = FLAGS.list("tasks", list(protocols.TASKS), f"Some of {', '.join(protocols.TASKS)}")
+_TASKS = FLAGS.list("tasks", list(suite.TASKS), f"Some of {', '.join(suite.TASKS)}")
 _LABEL = FLAGS.string("label", "", "Label column; default: the one with most names")
 _DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
 _SWAP = FLAGS.bool(
@@ -70,7 +68,7 @@ def main() -> None:
   runs = plan.runs(base, _PRESETS.value, _SEEDS.value, corpus.path.absolute(), output.absolute())
   question = running.Question(
     corpus,
-    label_of(corpus, _LABEL.value),
+    suite.label_of(corpus, _LABEL.value),
     suite.scored_donors(corpus, tuple(_DONORS.value)),
     _tasks(),
     _SWAP.value,
@@ -124,9 +122,9 @@ def _write(
 
 def _tasks() -> tuple[str, ...]:
   for name in _TASKS.value:
-    if name not in protocols.TASKS:
+    if name not in suite.TASKS:
       raise BadInputError(
-        "--tasks", "task", repr(name), f"some of {', '.join(protocols.TASKS)}", "correct the name"
+        "--tasks", "task", repr(name), f"some of {', '.join(suite.TASKS)}", "correct the name"
       )
   return tuple(_TASKS.value)
 

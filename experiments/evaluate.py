@@ -33,7 +33,7 @@ _CORPUS = FLAGS.string(
 _OUTPUT = FLAGS.string(
   "output", None, "Folder for report.html, results.md, results.json", required=True
 )
-_TASKS = FLAGS.list("tasks", list(suite.TASKS), f"Some of {', '.join(suite.TASKS)}")
+_TASKS = FLAGS.list("tasks", list(suite.EVALUATED), f"Some of {', '.join(suite.TASKS)}")
 _DONORS = FLAGS.list(
   "donors", [], "Donors to score; default: the corpus' test donors, or all where it has none"
 )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -19,7 +18,6 @@ from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
 from experiments import hibio
 from hibio import configs, corpora, forward, pretraining
-from hibio.batch import Batch, Tables
 from hibio.model import HiBio
 from hibio.report import curves, section_figures
 from hibio.training import loop
@@ -82,11 +80,7 @@ def pretrain(
   tables = corpora.tables_of(corpus)
   frozen = forward.frozen(model)
   total = forward.loss(objectives, training.shuffle_pairs)
-
-  @jax.jit
-  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
-    return total(outputs, batch, tables, {}, jax.random.key(0))[1]
-
+  measure = forward.measure(total)
   split = pretraining.held_out_split(corpus)
   result = loop.train(
     init=lambda: forward.initial_params(model, corpora.first_window(corpus), tables, training.seed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,24 @@ def loss(config: ObjectiveConfig, shuffle_pairs: bool) -> Callable[..., tuple[ja
     return objectives.total(outputs, batch, tables, config, weights, shuffle)
 
   return total
+
+
+def measure(
+  total: Callable[..., tuple[jax.Array, dict]], names: Sequence[str] | None = None
+) -> Callable[..., dict[str, jax.Array]]:
+  """(outputs, batch, tables) -> the metrics of a loss such as `loss` gives, jitted.
+
+  Args:
+    names: of the metrics that are wanted, by default all; what is not wanted is not compiled.
+  """
+
+  @jax.jit
+  def measured(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+    # Tables as an argument: as constants they would be computed with while compiling.
+    metrics = total(outputs, batch, tables, {}, jax.random.key(0))[1]
+    return metrics if names is None else {name: metrics[name] for name in names}
+
+  return measured
 
 
 Forward = Callable[..., Outputs]

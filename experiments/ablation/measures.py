@@ -76,6 +76,7 @@ class Measure:
 
 
 _PROBE, _KMEANS = r"^linear probe", r"^k-means.*no smoothing$"
+_GENE_SETS = "^zero-shot by gene sets"
 _PER_SECTION = "balanced_accuracy_per_section"
 
 GROUPS: dict[str, tuple[Measure, ...]] = {
@@ -88,9 +89,9 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("domains, image", "domains from H&E", "domains", _KMEANS, "ari", "image"),
     Measure("anchor domains, image", "domains by anchors from H&E", "domains", _KMEANS, "ari",
             "image@anchors"),
-    Measure("anchors, image", "zero-shot classes from H&E", "zero_shot", "", "auroc_per_section",
-            "image"),
-    Measure("random sets, image", "the same by random sets, from H&E", "zero_shot", "",
+    Measure("anchors, image", "zero-shot classes from H&E", "annotation", _GENE_SETS,
+            "auroc_per_section", "image"),
+    Measure("random sets, image", "the same by random sets, from H&E", "annotation", _GENE_SETS,
             "auroc_per_section", "image", control="random sets, "),
   ),
   "From expression": (
@@ -98,10 +99,10 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("domains, gene", "domains from expression", "domains", _KMEANS, "ari", "gene"),
     Measure("anchor domains, gene", "domains by anchors from expression", "domains", _KMEANS,
             "ari", "gene@anchors"),
-    Measure("anchors, gene", "zero-shot classes from expression", "zero_shot", "",
+    Measure("anchors, gene", "zero-shot classes from expression", "annotation", _GENE_SETS,
             "auroc_per_section", "gene"),
-    Measure("random sets, gene", "the same by random sets, from expression", "zero_shot", "",
-            "auroc_per_section", "gene", control="random sets, "),
+    Measure("random sets, gene", "the same by random sets, from expression", "annotation",
+            _GENE_SETS, "auroc_per_section", "gene", control="random sets, "),
     Measure("keyword purity", "purity of keyword genes", "keywords", "", "purity"),
     Measure("housekeeping", "housekeeping among keyword genes", "keywords", "",
             "housekeeping_share"),

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from experiments.ablation import jobs, protocols, score_files
+from experiments.ablation import jobs, score_files
 from experiments.ablation.comparison import REFERENCE
 from experiments.ablation.plan import Run
 from experiments.ablation.wording import SWAPPED
+from hibio.evaluation import suite
 from hibio.evaluation.rows import Row
 from hibio.training import metrics
 
@@ -29,14 +30,14 @@ class Question:
   """What all runs are asked.
 
   Attributes:
-    tasks: names in `protocols.TASKS`.
+    tasks: names in `suite.TASKS`.
     swap: also ask the default with swapped coordinates.
   """
 
   corpus: Corpus
   label: str
   donors: tuple[str, ...]
-  tasks: tuple[str, ...] = tuple(protocols.TASKS)
+  tasks: tuple[str, ...] = tuple(suite.TASKS)
   swap: bool = False
 
   @property

@@ -10,7 +10,6 @@ the file holds already are not asked again.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,18 @@ from typing import Any
 from data_pipelines import entry
 from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
-from experiments.ablation import answering, protocols, score_files, swapped
-from experiments.ablation.asked import asked, label_of
+from experiments.ablation import score_files, swapped
 from hibio import pretrained
-from hibio.evaluation import gather, suite
+from hibio.evaluation import setting as setting_
+from hibio.evaluation import suite
+from hibio.evaluation.setting import Setting
 
 FLAGS = entry.Flags(__doc__)
 _CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a finished run", required=True)
 _CORPUS = FLAGS.string("corpus", None, "Prepared corpus", required=True)
 _LABEL = FLAGS.string("label", "", "Label column; default: the one with most names")
 _DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
-_TASKS = FLAGS.list("tasks", list(protocols.TASKS), "Tasks to ask")
+_TASKS = FLAGS.list("tasks", list(suite.TASKS), "Tasks to ask")
 _BASELINES = FLAGS.string("baselines", "", "File for the baselines' answers")
 _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each section's spots")
 
@@ -36,22 +36,25 @@ _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each sect
 def main() -> None:
   corpus = Corpus.open(_CORPUS.value)
   model = pretrained.load(_CHECKPOINT.value)
-  label = label_of(corpus, _LABEL.value)
+  label = suite.label_of(corpus, _LABEL.value)
   donors = suite.scored_donors(corpus, tuple(_DONORS.value))
   suite.guarded({"hibio": model}, corpus, donors, suite.Options())
   about = score_files.question(corpus, label, donors)
-  questions = functools.partial(asked, corpus, donors, label)
+
+  def asked() -> Setting:
+    return setting_.read(model, corpus, donors, (label,) if label else (), thorough=False)
+
   if _BASELINES.value:
     about |= score_files.about_untrained(model.meta["config"])
-    _answer(Path(_BASELINES.value), about, lambda: answering.of_baselines(model, questions()))
+    _answer(Path(_BASELINES.value), about, lambda: suite.ask_others(asked()))
   else:
     name = score_files.SWAPPED if _SWAP.value else score_files.NAME
-    windows = swapped.swapped_windows if _SWAP.value else gather.every_window
+    windows = swapped.swapped_windows if _SWAP.value else None
     about |= score_files.about_run(model.meta["step"])
-    _answer(model.workdir / name, about, lambda: answering.of_run(model, questions(), windows))
+    _answer(model.workdir / name, about, lambda: suite.ask_model(asked(), windows))
 
 
-def _answer(path: Path, about: dict[str, Any], prepare: Callable[[], answering.Answering]) -> None:
+def _answer(path: Path, about: dict[str, Any], prepare: Callable[[], Setting]) -> None:
   """Asks what is missing in the file; each task is kept as soon as it is answered."""
   scores = score_files.read(path, about)
   missing = scores.missing(_TASKS.value)
@@ -59,10 +62,10 @@ def _answer(path: Path, about: dict[str, Any], prepare: Callable[[], answering.A
     return
   parts = Parts("score", {"embeddings": 3.0, **dict.fromkeys(missing, 1.0)})
   with parts.part("embeddings"):
-    questions, methods = prepare()
+    setting = prepare()
   for task in missing:
-    with parts.part(task), suite.threads(len(questions.corpus.spots)):
-      rows = [row for method in methods for row in protocols.TASKS[task](questions, method)]
+    with parts.part(task):
+      rows = suite.ask(setting, task)
     scores = score_files.Scores(about, {**scores.tasks, task: rows})
     score_files.write(path, scores)
 

@@ -21,7 +21,7 @@ from hibio.evaluation.predictions import Predictions, capped, divided, predictio
 from hibio.evaluation.rows import Row
 
 
-def evaluate(
+def by_probe(
   cohort: Cohort, folds: Sequence[Fold], feature: str, label: str, method: str
 ) -> Iterator[Row]:
   """The probe of each fold scored on what it holds out.

@@ -76,31 +76,31 @@ def auroc(found: Predictions) -> Score:
   return Score(float(np.mean(list(parts.values()))) if parts else None, parts, note=note)
 
 
-def per_donor(metric: Metric) -> Metric:
-  """The metric of each donor's spots, averaged over donors; those with one class are left out."""
+def per(unit: str, metric: Metric) -> Metric:
+  """The metric of each donor's or section's spots, averaged; those with one class are left out.
+
+  Args:
+    unit: "donor" or "section".
+  """
 
   def scored(found: Predictions) -> Score:
+    names = found.spots[f"{unit}_id"].to_numpy(str)
     parts, left_out = {}, []
-    for donor, part in donors(found):
+    for name in dict.fromkeys(names.tolist()):
+      part = found.subset(names == name)
       if len(np.unique(part.truth)) < 2:
-        left_out.append(donor)
+        left_out.append(name)
       else:
-        parts[donor] = metric(part).value
+        parts[name] = metric(part).value
     values = list(parts.values())
     return Score(
       float(np.mean(values)) if values else None,
       parts,
       float(np.std(values, ddof=1)) if len(values) > 1 else None,
-      f"donors with one class left out: {', '.join(left_out)}" if left_out else "",
+      f"{unit}s with one class left out: {', '.join(left_out)}" if left_out else "",
     )
 
   return scored
-
-
-def donors(found: Predictions) -> list[tuple[str, Predictions]]:
-  """Each donor's part of the predictions."""
-  names = found.spots["donor_id"].to_numpy(str)
-  return [(donor, found.subset(names == donor)) for donor in dict.fromkeys(names.tolist())]
 
 
 def even_chance(found: Predictions) -> Score:
@@ -110,12 +110,14 @@ def even_chance(found: Predictions) -> Score:
 
 METRICS: Mapping[str, Metric] = {
   "balanced_accuracy": balanced_accuracy,
-  "balanced_accuracy_per_donor": per_donor(balanced_accuracy),
+  "balanced_accuracy_per_donor": per("donor", balanced_accuracy),
+  "balanced_accuracy_per_section": per("section", balanced_accuracy),
   "macro_f1": macro_f1,
-  "macro_f1_per_donor": per_donor(macro_f1),
+  "macro_f1_per_donor": per("donor", macro_f1),
   "weighted_f1": weighted_f1,
   "auroc": auroc,
-  "auroc_per_donor": per_donor(auroc),
+  "auroc_per_donor": per("donor", auroc),
+  "auroc_per_section": per("section", auroc),
 }
 
 
@@ -148,7 +150,9 @@ GUESSES = 10
 
 CLOSED_CHANCE: Mapping[str, Metric] = {
   "balanced_accuracy": even_chance,
-  "balanced_accuracy_per_donor": per_donor(even_chance),
+  "balanced_accuracy_per_donor": per("donor", even_chance),
+  "balanced_accuracy_per_section": even_chance,
+  "auroc_per_section": lambda found: Score(0.5),
 }
 """Metrics whose chance is known; that of all others is measured on stratified guesses."""
 

@@ -24,7 +24,7 @@ SMOOTHINGS = {
 """What is done to the labels before scoring; without smoothing is the headline."""
 
 
-def evaluate(
+def by_clustering(
   cohort: Cohort,
   feature: str,
   label: str,
@@ -150,7 +150,7 @@ CENTRINGS = {
 """What is done to the features first. A section is centred with its unlabelled spots."""
 
 
-def evaluate_pooled(
+def by_pooled_clustering(
   cohort: Cohort, feature: str, label: str, method: str, split: str, seeds: int = 5
 ) -> Iterator[Row]:
   """k-means over the spots of all sections, with as many clusters as there are labels.
@@ -216,7 +216,7 @@ def cut(
   return AgglomerativeClustering(k, linkage="ward").fit_predict(means)[of_spot].astype(np.int64)
 
 
-def evaluate_region_tree(
+def by_region_tree(
   cohort: Cohort,
   regions: Int[np.ndarray, "level spot"],
   feature: str,

@@ -122,7 +122,7 @@ Scores = dict[str, Score]
 FROM_ONE_FEATURE = tuple(name for name, protocol in PROTOCOLS.items() if not protocol.across)
 
 
-def evaluate(
+def from_feature(
   questions: Questions, feature: str, protocols: Sequence[str] = FROM_ONE_FEATURE
 ) -> Iterator[Row]:
   """Expression predicted from one feature, by each of the named protocols.
@@ -147,7 +147,7 @@ def evaluate(
       yield from _rows(questions, f"{name}, {asked}", feature, by_fold)
 
 
-def evaluate_readout(questions: Questions, name: str, method: str) -> Iterator[Row]:
+def from_readout(questions: Questions, name: str, method: str) -> Iterator[Row]:
   """A model's own readout from the image, with nothing fitted.
 
   It predicts expression standardised in its section: correlations are scored, errors are not.

@@ -15,9 +15,8 @@ from hibio import pathways
 from hibio.batch import Tables
 from hibio.corpora import SPLITS
 from hibio.evaluation import zero_shot
-from hibio.evaluation.baselines.image import image_statistics
+from hibio.evaluation.baselines import BASELINES
 from hibio.evaluation.cohort import Cohort, modality
-from hibio.evaluation.domains import region_mean
 from hibio.forward import Embedded, Forward, embed
 
 WINDOWS_PER_BATCH = 4
@@ -30,7 +29,13 @@ Windows = Callable[[Corpus], Iterator[dict[str, np.ndarray]]]
 """What a model is shown of a corpus, batch by batch."""
 
 
-def measured(corpus: Corpus, of_patches: OfPatches = image_statistics) -> Cohort:
+def of_patches(patches: np.ndarray, um_per_px: float) -> dict[str, np.ndarray]:
+  """The baselines that are measured in patches."""
+  found = ((name, one.of_patches) for name, one in BASELINES.items() if one.of_patches)
+  return {name: measure(patches, um_per_px) for name, measure in found}
+
+
+def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 
   Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images.
@@ -141,19 +146,6 @@ def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
     values,
     tuple(corpus.manifest["region_spots"]),
   )
-
-
-def with_regions(cohort: Cohort, regions: np.ndarray, feature: str) -> Cohort:
-  """The cohort with "<feature>@region<level>": each spot's region in place of the spot.
-
-  Only for the feature that the regions were drawn from: another one would be averaged over regions
-  that know what it has not seen.
-  """
-  levels = {
-    f"{feature}@region{level}": region_mean(cohort.features[feature], ids)
-    for level, ids in enumerate(regions, 1)
-  }
-  return dataclasses.replace(cohort, features={**cohort.features, **levels})
 
 
 def every_window(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:

@@ -30,8 +30,9 @@ def purity(
   return hits.sum(1) / num_keywords
 
 
-def evaluate(
-  scores: dict[str, Float[np.ndarray, "spot gene"]],
+def planted_purity(
+  method: str,
+  scores: Float[np.ndarray, "spot gene"],
   expressed: Bool[np.ndarray, "spot gene"],
   planted: Bool[np.ndarray, "spot gene"],
   housekeeping: Bool[np.ndarray, " gene"],
@@ -39,29 +40,16 @@ def evaluate(
   dataset: str,
   split: str,
 ) -> Iterator[Row]:
-  """Purity and housekeeping share of every score, beside the oracle's and chance.
-
-  The oracle knows the planted genes and picks those that the spot expresses. Chance picks evenly
-  among the genes the spot expresses.
-  """
-  common = ("keywords", dataset, f"top {num_keywords} of each spot", split)
-  chance = float(((planted & expressed).sum(1) / np.maximum(expressed.sum(1), 1)).mean())
-  hk_chance = float(((housekeeping & expressed).sum(1) / np.maximum(expressed.sum(1), 1)).mean())
-  oracle = {"oracle": (planted & expressed).astype(np.float32)}
-  hk = np.broadcast_to(housekeeping, planted.shape)
-  for method, values in {**scores, **oracle}.items():
-    n = len(values)
-    yield Row(
-      *common, "purity", method, float(purity(values, planted, num_keywords).mean()), n, chance
-    )
-    yield Row(
-      *common,
-      "housekeeping_share",
-      method,
-      float(purity(values, hk, num_keywords).mean()),
-      n,
-      hk_chance,
-    )
+  """Purity and housekeeping share of a score, beside chance: even among the genes expressed."""
+  shares = {
+    "purity": planted,
+    "housekeeping_share": np.broadcast_to(housekeeping, planted.shape),
+  }
+  for metric, wanted in shares.items():
+    chance = float(((wanted & expressed).sum(1) / np.maximum(expressed.sum(1), 1)).mean())
+    value = float(purity(scores, wanted, num_keywords).mean())
+    protocol = f"top {num_keywords} of each spot"
+    yield Row("keywords", dataset, protocol, split, metric, method, value, len(scores), chance)
 
 
 def picked_share(

@@ -17,7 +17,7 @@ from hibio.evaluation.ranking import Score, Standing
 from hibio.evaluation.rows import Row
 
 
-def evaluate(
+def of_spots(
   cohort: Cohort,
   image: Float[np.ndarray, "spot width"],
   gene: Float[np.ndarray, "spot width"],
@@ -194,7 +194,7 @@ def _range(values: np.ndarray) -> str:
   return f"{low}" if low == high else f"{low} to {high}"
 
 
-def evaluate_regions(
+def of_regions(
   cohort: Cohort,
   image: Float[np.ndarray, "spot width"],
   gene: Float[np.ndarray, "spot width"],
@@ -203,7 +203,7 @@ def evaluate_regions(
   split: str,
   drawn_from: str,
 ) -> Iterator[Row]:
-  """As `retrieval.evaluate`, with the mean of the unit vectors of a region's spots as one item.
+  """As `of_spots`, with the mean of the unit vectors of a region's spots as one item.
 
   Spots without an image or without counts are left out of their region. Neighbours and labels are
   not asked: a region has neither one place nor one label.
@@ -233,7 +233,7 @@ def evaluate_regions(
     (member @ unit(one[both]).astype(np.float64))[order].astype(np.float32) for one in (image, gene)
   ]
   size = f"regions of {np.median(sizes):.0f} spots, drawn from {drawn_from}"
-  for row in evaluate(items, *means, method, split):
+  for row in of_spots(items, *means, method, split):
     if not row.metric.startswith("near_"):
       protocol = f"{size}: {row.protocol.removesuffix(' spots')} regions"
       yield dataclasses.replace(row, task="region_retrieval", protocol=protocol)

@@ -1,66 +1,119 @@
-"""What every task and every figure of one evaluation reads."""
+"""Who is asked, and what about: every task reads one `Setting` and answers for one `Method`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.loading.corpus import Corpus
-from hibio import pretrained
+from hibio import configs, corpora, forward, pretrained
 from hibio.batch import Tables
+from hibio.evaluation import expression, gather
 from hibio.evaluation import predictions as predictions_
 from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.domains import region_mean
 from hibio.evaluation.expression import Questions
-from hibio.evaluation.folds import Fold
+from hibio.evaluation.folds import Fold, folds_of
 from hibio.evaluation.markers import Markers
 from hibio.evaluation.predictions import Predictions
 from hibio.forward import Forward
 
+MODEL, UNTRAINED = "hibio", "untrained"
+"""The model that is evaluated, and the same before its first step."""
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-  """One evaluation: a model, a corpus, and every method's features of it.
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Method:
+  """Who answers: a model, or a simple baseline.
 
   Attributes:
-    model: the checkpoint that is evaluated.
+    name: what its features begin with: "pca" has "pca/gene".
+    params: of a model, over the corpus' gene sets; None for a baseline.
+    tables: of the corpus, with what this model took for granted of genes; None for a baseline.
+    forward: the model's forward function, where it may be asked more than its features say.
+    keywords: the rule by which it picks keyword genes, if that is asked of it.
+    neighbour_radius_um: spots that lie nearer are excluded as negatives.
+    tasks: what it is asked; None for everything that it has the features for.
+  """
+
+  name: str
+  params: Any = None
+  tables: Tables | None = None
+  forward: Forward | None = None
+  keywords: configs.KeywordConfig | None = None
+  neighbour_radius_um: float | None = None
+  tasks: tuple[str, ...] | None = None
+
+  @property
+  def is_model(self) -> bool:
+    return self.params is not None
+
+
+def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
+  """A checkpoint as a method."""
+  return Method(
+    name,
+    params=corpora.params_over(model, corpus),
+    tables=corpora.tables_for(model, corpus),
+    forward=forward.frozen(model.model),
+    keywords=model.model.config.keywords,
+    neighbour_radius_um=model.objectives.neighbour_radius_um,
+  )
+
+
+def untrained(model: pretrained.Pretrained, like: Method, corpus: Corpus) -> Method:
+  """The checkpoint `like` was made of, before its first step.
+
+  It is not asked for keyword genes: they do not depend on parameters.
+  """
+  first = corpora.first_window(corpus)
+  params = forward.initial_params(model.model, first, like.tables, model.seed)
+  return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setting:
+  """One evaluation: a corpus, how its donors are held out, and every method's features of it.
+
+  Attributes:
+    model: the checkpoint that is evaluated. What every method is told of how common genes are
+      comes from it, so that the donors that are scored have no say.
     corpus: what it is evaluated on.
-    tables: of the corpus.
-    params: model name -> parameters; "hibio", "untrained" and others that are compared.
-    frozen: the forward function of "hibio" and "untrained".
+    tables: of the corpus, with the checkpoint's background of genes.
     cohort: every spot with every method's features.
     donors: who is scored.
     folds: how they are held out.
-    questions: the folds' genes, for the expression task.
-    labels: label columns.
-    regions: feature -> nested regions of every spot drawn from it, finest first; the model's come
-      first, then those of controls.
+    questions: the folds' genes, for the prediction of expression.
+    labels: label columns to score.
+    methods: who answers, the model first.
+    thorough: every protocol of a full evaluation; else the headline ones that ablations compare.
     markers: gene sets that describe classes, if any were given.
-    called: (label, feature) -> answers of the linear probe, once somebody has asked for them.
+    kept: what was computed once for several readers; see `once`.
   """
 
   model: pretrained.Pretrained
   corpus: Corpus
   tables: Tables
-  params: Mapping[str, Any]
-  frozen: Forward
   cohort: Cohort
   donors: tuple[str, ...]
   folds: tuple[Fold, ...]
   questions: Questions
   labels: tuple[str, ...]
-  regions: Mapping[str, np.ndarray]
+  methods: tuple[Method, ...] = ()
+  thorough: bool = True
   markers: Markers | None = None
-  called: dict[tuple[str, str], Predictions] = dataclasses.field(default_factory=dict)
+  kept: dict[tuple, Any] = dataclasses.field(default_factory=dict)
 
-  @property
+  @functools.cached_property
   def is_scored(self) -> np.ndarray:
     """Which spots belong to a donor that is scored."""
     return self.cohort.spots["donor_id"].isin(self.donors).to_numpy()
 
-  @property
+  @functools.cached_property
   def scored(self) -> Cohort:
     """The spots of donors that are scored."""
     return self.cohort.subset(self.is_scored)
@@ -69,13 +122,143 @@ class Setting:
   def split(self) -> str:
     return "donors " + ", ".join(self.donors)
 
-  def predictions(self, label: str, feature: str) -> Predictions:
-    """The linear probe's answers; fitted once, for tables and figures alike."""
-    if (label, feature) not in self.called:
-      found = predictions_.predictions(self.cohort, self.folds, feature, label)
-      self.called[label, feature] = found
-    return self.called[label, feature]
+  @property
+  def models(self) -> tuple[Method, ...]:
+    """The methods that are models: what has an image and a gene embedding in one space."""
+    return tuple(method for method in self.methods if method.is_model)
 
-  def models(self) -> tuple[str, ...]:
-    """Names of everything that has an image and a gene embedding in one space."""
-    return tuple(self.params)
+  @property
+  def row_of(self) -> dict[str, int]:
+    """Section -> its row in the tables."""
+    return {s["section_id"]: row for row, s in enumerate(self.corpus.manifest["sections"])}
+
+  def method(self, name: str) -> Method:
+    """The method of this name."""
+    return next(method for method in self.methods if method.name == name)
+
+  def features_of(self, method: Method, read_from: str = "") -> tuple[str, ...]:
+    """A method's features, by name.
+
+    Args:
+      read_from: only what is read from its embeddings in this way, as "@anchors".
+    """
+    own = (name for name in self.cohort.features if name.partition("/")[0] == method.name)
+    return tuple(name for name in own if name.partition("@")[2] == read_from.removeprefix("@"))
+
+  def seen_by(self, feature: str) -> Cohort:
+    """The scored spots that a feature says something of, with that feature alone."""
+    alone = {feature: self.scored.features[feature]}
+    return dataclasses.replace(self.scored, features=alone, readout={}).seen_by(feature)
+
+  def once(self, key: tuple, make: Callable[[], Any]) -> Any:
+    """What `make` gives, made at the first call for this key: for rows and figures alike."""
+    if key not in self.kept:
+      self.kept[key] = make()
+    return self.kept[key]
+
+  def predictions(self, label: str, feature: str) -> Predictions:
+    """The linear probe's answers."""
+    return self.once(
+      ("predictions", label, feature),
+      lambda: predictions_.predictions(self.cohort, self.folds, feature, label),
+    )
+
+  def regions(self, feature: str) -> np.ndarray:
+    """Nested regions of every spot drawn from a feature; [level, spot], finest first."""
+    return self.once(
+      ("regions", feature), lambda: gather.regions_of(self.cohort, self.corpus, feature)
+    )
+
+  def tree_of(self, method: Method) -> str:
+    """The feature that a method's regions are drawn from; "" for methods without a tree."""
+    if not method.is_model:
+      own = self.features_of(method)
+      return own[-1] if own and method.name in WITH_A_TREE else ""
+    return f"{method.name}/{'fused' if self.cohort.spots['has_patch'].any() else 'gene'}"
+
+  def with_cohort(self, cohort: Cohort) -> Setting:
+    """The same questions with more features."""
+    questions = dataclasses.replace(self.questions, cohort=cohort)
+    return dataclasses.replace(self, cohort=cohort, questions=questions)
+
+  def with_features(self, features: Mapping[str, np.ndarray], *methods: Method) -> Setting:
+    """The same questions with these features added, and those who answer by them."""
+    cohort = dataclasses.replace(self.cohort, features={**self.cohort.features, **features})
+    return dataclasses.replace(self.with_cohort(cohort), methods=(*self.methods, *methods))
+
+  def with_model(self, method: Method, windows: gather.Windows | None = None) -> Setting:
+    """The same questions with a model's embeddings, readout and similarities to anchors.
+
+    Args:
+      windows: what the model is shown; by default every window of the corpus as it is.
+    """
+    genes = np.flatnonzero(self.questions.column >= 0)
+    cohort = gather.with_model(
+      self.cohort, self.corpus, method.name, method.forward, method.params, method.tables, genes,
+      windows,
+    )  # fmt: skip
+    cohort = gather.with_anchors(cohort, method.name, method.params, method.tables)
+    return dataclasses.replace(self.with_cohort(cohort), methods=(*self.methods, method))
+
+  def with_region_means(self, model: str) -> Setting:
+    """Adds "<model>/fused@region<level>": each spot's region in place of the spot.
+
+    Only for the feature that the regions were drawn from: another one would be averaged over
+    regions that know what it has not seen.
+    """
+    tree = self.tree_of(self.method(model))
+    return self.with_features(
+      {
+        f"{tree}@region{level}": region_mean(self.cohort.features[tree], ids)
+        for level, ids in enumerate(self.regions(tree), 1)
+      }
+    )
+
+
+WITH_A_TREE = ("pca", "coordinates")
+"""Baselines that regions are drawn from. Contiguous regions agree with contiguous labels whatever
+they were drawn from: the fair controls are trees of the same kind."""
+
+
+def read(
+  model: pretrained.Pretrained,
+  corpus: Corpus,
+  donors: Sequence[str],
+  labels: Sequence[str],
+  folds: Sequence[Fold] | None = None,
+  thorough: bool = True,
+  markers: Markers | None = None,
+  ignore_labels: Sequence[str] = (),
+) -> Setting:
+  """Reads the corpus once; features of patches (colour, texture) come with it.
+
+  Args:
+    folds: leave one of the donors out by default.
+    ignore_labels: names that say that a spot has no label, beside the usual ones.
+  """
+  cohort = _unlabelled(gather.measured(corpus), labels, ignore_labels)
+  folds = folds_of(cohort, donors) if folds is None else folds
+  return Setting(
+    model=model,
+    corpus=corpus,
+    tables=corpora.tables_for(model, corpus),
+    cohort=cohort,
+    donors=tuple(donors),
+    folds=tuple(folds),
+    questions=expression.prepare(cohort, folds, corpus.membership),
+    labels=tuple(labels),
+    thorough=thorough,
+    markers=markers,
+  )
+
+
+def _unlabelled(cohort: Cohort, labels: Sequence[str], ignored: Sequence[str]) -> Cohort:
+  """The cohort with labels that say nothing left empty."""
+  names = {name.strip().casefold() for name in ignored}
+  columns = {
+    label: cohort.spots[label]
+    .astype(str)
+    .where(~cohort.spots[label].astype(str).str.strip().str.casefold().isin(names), "")
+    for label in labels
+  }
+  return dataclasses.replace(cohort, spots=cohort.spots.assign(**columns))

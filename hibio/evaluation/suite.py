@@ -1,4 +1,4 @@
-"""Every task on one corpus: the model, the untrained model and simple baselines, side by side."""
+"""The one driver of evaluation: `evaluate`, `ablate`, `finetune` ask the same tasks."""
 
 from __future__ import annotations
 
@@ -15,28 +15,44 @@ from threadpoolctl import threadpool_limits
 from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio import corpora, forward, pretrained
-from hibio.evaluation import expression, features, gather, leakage, markers, task_rows
+from hibio import configs, keywords, pretrained
+from hibio.evaluation import gather, leakage, markers, published, tasks
+from hibio.evaluation import setting as setting_
+from hibio.evaluation.baselines import BASELINES, Given, external
+from hibio.evaluation.baselines.base import ABOUT_IMAGES
 from hibio.evaluation.cohort import Cohort
-from hibio.evaluation.folds import folds_of
 from hibio.evaluation.rows import Row
-from hibio.evaluation.setting import Setting
+from hibio.evaluation.setting import MODEL, UNTRAINED, Method, Setting
 
-TASKS: dict[str, Callable[[Setting], Iterator[Row]]] = {
-  "expression": task_rows.expression_rows,
-  "domains": task_rows.domain_rows,
-  "annotation": task_rows.annotation_rows,
-  "retrieval": task_rows.retrieval_rows,
-  "contrast": task_rows.contrast_rows,
-  "keywords": task_rows.keyword_rows,
+TASKS: dict[str, Callable[[Setting, Method], Iterator[Row]]] = {
+  "expression": tasks.predict_expression,
+  "domains": tasks.find_domains,
+  "pooled_domains": tasks.find_pooled_domains,
+  "annotation": tasks.annotate,
+  "zero_shot": tasks.annotate_by_gene_sets,
+  "retrieval": tasks.retrieve_spots,
+  "region_retrieval": tasks.retrieve_regions,
+  "contrast": tasks.measure_contrasts,
+  "keywords": tasks.pick_planted_keywords,
 }
-"""The four tasks, and two looks at pretraining itself: its objective on held-out donors, and what
-its keywords pick where the answer is planted."""
+"""Name -> what it asks a method. A task asks only what the method has features for."""
+
+EVALUATED = (
+  "expression", "domains", "annotation", "zero_shot", "retrieval", "contrast", "keywords",
+)  # fmt: skip
+"""What an evaluation asks by default."""
 
 _FEW_SPOTS = 30_000
 
 _WEIGHTS = {"expression": 3.0, "domains": 6.0, "annotation": 8.0, "retrieval": 1.0}
 """Rough shares of the time, for the time that is left."""
+
+
+def ask(setting: Setting, task: str) -> list[Row]:
+  """The answers of every method that the task is asked of."""
+  asked = [one for one in setting.methods if one.tasks is None or task in one.tasks]
+  with threads(len(setting.corpus.spots)):
+    return [row for method in asked for row in TASKS[task](setting, method)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +71,7 @@ class Options:
     allow_leak: score donors that the checkpoint was trained on; every result then says so.
   """
 
-  tasks: tuple[str, ...] = tuple(TASKS)
+  tasks: tuple[str, ...] = EVALUATED
   donors: tuple[str, ...] = ()
   label: str = ""
   ignore_labels: tuple[str, ...] = ()
@@ -90,85 +106,107 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
     BadInputError: another gene panel than the checkpoint's, a donor or label that the corpus does
       not have, or a scored donor that a checkpoint was trained on.
   """
-  models = {"hibio": model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
+  models = {MODEL: model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
   donors = scored_donors(corpus, options.donors)
   banner, notes = guarded(models, corpus, donors, options)
+  labels = labels_of(corpus, options.label)
   parts = Parts(
     "evaluate",
     {
       "spots and patches": 2.0,
-      **{f"embeddings of {name}": 1.0 for name in (*models, "untrained")},
+      **{f"embeddings of {name}": 1.0 for name in (*models, UNTRAINED)},
       "baselines": 2.0,
       **{task: _WEIGHTS.get(task, 0.5) for task in options.tasks},
     },
   )
-  setting = gathered(models, corpus, donors, options, parts)
+  amount = f"{len(corpus.spots):,} spots"
+  with parts.part("spots and patches", amount):
+    setting = setting_.read(
+      model, corpus, donors, labels,
+      markers=markers.read(options.markers, corpus.panel) if options.markers else None,
+      ignore_labels=options.ignore_labels,
+    )  # fmt: skip
+  for method in _models(models, corpus):
+    with parts.part(f"embeddings of {method.name}", amount):
+      setting = setting.with_model(method)
+  with parts.part("baselines", amount):
+    setting = with_baselines(setting.with_region_means(MODEL), options.features)
   rows = []
   for task in options.tasks:
-    with parts.part(task), threads(len(corpus.spots)):
-      rows += TASKS[task](setting)
+    with parts.part(task):
+      rows += ask(setting, task)
+  if "domains" in options.tasks and "dlpfc" in corpus.name.lower():
+    rows += published.rows()
   return Evaluation(rows, setting, banner, notes)
 
 
-def gathered(
-  models: Mapping[str, pretrained.Pretrained],
-  corpus: Corpus,
-  donors: tuple[str, ...],
-  options: Options,
-  parts: Parts,
-) -> Setting:
-  """Every method's features of the corpus, and how its donors are held out.
+def ask_model(setting: Setting, windows: gather.Windows | None = None) -> Setting:
+  """The same questions, asked of the checkpoint alone.
 
   Args:
-    models: name -> checkpoint; the one to evaluate is "hibio".
-    donors: who is scored.
+    windows: what it is shown in place of the corpus as it is. What is not asked of its embeddings
+      would be as it was, and is not asked.
   """
-  model, labels = models["hibio"], _labels(corpus, options.label)
-  amount = f"{len(corpus.spots):,} spots"
-  with parts.part("spots and patches", amount):
-    cohort = _unlabelled(gather.measured(corpus), labels, options.ignore_labels)
-  folds = folds_of(cohort, donors)
-  questions = expression.prepare(cohort, folds, corpus.membership)
-  genes = np.flatnonzero(questions.column >= 0)
-  tables = {name: corpora.tables_for(one, corpus) for name, one in models.items()}
-  tables["untrained"] = tables["hibio"]
-  untrained = forward.initial_params(
-    model.model, corpora.first_window(corpus), tables["hibio"], model.seed
-  )
-  params = {name: corpora.params_over(one, corpus) for name, one in models.items()}
-  modules = {name: one.model for name, one in models.items()}
-  params["untrained"], modules["untrained"] = untrained, model.model
+  method = _on_device(setting_.trained(MODEL, setting.model, setting.corpus))
+  asked = setting.with_model(method, windows)
+  if windows is None:
+    return asked
+  embedded = dataclasses.replace(method, forward=None, keywords=None)
+  return dataclasses.replace(asked, methods=(embedded,))
+
+
+def ask_others(setting: Setting) -> Setting:
+  """The same questions, asked of the checkpoint untrained and of every baseline."""
+  like = setting_.trained(MODEL, setting.model, setting.corpus)
+  method = setting_.untrained(setting.model, like, setting.corpus)
+  return with_baselines(setting.with_model(_on_device(method)))
+
+
+def _models(models: Mapping[str, pretrained.Pretrained], corpus: Corpus) -> Iterator[Method]:
+  """The checkpoints as methods, then the first of them untrained."""
+  found = [setting_.trained(name, model, corpus) for name, model in models.items()]
+  found.append(setting_.untrained(models[MODEL], found[0], corpus))
+  yield from map(_on_device, found)
+
+
+def _on_device(method: Method) -> Method:
   # On the same device in the same way: else the same function is compiled once more.
-  params = jax.device_put(params, jax.devices()[0])
-  compiled: dict = {}
-  for name, module in modules.items():
-    with parts.part(f"embeddings of {name}", amount):
-      frozen = compiled.setdefault(module, forward.frozen(module))
-      cohort = gather.with_model(cohort, corpus, name, frozen, params[name], tables[name], genes)
-      cohort = gather.with_anchors(cohort, name, params[name], tables[name])
-  with parts.part("baselines", amount):
-    seen = "hibio/fused" if cohort.spots["has_patch"].any() else "hibio/gene"
-    regions = {seen: gather.regions_of(cohort, corpus, seen)}
-    cohort = gather.with_regions(cohort, regions[seen], seen)
-    cohort = features.with_baselines(cohort, folds, corpus.membership, options.features)
-    # Contiguous regions agree with contiguous labels whatever they were drawn from: the fair
-    # controls are trees of the same kind.
-    for control in ("pca/gene", "coordinates/position"):
-      regions[control] = gather.regions_of(cohort, corpus, control)
-  return Setting(
-    model=model,
-    corpus=corpus,
-    tables=tables["hibio"],
-    params=params,
-    frozen=compiled[model.model],
-    cohort=cohort,
-    donors=donors,
-    folds=tuple(folds),
-    questions=questions,
-    labels=labels,
-    regions=regions,
-    markers=markers.read(options.markers, corpus.panel) if options.markers else None,
-  )
+  return dataclasses.replace(method, params=jax.device_put(method.params, jax.devices()[0]))
+
+
+def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) -> Setting:
+  """The same questions, asked of every baseline that the corpus' images and counts allow, too.
+
+  Args:
+    features: name -> file of image features that somebody else extracted; see `external`.
+  """
+  for name, path in (features or {}).items():
+    values = external.features(path, setting.cohort)
+    setting = setting.with_features({f"{name}/image": values}, Method(name, tasks=ABOUT_IMAGES))
+  fit = _unscored(setting)
+  for name, baseline in BASELINES.items():
+    given = Given(setting.cohort, fit, setting.folds, setting.corpus)
+    method = Method(name, tasks=baseline.tasks)
+    setting = setting.with_features(baseline.of(name, given), method)
+  return setting.with_features({}, *keyword_scores())
+
+
+def keyword_scores() -> list[Method]:
+  """Every keyword score as textbooks have it, over the whole panel."""
+  return [
+    Method(
+      score, keywords=configs.KeywordConfig(score=score, spatial_power=0.0), tasks=("keywords",)
+    )
+    for score in keywords.SCORES
+  ]
+
+
+def _unscored(setting: Setting) -> Cohort:
+  """The spots of donors that no fold holds out, if there are any; else all."""
+  held_out = np.zeros(len(setting.cohort.spots), bool)
+  for fold in setting.folds:
+    held_out |= (setting.cohort.spots[fold.column].astype(str) == fold.held_out).to_numpy()
+  return setting.cohort if held_out.all() else setting.cohort.subset(~held_out)
 
 
 @contextlib.contextmanager
@@ -217,14 +255,18 @@ def guarded(
         f"{model.panel_hash}, the checkpoint's ({name})",
         f"prepare the corpus with --panel={model.workdir}/panel.tsv",
       )
-    prefix = "" if name == "hibio" else f"{name}: "
+    prefix = "" if name == MODEL else f"{name}: "
     reasons += [prefix + r for r in leakage.leaks(model.meta, corpus.manifest, donors)]
     notes += [prefix + n for n in leakage.notes(model.meta, corpus.manifest, donors)]
   return leakage.refused(reasons, corpus.path, options.allow_leak), tuple(notes)
 
 
-def _labels(corpus: Corpus, wanted: str) -> tuple[str, ...]:
-  """The label columns to score: the one that is wanted, or all that the corpus has."""
+def labels_of(corpus: Corpus, wanted: str) -> tuple[str, ...]:
+  """The label columns to score: the one that is wanted, or all that the corpus has.
+
+  Raises:
+    BadInputError: the corpus has no such label.
+  """
   names = tuple(corpus.manifest["labels"])
   if wanted and wanted not in names:
     raise BadInputError(
@@ -237,13 +279,11 @@ def _labels(corpus: Corpus, wanted: str) -> tuple[str, ...]:
   return (wanted,) if wanted else names
 
 
-def _unlabelled(cohort: Cohort, labels: tuple[str, ...], ignored: tuple[str, ...]) -> Cohort:
-  """The cohort with labels that say nothing left empty."""
-  names = {name.strip().casefold() for name in ignored}
-  columns = {
-    label: cohort.spots[label]
-    .astype(str)
-    .where(~cohort.spots[label].astype(str).str.strip().str.casefold().isin(names), "")
-    for label in labels
-  }
-  return dataclasses.replace(cohort, spots=cohort.spots.assign(**columns))
+def label_of(corpus: Corpus, wanted: str) -> str:
+  """One label: the one that is wanted, else that with most names; "" where the corpus has none.
+
+  Raises:
+    BadInputError: the corpus has no such label.
+  """
+  labels = corpus.manifest["labels"]
+  return max(labels_of(corpus, wanted), key=lambda name: len(labels[name]), default="")

@@ -109,7 +109,7 @@ def predictions(
   return found.answered(found.scores, *notes) if keep.any() else found
 
 
-def evaluate(
+def by_scores(
   cohort: Cohort,
   scores: Float[np.ndarray, "spot set"],
   set_names: Sequence[str],

@@ -147,11 +147,7 @@ def _functions(
     run = finetuned.for_task(model, task, config, training.augmentation, trained)
     frozen, total = finetuned.frozen_task(model, task, config), finetuned.loss(task)
 
-  @jax.jit
-  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
-    return total(outputs, batch, tables, {}, jax.random.key(0))[1]
-
-  return _Functions(run, total, frozen, measure)
+  return _Functions(run, total, frozen, forward.measure(total))
 
 
 def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:

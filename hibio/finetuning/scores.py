@@ -94,15 +94,15 @@ def _of_head(
     ]
     yield from _labels(cohort.split("test"), head, config, described(folds))
     for feature in features:
-      yield from annotation.evaluate(cohort, folds, feature, config.label, feature)
+      yield from annotation.by_probe(cohort, folds, feature, config.label, feature)
     return
   said = np.asarray(heads.read(head, cohort.features["finetuned/image"]))[:, genes]
   cohort = dataclasses.replace(cohort, readout={**cohort.readout, "finetuned head": said})
   questions = dataclasses.replace(questions, cohort=cohort)
   for name, method in (("finetuned head", "finetuned head"), ("source", "source readout")):
-    yield from expression.evaluate_readout(questions, name, method)
+    yield from expression.from_readout(questions, name, method)
   for feature in (*features, "colour/image"):
-    yield from expression.evaluate(questions, feature, ("ridge_cv",))
+    yield from expression.from_feature(questions, feature, ("ridge_cv",))
 
 
 def _labels(test: Cohort, head: Any, config: FinetuningConfig, split: str) -> Iterator[Row]:

@@ -6,7 +6,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from data_pipelines.console import say
-from hibio.evaluation.setting import Setting
+from hibio.evaluation.setting import MODEL, Setting
 from hibio.objectives.base import inverse_temperature
 from hibio.pathways import pathway_anchors
 from hibio.report.exhibits import Absent, Exhibits
@@ -54,7 +54,7 @@ def exhibits(setting: Setting) -> Exhibits:
 
 def _anchors(setting: Setting) -> tuple[np.ndarray, float]:
   """The pathway anchors and their inverse temperature."""
-  params = setting.params["hibio"]
+  params = setting.method(MODEL).params
   share = setting.tables.statistics.corpus_document_share
   anchors = pathway_anchors(params, setting.corpus.membership, share)
   return np.asarray(anchors), float(inverse_temperature(params["anchor_log_scale"]))

@@ -12,7 +12,7 @@ from hibio.evaluation.clusterers import kmeans
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import described
 from hibio.evaluation.predictions import Predictions, labelled
-from hibio.evaluation.setting import Setting
+from hibio.evaluation.setting import MODEL, Setting
 from hibio.report.exhibits import Absent, Confusion, GroupMap, MapRow
 from hibio.report.shown_sections import ShownSections
 
@@ -116,7 +116,7 @@ def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[
 def region_maps(setting: Setting, shown: ShownSections) -> Iterator[MapRow]:
   """The nested, contiguous regions that the model's embedding draws, level by level."""
   cohort, maps = setting.scored, []
-  regions = next(iter(setting.regions.values()))
+  regions = setting.regions(setting.tree_of(setting.method(MODEL)))
   for spots, ids in zip(
     setting.corpus.manifest["region_spots"], regions[:, setting.is_scored], strict=True
   ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from hibio.evaluation.baselines import is_control
 from hibio.evaluation.rows import Row
 
 ROLES = ("model", "untrained", "baseline", "control", "published")
@@ -13,7 +14,7 @@ ROLES = ("model", "untrained", "baseline", "control", "published")
 _ROLES = (
   ("model", re.compile(r"hibio\b")),
   ("untrained", re.compile(r"untrained\b")),
-  ("control", re.compile(r"(oracle|depth|shuffled|majority|guess|random)\b")),
+  ("control", re.compile(r"(shuffled|guess|random)\b")),
 )
 
 _LOWER = re.compile(
@@ -34,6 +35,8 @@ def role(row: Row, model_methods: Sequence[str] = ()) -> str:
     return "published"
   if row.method in model_methods:
     return "model"
+  if is_control(row.method):
+    return "control"
   return next((name for name, start in _ROLES if start.match(row.method)), "baseline")
 
 

@@ -1,4 +1,4 @@
-"""The simple methods a model has to beat, as features that the tasks probe like any other."""
+"""Baselines of the counts, and the simple way from an image to them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+from hibio.evaluation.baselines.base import Features, Given
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.expression_probes import PENALTIES
 from hibio.evaluation.zero_shot import in_section_units, marker_mean
@@ -81,6 +82,52 @@ def ridge_between(
   scaler = StandardScaler().fit(fit.features[source])
   ridge = RidgeCV(PENALTIES).fit(scaler.transform(fit.features[source]), fit.features[target])
   return ridge.predict(scaler.transform(cohort.features[source])).astype(np.float32)
+
+
+def pca(given: Given) -> Features:
+  """Axes from donors that no fold holds out."""
+  return expression_pca(given.fit, given.cohort)
+
+
+def top_50(given: Given) -> Features:
+  """The same of each spot's 50 highest counts alone."""
+  return expression_pca(highest_counts(given.fit), highest_counts(given.cohort))
+
+
+def depth(given: Given) -> Features:
+  """How many counts a spot has."""
+  return sequencing_depth(given.cohort)
+
+
+def gene_sets(given: Given) -> Features | None:
+  """Activity of the corpus' gene sets."""
+  membership = given.corpus.membership
+  return gene_set_activity(given.cohort, membership) if len(membership) else None
+
+
+def colour_to_components(given: Given) -> tuple[Features, Features] | None:
+  """ "pca/gene" predicted from "colour/image", and itself: the simple way into a shared space.
+
+  Each fold's spots are predicted by what was fitted on all others; what no fold holds out is zero.
+  None where a fold has no images to fit on or to predict from.
+  """
+  cohort = given.cohort
+  if "colour/image" not in cohort.features or not given.folds:
+    return None
+  components = cohort.features["pca/gene"]
+  predicted = np.zeros_like(components)
+  both = dataclasses.replace(
+    cohort,
+    spots=cohort.spots.assign(row=np.arange(len(cohort.spots))),
+    features={name: cohort.features[name] for name in ("colour/image", "pca/gene")},
+  ).seen_by("pca/fused")
+  for fold in given.folds:
+    fit, test = fold.split(both)
+    if min(len(fit.spots), len(test.spots)) < 2:
+      return None
+    rows = test.spots["row"].to_numpy()
+    predicted[rows] = ridge_between(fit, test, "colour/image", "pca/gene")
+  return predicted, components
 
 
 def _centred(cohort: Cohort) -> Float[np.ndarray, "spot gene"]:

@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
+from hibio.evaluation.cohort import Cohort
 
 KEYS = ("section_id", "spot_id")
 MIN_COVERAGE = 0.9
@@ -53,6 +54,19 @@ def read(path: str, spots: pd.DataFrame) -> Float[np.ndarray, "spot width"]:
     )  # fmt: skip
   values[~found] = values[found].mean(axis=0)
   return values
+
+
+def features(path: str, cohort: Cohort) -> Float[np.ndarray, "spot width"]:
+  """Features from a file for the spots that have a patch; zero elsewhere.
+
+  Raises:
+    BadInputError: as `read`.
+  """
+  rows = np.flatnonzero(cohort.spots["has_patch"])
+  values = read(path, cohort.spots.iloc[rows])
+  found = np.zeros((len(cohort.spots), values.shape[1]), np.float32)
+  found[rows] = values
+  return found
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Colour of a patch: what remains of an H&E image when all layout is thrown away."""
+"""Baselines of a patch: its colour, its texture, how many nuclei it shows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 
+from hibio.evaluation.baselines.base import Features
+
+Patches = UInt8[np.ndarray, "spot height width 3"]
+
 
 def colour_statistics(
   patches: UInt8[np.ndarray, "spot height width 3"],
 ) -> Float[np.ndarray, "spot 18"]:
-  """Mean, sd and the 10th, 50th and 90th percentile of optical density by colour, and mean RGB."""
+  """Mean, sd and the 10th, 50th and 90th percentile of optical density by colour, and mean RGB.
+
+  What remains of an H&E image when all layout is thrown away.
+  """
   pixels = patches.reshape(len(patches), -1, 3).astype(np.float32)
   density = -np.log10((pixels + 1.0) / 256.0)
   percentiles = np.percentile(density, (10, 50, 90), axis=1)
@@ -159,12 +166,18 @@ def nuclei_count(
   return nucleus.sum((1, 2)).astype(np.float32)
 
 
-def image_statistics(
-  patches: UInt8[np.ndarray, "spot height width 3"], um_per_px: float
-) -> dict[str, Float[np.ndarray, "spot k"]]:
-  """Name of the baseline -> its numbers for each patch: "colour", "texture" and "nuclei"."""
-  return {
-    "colour": colour_statistics(patches),
-    "texture": texture_statistics(patches),
-    "nuclei": nuclei_count(patches, um_per_px)[:, None],
-  }
+def colour(patches: Patches, um_per_px: float) -> Features:
+  """Of any resolution."""
+  del um_per_px
+  return colour_statistics(patches)
+
+
+def texture(patches: Patches, um_per_px: float) -> Features:
+  """Of the resolution that all patches of a corpus have."""
+  del um_per_px
+  return texture_statistics(patches)
+
+
+def nuclei(patches: Patches, um_per_px: float) -> Features:
+  """One number."""
+  return nuclei_count(patches, um_per_px)[:, None]

@@ -7,7 +7,9 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from sklearn.decomposition import PCA
 
+from hibio.evaluation.baselines.base import Features, Given
 from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.gene_lists import variance_within_sections
 
 
 def nearest_spots(
@@ -96,6 +98,50 @@ def banksy(
   if cohort is not fit:
     blocks = _augmented(cohort, genes, weight)
   return pca.transform(blocks).astype(np.float32)
+
+
+REACH = 18
+"""Nearest spots that the colour baseline averages over: as many as the model sees by default on
+Visium (within 250 um, spots 100 um apart)."""
+
+BANKSY_GENES = 1000
+
+
+def pca_around(given: Given) -> Features:
+  """Components of expression, averaged over a spot and its six neighbours."""
+  return neighbour_mean(given.cohort, given.cohort.features["pca/gene"])
+
+
+def banksy_visium(given: Given) -> Features:
+  """The weight that its authors give for Visium."""
+  return _banksy(given, LAMBDA_VISIUM)
+
+
+def banksy_domains(given: Given) -> Features:
+  """The weight that its authors give for domains."""
+  return _banksy(given, LAMBDA_DOMAINS)
+
+
+def colour_around(given: Given) -> Features | None:
+  """Means over neighbours that have a patch; other spots stay zero."""
+  if "colour/image" not in given.cohort.features:
+    return None
+  seen = given.cohort.seen_by("colour/image")
+  means = np.zeros_like(given.cohort.features["colour/image"])
+  rows = np.flatnonzero(given.cohort.spots["has_patch"])
+  means[rows] = neighbour_mean(seen, seen.features["colour/image"], REACH)
+  return means
+
+
+def places(given: Given) -> Features:
+  """Coordinates alone."""
+  return coordinates(given.cohort)
+
+
+def _banksy(given: Given, weight: float) -> Features:
+  rank = variance_within_sections(given.fit)
+  genes = np.sort(np.argsort(-rank, kind="stable")[:BANKSY_GENES])
+  return banksy(given.fit, given.cohort, genes, weight)
 
 
 def gradient(

@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from data_pipelines.genes import GenePanel
+from hibio.evaluation.baselines.base import Features, Given
 from hibio.evaluation.cohort import Cohort
 
 
@@ -47,9 +48,8 @@ def perfect_features(path: Path, spots: pd.DataFrame) -> dict[str, Float[np.ndar
 
   k-means may do better with less: programs that cross all regions are no noise to it.
 
-  "noise-free programs/gene" is the activity of every program, without the noise of counting.
-  "perfect eye/image" is all that was drawn: shares of the leaf regions, fields and activities, but
-  for what no image shows.
+  "gene" is the activity of every program, without the noise of counting. "image" is all that was
+  drawn: shares of the leaf regions, fields and activities, but for what no image shows.
 
   Args:
     path: of `truth.json`.
@@ -66,6 +66,18 @@ def perfect_features(path: Path, spots: pd.DataFrame) -> dict[str, Float[np.ndar
   programs = [name for name in drawn if name.startswith("activity/")]
   seen = [name for name in drawn if name.startswith(("activity/", "field/", "share/"))]
   return {
-    "noise-free programs/gene": drawn[programs].to_numpy(np.float32),
-    "perfect eye/image": drawn[[name for name in seen if name not in hidden]].to_numpy(np.float32),
+    "gene": drawn[programs].to_numpy(np.float32),
+    "image": drawn[[name for name in seen if name not in hidden]].to_numpy(np.float32),
   }
+
+
+def expression_oracle(given: Given) -> Features | None:
+  """Expression without the noise of counting, where the tissue is synthetic."""
+  truth = truth_of(given.corpus.path)
+  return None if truth is None else perfect_features(truth, given.cohort.spots)["gene"]
+
+
+def image_oracle(given: Given) -> Features | None:
+  """All that the image shows, where the tissue is synthetic."""
+  truth = truth_of(given.corpus.path)
+  return None if truth is None else perfect_features(truth, given.cohort.spots)["image"]

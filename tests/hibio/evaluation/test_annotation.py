@@ -15,7 +15,7 @@ DONORS = ("d0", "d1", "d2")
 
 
 def _rows(cohort, feature, donors=DONORS):
-  found = annotation.evaluate(cohort, folds_of(cohort, donors), feature, "leaf", "m")
+  found = annotation.by_probe(cohort, folds_of(cohort, donors), feature, "leaf", "m")
   return {row.metric: row for row in found}
 
 

@@ -26,6 +26,7 @@ def found() -> Predictions:
   spots = pd.DataFrame(
     {
       "donor_id": donor,
+      "section_id": np.char.add(donor, np.tile(["1", "2"], 150)),
       "fold": donor,
       "truth": names[truth],
       "predicted": names[scores.argmax(1)],
@@ -57,10 +58,11 @@ def _sklearn(name, spots, scores):
 @pytest.mark.parametrize("name", class_metrics.METRICS)
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_each_metric_equals_scikit_learn(found, name):
-  pooled = name.removesuffix("_per_donor")
+  pooled, _, unit = name.partition("_per_")
   want = _sklearn(pooled, found.spots, found.scores)
-  if pooled != name:
-    parts = [(found.spots["donor_id"] == donor).to_numpy() for donor in "xyz"]
+  if unit:
+    units = found.spots[f"{unit}_id"]
+    parts = [(units == one).to_numpy() for one in units.unique()]
     want = np.mean([_sklearn(pooled, found.spots[p].reset_index(), found.scores[p]) for p in parts])
   score = class_metrics.METRICS[name](found)
   assert 0.2 < score.value < 0.99

@@ -14,7 +14,9 @@ SCORES = {"ari", "nmi", "ami", "homogeneity", "layer_f1", "chaos", "pas"}
 
 
 def _rows(cohort, feature, clusterer="kmeans", **options):
-  found = domains.evaluate(cohort, feature, "leaf", "m", "all", clusterers=[clusterer], **options)
+  found = domains.by_clustering(
+    cohort, feature, "leaf", "m", "all", clusterers=[clusterer], **options
+  )
   return {(row.protocol.rsplit(", ", 1)[1].split()[0], row.metric): row for row in found}
 
 
@@ -49,7 +51,7 @@ def test_the_truth_scores_one_in_every_agreement_with_every_clusterer(cohort):
   jitter = np.random.default_rng(0).normal(0, 0.01, (360, 4)).astype(np.float32)
   truth = cohort.features["truth"] + jitter
   large = dataclasses.replace(cohort, spots=spots, features={"truth": truth})
-  rows = list(domains.evaluate(large, "truth", "leaf", "m", "all", seeds=1))
+  rows = list(domains.by_clustering(large, "truth", "leaf", "m", "all", seeds=1))
   assert {row.metric for row in rows} == SCORES
   assert {row.protocol.split(",")[0] for row in rows} == {"k-means", "Ward", "Leiden"}
   # Smoothing mixes these labels: they were dealt out over the tissue at random.
@@ -60,7 +62,7 @@ def test_the_truth_scores_one_in_every_agreement_with_every_clusterer(cohort):
 
 
 def test_noise_scores_chance_in_every_metric(cohort):
-  for row in domains.evaluate(cohort, "noise", "leaf", "m", "all", seeds=1):
+  for row in domains.by_clustering(cohort, "noise", "leaf", "m", "all", seeds=1):
     # 6 sections of 60 spots: by chance the mean varies by about 0.015; smoothed domains cohere.
     if "no smoothing" in row.protocol or row.metric not in ("chaos", "pas"):
       assert abs(row.value - row.chance) < 0.06, row
@@ -139,7 +141,7 @@ def test_spread_is_over_sections_and_seeds_and_parts_name_them(cohort):
 
 
 def test_a_section_with_one_label_is_left_out_and_none_gives_a_reason():
-  (row,) = domains.evaluate(_section(np.repeat("a", 8)), "x", "leaf", "m", "all")
+  (row,) = domains.by_clustering(_section(np.repeat("a", 8)), "x", "leaf", "m", "all")
   assert row.value is None
   assert "two labels" in row.note
 
@@ -148,6 +150,6 @@ def test_a_section_too_large_for_ward_gives_a_reason_and_no_number(monkeypatch):
   ward = dataclasses.replace(clusterers.CLUSTERERS["ward"], most_spots=10)
   monkeypatch.setitem(clusterers.CLUSTERERS, "ward", ward)
   section = _section(np.repeat(["a", "b"], 8))
-  (row,) = domains.evaluate(section, "x", "leaf", "m", "all", clusterers=["ward"])
+  (row,) = domains.by_clustering(section, "x", "leaf", "m", "all", clusterers=["ward"])
   assert row.value is None
   assert "16 spots" in row.note

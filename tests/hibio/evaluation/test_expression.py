@@ -33,7 +33,7 @@ def answered(cohort):
 
 def _ask(cohort, feature, protocols=("ridge_cv",), membership=None):
   questions = expression.prepare(cohort, folds_of(cohort, DONORS), membership)
-  rows = expression.evaluate(questions, feature, protocols)
+  rows = expression.from_feature(questions, feature, protocols)
   return {(row.protocol, row.metric): row for row in rows}
 
 
@@ -146,7 +146,7 @@ def test_retrieval_finds_its_own_leaf_among_the_profiles_of_other_donors(answere
   questions = expression.prepare(shared, [Fold("donor_id", "d2")])
   score = {}
   for method in ("leaf", "noise"):
-    rows = expression.evaluate(questions, f"{method}/image", ["retrieval"])
+    rows = expression.from_feature(questions, f"{method}/image", ["retrieval"])
     score[method] = next(
       row.value
       for row in rows
@@ -168,7 +168,7 @@ def test_profiles_without_a_patch_serve_retrieval_and_nothing_else(answered):
 
 def test_a_perfect_readout_scores_one_on_the_genes_that_it_holds(answered):
   questions = expression.prepare(answered, folds_of(answered, DONORS))
-  rows = list(expression.evaluate_readout(questions, "perfect", "perfect/image"))
+  rows = list(expression.from_readout(questions, "perfect", "perfect/image"))
   assert {row.metric for row in rows} == {
     "pearson_pooled", "pearson_in_donor", "pearson_in_section"
   }  # fmt: skip
@@ -182,7 +182,7 @@ def test_a_readout_without_the_genes_gives_no_number_but_a_reason(answered):
     answered, readout={"none": np.zeros((360, 0), np.float32)}, readout_genes=np.zeros(0, int)
   )
   questions = expression.prepare(empty, folds_of(empty, DONORS))
-  rows = list(expression.evaluate_readout(questions, "none", "none/image"))
+  rows = list(expression.from_readout(questions, "none", "none/image"))
   assert len(rows) == 3
   assert all(row.value is None and "none of the genes" in row.note for row in rows)
 
@@ -210,7 +210,7 @@ def test_what_cannot_be_asked_gives_no_number_but_a_reason(answered):
 def test_sections_of_one_donor_are_said_to_leak(answered):
   one = answered.subset((answered.spots["donor_id"] == "d1").to_numpy())
   questions = expression.prepare(one, folds_of(one, DONORS))
-  rows = {row.metric: row for row in expression.evaluate(questions, "raw/image", ["ridge_cv"])}
+  rows = {row.metric: row for row in expression.from_feature(questions, "raw/image", ["ridge_cv"])}
   assert "LEAKY" in rows["pearson_pooled"].split
   assert "blocks of one section" in rows["pearson_pooled"].note
   assert set(rows["pearson_in_donor"].parts) == {"d1"}

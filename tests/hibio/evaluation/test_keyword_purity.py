@@ -3,16 +3,13 @@ import numpy as np
 from hibio.evaluation import keyword_lists
 
 
-def test_purity_of_the_oracle_is_one_and_housekeeping_scores_zero():
+def test_planted_genes_have_a_purity_of_one_and_all_others_of_zero():
   rng = np.random.default_rng(0)
   planted = rng.random((20, 30)) < 0.5
   housekeeping = ~planted[0]
   counts = np.ones((20, 30), bool)
-  rows = list(
-    keyword_lists.evaluate(
-      {"inverse": (~planted).astype(np.float32)}, counts, planted, housekeeping, 5, "toy", "all"
+  for scores, purity in ((planted, 1.0), (~planted, 0.0)):
+    rows = keyword_lists.planted_purity(
+      "m", scores.astype(np.float32), counts, planted, housekeeping, 5, "toy", "all"
     )
-  )
-  value = {(row.method, row.metric): row.value for row in rows}
-  assert value["oracle", "purity"] == 1.0
-  assert value["inverse", "purity"] == 0.0
+    assert {row.metric: row.value for row in rows}["purity"] == purity

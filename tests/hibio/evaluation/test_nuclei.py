@@ -5,9 +5,9 @@ from hibio.evaluation.baselines.image import (
   EOSIN,
   HAEMATOXYLIN,
   haematoxylin,
-  image_statistics,
   nuclei_count,
 )
+from hibio.evaluation.gather import of_patches
 
 SIDE_UM = 112.0
 
@@ -65,7 +65,7 @@ def test_haematoxylin_is_read_back_from_mixed_stains():
 
 def test_statistics_come_one_row_a_patch_under_their_names():
   patches = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-  got = image_statistics(patches, 3.5)
+  got = of_patches(patches, 3.5)
   assert {name: values.shape for name, values in got.items()} == {
     "colour": (3, 18), "texture": (3, 21), "nuclei": (3, 1)
   }  # fmt: skip

@@ -33,11 +33,11 @@ def drawn(tmp_path_factory):
 def test_features_are_those_of_the_spots_asked_for_in_their_order(drawn):
   spots = pd.DataFrame({"section_id": ["A", "B", "A"], "spot_id": ["y", "x", "x"]})
   found = planted.perfect_features(drawn, spots)
-  np.testing.assert_allclose(found["noise-free programs/gene"], [[0.2, 6], [0.1, 5], [0.1, 5]])
-  np.testing.assert_allclose(found["perfect eye/image"][:, 1], [11, 0, 10])
+  np.testing.assert_allclose(found["gene"], [[0.2, 6], [0.1, 5], [0.1, 5]])
+  np.testing.assert_allclose(found["image"][:, 1], [11, 0, 10])
 
 
-def test_a_perfect_eye_sees_nothing_that_no_image_shows(drawn):
+def test_the_image_oracle_sees_nothing_that_no_image_shows(drawn):
   spots = pd.DataFrame({"section_id": ["A"], "spot_id": ["x"]})
-  (seen,) = planted.perfect_features(drawn, spots)["perfect eye/image"]
+  (seen,) = planted.perfect_features(drawn, spots)["image"]
   assert seen.tolist() == pytest.approx([1.0, 10.0, 0.1])

@@ -10,7 +10,7 @@ from hibio.evaluation import domains
 
 def _rows(cohort, features, seeds=2):
   cohort = dataclasses.replace(cohort, features={"x/gene": features.astype(np.float32)})
-  found = domains.evaluate_pooled(cohort, "x/gene", "leaf", "x/gene", "all", seeds=seeds)
+  found = domains.by_pooled_clustering(cohort, "x/gene", "leaf", "x/gene", "all", seeds=seeds)
   return {
     (row.metric, "centred" if "centred in" in row.protocol else "as they are"): row
     for row in found
@@ -61,6 +61,6 @@ def test_unlabelled_spots_centre_their_section_and_are_not_scored(cohort):
 
 def test_one_section_gives_a_reason(cohort):
   alone = cohort.subset((cohort.spots["section_id"] == "s0").to_numpy())
-  (row,) = domains.evaluate_pooled(alone, "truth", "leaf", "m", "all")
+  (row,) = domains.by_pooled_clustering(alone, "truth", "leaf", "m", "all")
   assert row.value is None
   assert row.note

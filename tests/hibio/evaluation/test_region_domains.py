@@ -15,7 +15,7 @@ def regions(cohort):
 
 
 def _rows(cohort, regions):
-  found = list(domain_rows.evaluate_region_tree(cohort, regions, "truth", "leaf", "m", "all"))
+  found = list(domain_rows.by_region_tree(cohort, regions, "truth", "leaf", "m", "all"))
   return {("cut" in row.protocol, row.protocol.split()[2][0], row.metric): row for row in found}
 
 
@@ -53,7 +53,7 @@ def test_regions_of_one_label_each_are_homogeneous_and_cut_back_to_the_labels(co
 def test_a_level_as_it_stands_equals_scikit_learn_and_tells_its_number_of_regions(cohort, regions):
   leaf = cohort.spots["leaf"].to_numpy(str)
   want = [metrics.homogeneity_score(leaf[rows], regions[0][rows]) for _, rows in cohort.sections()]
-  found = list(domain_rows.evaluate_region_tree(cohort, regions, "noise", "leaf", "m", "all"))
+  found = list(domain_rows.by_region_tree(cohort, regions, "noise", "leaf", "m", "all"))
   standing = [row for row in found if "level 1 as it stands" in row.protocol]
   value = {row.metric: row.value for row in standing}
   assert value["homogeneity"] == pytest.approx(np.mean(want), abs=1e-6)
@@ -63,13 +63,13 @@ def test_a_level_as_it_stands_equals_scikit_learn_and_tells_its_number_of_region
 
 def test_many_regions_are_homogeneous_by_chance_too(cohort):
   every_spot = np.arange(360)[None]
-  found = list(domain_rows.evaluate_region_tree(cohort, every_spot, "noise", "leaf", "m", "all"))
+  found = list(domain_rows.by_region_tree(cohort, every_spot, "noise", "leaf", "m", "all"))
   row = next(row for row in found if row.metric == "homogeneity")
   assert row.value == row.chance == pytest.approx(1.0)
 
 
 def test_fewer_regions_than_labels_are_said(cohort, regions):
-  found = list(domain_rows.evaluate_region_tree(cohort, regions[1:], "truth", "leaf", "m", "all"))
+  found = list(domain_rows.by_region_tree(cohort, regions[1:], "truth", "leaf", "m", "all"))
   cut = next(row for row in found if "cut" in row.protocol and row.metric == "ari")
   assert "s0 has 1 regions for 4 domains" in cut.note
   assert cut.value == 0.0
@@ -84,6 +84,6 @@ def test_unlabelled_spots_take_their_regions_with_them(cohort, regions):
 
 def test_without_labels_there_is_a_reason(cohort, regions):
   cohort.spots["leaf"] = ""
-  (row,) = domain_rows.evaluate_region_tree(cohort, regions, "truth", "leaf", "m", "all")
+  (row,) = domain_rows.by_region_tree(cohort, regions, "truth", "leaf", "m", "all")
   assert row.value is None
   assert "two labels" in row.note

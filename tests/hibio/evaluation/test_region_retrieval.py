@@ -7,7 +7,7 @@ from hibio.evaluation import retrieval
 
 
 def _rows(cohort, image, gene, regions):
-  found = retrieval.evaluate_regions(cohort, image, gene, regions, "m", "all", "places")
+  found = retrieval.of_regions(cohort, image, gene, regions, "m", "all", "places")
   return {row.metric: row for row in found if "image_to_gene, gallery: own section" in row.protocol}
 
 

@@ -24,7 +24,7 @@ def _gallery(row):
 
 
 def _rows(cohort, image, gene, **options):
-  found = retrieval.evaluate(cohort, image, gene, "m", "all", **options)
+  found = retrieval.of_spots(cohort, image, gene, "m", "all", **options)
   return {(row.protocol.split(",")[0], _gallery(row), row.metric): row for row in found}
 
 
@@ -185,7 +185,7 @@ def test_spots_with_one_modality_are_neither_asked_nor_found(lattice):
   assert row.n == 150
   assert set(row.parts) == {"s1", "s2", "s3", "s4", "s5"}
   nothing = dataclasses.replace(lattice, spots=lattice.spots.assign(has_patch=False))
-  (row,) = retrieval.evaluate(nothing, image, image, "m", "all")
+  (row,) = retrieval.of_spots(nothing, image, image, "m", "all")
   assert row.value is None
   assert "both" in row.note
 

@@ -25,7 +25,7 @@ def marked(cohort) -> tuple[Cohort, np.ndarray]:
 
 
 def _rows(cohort, scores, names=LEAVES, **options):
-  found = zero_shot.evaluate(cohort, scores, names, "leaf", "m", "all", **options)
+  found = zero_shot.by_scores(cohort, scores, names, "leaf", "m", "all", **options)
   return {row.metric: row for row in found}
 
 
@@ -134,6 +134,6 @@ def test_genes_that_a_section_does_not_measure_do_not_lower_its_scores(marked):
 def test_no_matching_set_gives_a_reason_not_a_number(marked):
   cohort, membership = marked
   scores = zero_shot.marker_mean(cohort, membership)
-  (row,) = zero_shot.evaluate(cohort, scores, ("a", "b", "c", "d"), "leaf", "m", "all")
+  (row,) = zero_shot.by_scores(cohort, scores, ("a", "b", "c", "d"), "leaf", "m", "all")
   assert row.value is None
   assert "no gene set: leaf0, leaf1, leaf2, leaf3" in row.note

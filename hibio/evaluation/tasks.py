@@ -1,0 +1,269 @@
+"""What is asked: each task is a function of a setting and a method that yields rows.
+
+A task asks a method all that it has features for; what it has not, it is not asked. `TASKS` in
+`suite.py` names them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.loading import loader
+from hibio import configs, forward, keywords, pathways
+from hibio.batch import Batch
+from hibio.evaluation import (
+  annotation,
+  domains,
+  expression,
+  gather,
+  keyword_lists,
+  retrieval,
+  zero_shot,
+)
+from hibio.evaluation.baselines import MAJORITY, MARKER_MEAN, ORACLE, planted
+from hibio.evaluation.clusterers import CLUSTERERS
+from hibio.evaluation.cohort import modality
+from hibio.evaluation.rows import Row
+from hibio.evaluation.setting import Method, Setting
+
+HEADLINE = ("hibio/image", "hibio/gene", "hibio/fused", "colour/image", "pca/gene",
+            "pca + 6 neighbours/gene")  # fmt: skip
+"""Features that are also asked for few labels and for random splits."""
+
+CLUSTERED_EVERY_WAY = ("hibio/fused", "pca/gene", "pca + 6 neighbours/gene")
+"""Features that every clusterer is tried on: a sweep of Leiden costs as much as ten of k-means."""
+
+PREPARED = "components of the counts"
+"""What the regions that a corpus is prepared with are drawn from."""
+
+CONTRAST_BATCHES = 16
+WINDOWS_PER_BATCH, SECTIONS_PER_BATCH = 4, 2
+"""Of the batches that contrasts are measured on, whatever a model was trained with."""
+
+KEYWORDS = 50
+"""Genes a spot for the purity of keywords: the size of a gene sentence in the literature."""
+
+RANDOM_SETS = 5
+"""Draws of random gene sets: one alone may look like anything."""
+
+
+def predict_expression(setting: Setting, method: Method) -> Iterator[Row]:
+  """Genes from the image: by probes of each feature, by retrieval, by the model's own readout."""
+  asked = setting.questions
+  protocols = expression.FROM_ONE_FEATURE if setting.thorough else ("ridge_cv",)
+  for feature in setting.features_of(method):
+    if modality(feature) == "image" or not method.is_model:
+      yield from expression.from_feature(asked, feature, protocols)
+  if method.name in setting.cohort.readout:
+    if setting.thorough:
+      yield from expression.from_feature(asked, f"{method.name}/image", ("retrieval",))
+    yield from expression.from_readout(asked, method.name, f"{method.name}/image")
+
+
+def find_domains(setting: Setting, method: Method) -> Iterator[Row]:
+  """Each section clustered on its own, then cut out of the tree of contiguous regions."""
+  read = (*setting.features_of(method), *setting.features_of(method, gather.ANCHORS))
+  for label in setting.labels:
+    for feature in read:
+      every_way = setting.thorough and feature in CLUSTERED_EVERY_WAY
+      clusterers = tuple(CLUSTERERS) if every_way else ("kmeans",)
+      cohort = setting.seen_by(feature)
+      if len(cohort.spots):
+        yield from domains.by_clustering(cohort, feature, label, feature, setting.split, clusterers)
+    if tree := setting.tree_of(method):
+      regions = setting.regions(tree)[:, setting.is_scored]
+      yield from domains.by_region_tree(setting.scored, regions, tree, label, tree, setting.split)
+
+
+def find_pooled_domains(setting: Setting, method: Method) -> Iterator[Row]:
+  """All sections clustered together, with the section itself as the shortcut."""
+  read = (*setting.features_of(method), *setting.features_of(method, gather.ANCHORS))
+  for label, feature in itertools.product(setting.labels, read):
+    cohort = setting.seen_by(feature)
+    if len(cohort.spots):
+      yield from domains.by_pooled_clustering(cohort, feature, label, feature, setting.split)
+
+
+def annotate(setting: Setting, method: Method) -> Iterator[Row]:
+  """Labels of donors held out by a linear probe; for headline features from few labels, too."""
+  cohort, folds = setting.cohort, setting.folds
+  read = (*setting.features_of(method), *setting.features_of(method, "@region1"))
+  for label in setting.labels:
+    if method.name == MAJORITY:
+      found = setting.predictions(label, f"{setting.models[0].name}/gene")
+      yield from annotation.majority(found, cohort, folds, label)
+    for feature in read:
+      found = setting.predictions(label, feature)
+      yield from annotation.rows(found, cohort, folds, label, feature)
+      if setting.thorough and feature in HEADLINE:
+        yield from annotation.few_shot(cohort, folds, feature, label, feature)
+        yield from annotation.random_split(cohort, feature, label, feature)
+
+
+def annotate_by_gene_sets(setting: Setting, method: Method) -> Iterator[Row]:
+  """Labels without a label: classes described by gene sets, beside random sets of these sizes."""
+  described_by = _class_sets(setting)
+  if described_by is None:
+    return
+  names, membership, sets_of_class = described_by
+  for label in setting.labels:
+    if method.name == MARKER_MEAN:
+      cohort, feature = setting.seen_by("pca/gene"), f"{MARKER_MEAN}/gene"
+      scores = zero_shot.marker_mean(cohort, membership)
+      yield from zero_shot.by_scores(
+        cohort, scores, names, label, feature, setting.split, sets_of_class
+      )
+    if method.is_model:
+      yield from _by_anchors(setting, label, method, membership, names, sets_of_class)
+      rng = np.random.default_rng(0)
+      random = [zero_shot.random_sets(membership, rng) for _ in range(RANDOM_SETS)]
+      draws = [_by_anchors(setting, label, method, one, names, sets_of_class) for one in random]
+      yield from (_mean_of_draws(rows) for rows in zip(*draws, strict=True))
+
+
+def retrieve_spots(setting: Setting, method: Method) -> Iterator[Row]:
+  """Image to gene and back, for whoever has both in one space."""
+  cohort, names = setting.scored, [f"{method.name}/{seen}" for seen in ("image", "gene")]
+  if set(names) <= set(cohort.features):
+    both = dataclasses.replace(cohort, features={name: cohort.features[name] for name in names})
+    both = both.seen_by(f"{method.name}/fused")
+    labels = setting.labels if setting.thorough else ()
+    if len(both.spots):
+      image, gene = (both.features[name] for name in names)
+      yield from retrieval.of_spots(both, image, gene, method.name, setting.split, labels)
+
+
+def retrieve_regions(setting: Setting, method: Method) -> Iterator[Row]:
+  """The same of the regions that the corpus came with, drawn from components of counts."""
+  cohort, names = setting.scored, [f"{method.name}/{seen}" for seen in ("image", "gene")]
+  if set(names) <= set(cohort.features):
+    image, gene = (cohort.features[name] for name in names)
+    regions = np.asarray(setting.corpus.regions)[0, setting.is_scored]
+    yield from retrieval.of_regions(
+      cohort, image, gene, regions, method.name, setting.split, PREPARED
+    )
+
+
+def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
+  """Plain InfoNCE on batches of the test donors, the same for all, however a model was trained."""
+  test = setting.corpus.manifest["splits"]["test"]
+  if method.forward is None or not test or set(test) - set(setting.donors):
+    return
+  if not len(setting.cohort.split("test").seen_by(f"{method.name}/fused").spots):
+    return
+  losses = ("spot", "region", "spot_to_region") if setting.thorough else ("spot",)
+  objectives = configs.ObjectiveConfig(
+    soft_target_share=0.0, neighbour_radius_um=method.neighbour_radius_um
+  )
+  measure = forward.measure(
+    forward.loss(objectives, shuffle_pairs=False),
+    [f"{what}/{name}" for name in losses for what in ("loss", "chance")],
+  )
+  drawn = loader.batches(
+    setting.corpus,
+    "test",
+    windows_per_batch=WINDOWS_PER_BATCH,
+    sections_per_batch=SECTIONS_PER_BATCH,
+    seed=0,
+  )
+  found, spots = [], 0
+  for arrays in itertools.islice(drawn, CONTRAST_BATCHES):
+    batch = Batch(**arrays)
+    outputs = method.forward(method.params, batch, method.tables)
+    found.append(jax.device_get(measure(outputs, batch, method.tables)))
+    spots += int(batch.spot_mask.sum())
+  for name in losses:
+    values = [float(one[f"loss/{name}"]) for one in found]
+    yield Row(
+      "contrast", setting.corpus.name, f"plain InfoNCE on {len(found)} batches", setting.split,
+      f"loss/{name}", method.name, float(np.mean(values)), spots,
+      float(np.mean([one[f"chance/{name}"] for one in found])),
+      spread=float(np.std(values)),
+      parts={f"batch {number}": value for number, value in enumerate(values)},
+    )  # fmt: skip
+
+
+def pick_planted_keywords(setting: Setting, method: Method) -> Iterator[Row]:
+  """Which genes a keyword score picks, where the planted ones are known; parts are sections.
+
+  Gates are those of pretraining, except for raw counts, which have none.
+  """
+  truth, scored = planted.truth_of(setting.corpus.path), setting.scored
+  if truth is None or (method.keywords is None and method.name != ORACLE):
+    return
+  counts = np.asarray(scored.counts.todense())
+  genes = planted.planted_genes(truth, setting.corpus.panel, scored)
+  housekeeping = planted.housekeeping_genes(truth, setting.corpus.panel)
+  if method.name == ORACLE:
+    scores = (genes & (counts > 0)).astype(np.float32)
+  else:
+    row_of = setting.row_of
+    section = np.array([row_of[name] for name in scored.spots["section_id"]], np.int32)
+    scores = keywords.keyword_scores(
+      jnp.asarray(counts)[:, None], setting.tables.statistics, jnp.asarray(section), method.keywords
+    )
+    scores = np.asarray(scores)[:, 0]
+
+  def measured(rows: np.ndarray | slice) -> list[Row]:
+    found = keyword_lists.planted_purity(
+      method.name, scores[rows], counts[rows] > 0, genes[rows], housekeeping, KEYWORDS,
+      setting.corpus.name, setting.split,
+    )  # fmt: skip
+    return list(found)
+
+  parts = {name: measured(rows) for name, rows in scored.sections()}
+  for place, row in enumerate(measured(slice(None))):
+    yield dataclasses.replace(row, parts={name: own[place].value for name, own in parts.items()})
+
+
+def _by_anchors(
+  setting: Setting,
+  label: str,
+  method: Method,
+  membership: np.ndarray,
+  names: Sequence[str],
+  sets_of_class: Mapping[str, Sequence[str]] | None,
+) -> Iterator[Row]:
+  """Every modality of a model against anchors made of these gene sets."""
+  share = setting.tables.statistics.corpus_document_share
+  anchors = np.asarray(pathways.marker_anchors(method.params, membership, share))
+  for feature in setting.features_of(method):
+    cohort = setting.seen_by(feature)
+    if len(cohort.spots):
+      scores = zero_shot.similarity(cohort.features[feature], anchors)
+      yield from zero_shot.by_scores(
+        cohort, scores, names, label, feature, setting.split, sets_of_class
+      )
+
+
+def _mean_of_draws(rows: Sequence[Row]) -> Row:
+  """The same figure for several draws of random gene sets, as one row of a control."""
+  values = [row.value for row in rows if row.value is not None]
+  units = [name for name in rows[0].parts if all(name in row.parts for row in rows)]
+  return dataclasses.replace(
+    rows[0],
+    method=f"random sets, {rows[0].method}",
+    value=float(np.mean(values)) if values else None,
+    spread=float(np.std(values)) if values else None,
+    parts={name: float(np.mean([row.parts[name] for row in rows])) for name in units},
+    note=f"mean of {len(values)} draws of sets of the same sizes; {rows[0].note}",
+  )
+
+
+def _class_sets(
+  setting: Setting,
+) -> tuple[Sequence[str], np.ndarray, Mapping[str, Sequence[str]] | None] | None:
+  """Names and genes of the sets that describe classes, and which describe which."""
+  if setting.markers is not None:
+    return setting.markers.names, setting.markers.membership, None
+  truth = planted.truth_of(setting.corpus.path)
+  if truth is None:
+    return None
+  programs = planted.programs_of_leaves(truth)
+  return setting.corpus.gene_set_names, setting.corpus.membership, programs
