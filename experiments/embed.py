@@ -8,7 +8,7 @@ INPUT is one of
   x.h5ad      raw counts, positions, and an image where there is one; all that is in it is kept
   an image    PNG, JPEG or TIFF; --um_per_px says its scale, --spots or --grid_um the places to read
 
-What is written is listed in `hibio/export/keys.py`; `uns["hibio"]` says how it was made.
+What is written is listed in `hibio/export/results.py`; `uns["hibio"]` says how it was made.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def main() -> None:
     signal.signal(number, _stop)
   checkpoint = _CHECKPOINT.value
   source, output = Path(_INPUT.value).expanduser(), Path(_OUTPUT.value)
-  from experiments import embed_inputs  # JAX and anndata: a wrong flag need not wait for them
+  from hibio.export import files  # JAX and anndata: a wrong flag need not wait for them
 
-  request = embed_inputs.Request(
+  request = files.Request(
     source=source,
     output=output,
     sections=tuple(_SECTION.value),
@@ -69,7 +69,7 @@ def main() -> None:
     overwrite=_OVERWRITE.value,
     command="python -m experiments.embed " + " ".join(sys.argv[1:]),
   )
-  print(embed_inputs.embed(checkpoint, request))
+  print(files.write(checkpoint, request))
 
 
 def _stop(number: int, _) -> None:

@@ -16,8 +16,8 @@ LEAVES = ("problems", "console", "files")
 
 ABOVE = (
   "hibio.corpora", "hibio.embed", "hibio.evaluation", "hibio.export", "hibio.finetuning.run",
-  "hibio.finetuning.scores", "hibio.finetuning.tasks", "hibio.plot", "hibio.pretraining",
-  "hibio.report",
+  "hibio.finetuning.scores", "hibio.finetuning.tasks", "hibio.plotting", "hibio.pretraining",
+  "hibio.report", "hibio.tissue",
 )  # fmt: skip
 """Modules of `hibio` that read a corpus or sections. The others are the core: a model on arrays."""
 

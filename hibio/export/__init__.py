@@ -1,5 +1,5 @@
-"""A trained model over sections that it has not seen: AnnData in, AnnData out.
+"""A trained model over sections that it has not seen, their results written as they come.
 
-The last step of the data's way. Alone in the library it reads sections (`data_pipelines`), because
-a model is only used right on spots that are read, cut and counted as those it was trained on.
+The last step of the data's way: `sections` goes through them, `section` through the windows of one,
+`results` says under which names everything lies, in memory or in a file.
 """

@@ -1,25 +1,186 @@
-"""Results written to an `.h5ad` file beside its place, and put there when it is complete."""
+"""From what a user has to an `.h5ad` file with results: the three kinds of input.
+
+The file appears complete or not at all.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import anndata
 import h5py
 
-from data_pipelines import files
+from data_pipelines import files, readers
+from data_pipelines.gene_names import GeneNames
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import slide
+from data_pipelines.readers.anndata import SUFFIX
 from data_pipelines.readers.annotated import contents
 from data_pipelines.readers.annotated.sections import Choices, sections_of
-from hibio.export import embedding as embedding_
-from hibio.export.embedding import Settings
-from hibio.export.results import InFile
+from data_pipelines.section import of_section
+from hibio import pretrained, tissue
+from hibio.export.results import InFile, InMemory
+from hibio.export.sections import Settings, write_sections
 from hibio.pretrained import Pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What was asked for; fields as the flags of `experiments.embed`."""
+
+  source: Path
+  output: Path
+  sections: tuple[str, ...] = ()
+  metadata: Path | None = None
+  layer: str | None = None
+  library_key: str | None = None
+  image: Path | None = None
+  image_scale: float = 1.0
+  um_per_px: float | None = None
+  spots: Path | None = None
+  grid: str = "hexagonal"
+  grid_um: float = 100.0
+  gene_names: Path | None = None
+  domain_spots: tuple[int, ...] | None = None
+  predict_expression: bool = False
+  overwrite: bool = False
+  command: str = ""
+
+  def about(self) -> dict[str, Any]:
+    """What `uns["hibio"]["settings"]` keeps: the command, and the flags that apply."""
+    values = {name: getattr(self, name) for name in _kind(self.source).flags}
+    kept = {name: v.name if isinstance(v, Path) else v for name, v in values.items()}
+    return {"input": self.source.name, "command": self.command, **kept}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """A kind of input.
+
+  Attributes:
+    name: for messages.
+    write: reads one, and writes the file with results.
+    flags: fields of `Request` that mean something for it alone.
+  """
+
+  name: str
+  write: Callable[[Pretrained, Request, Settings], None]
+  flags: tuple[str, ...]
+
+
+def write(checkpoint: str, request: Request) -> str:
+  """Writes the output with what the model makes of the input; a line that says so.
+
+  Raises:
+    BadInputError: a part of the input, or of the request, cannot be used. Nothing is written then.
+  """
+  check_output(request.output, request.overwrite)
+  kind = _kind(request.source)
+  _refuse_other_flags(request, kind)
+  if request.um_per_px is not None and not request.um_per_px > 0:
+    raise BadInputError(
+      "--um_per_px", "value", f"{request.um_per_px:g}", "above 0", "give micrometres a pixel"
+    )
+  if not request.image_scale > 0:
+    raise BadInputError(
+      "--image_scale", "value", f"{request.image_scale:g}", "above 0",
+      "give pixels of the image per pixel of the positions",
+    )  # fmt: skip
+  settings = Settings(
+    domain_spots=request.domain_spots,
+    predict_expression=request.predict_expression,
+    gene_names=None if request.gene_names is None else GeneNames.read(request.gene_names),
+  )
+  kind.write(pretrained.load(checkpoint), request, settings)
+  return f"embeddings, domains and pathway scores: {request.output}"
+
+
+def _folder(model: Pretrained, request: Request, settings: Settings) -> None:
+  sources = readers.open_sections(request.source, request.metadata)
+  known = {source.section_id: source for source in sources}
+  for name in request.sections:
+    if name not in known:
+      raise BadInputError(
+        "--section", "section", repr(name), f"some of {', '.join(list(known)[:20])}",
+        "correct the name",
+      )  # fmt: skip
+  wanted = [source for name, source in known.items() if name in (request.sections or known)]
+  sections = [source.read() for source in wanted]
+  adata = tissue.of_sections(sections)
+  streamed, first = [], 0
+  for section in sections:
+    streamed.append(of_section(section, first))
+    first += section.num_spots
+  write_sections(model, streamed, adata.var, InMemory(adata), settings, request.about())
+  _put(adata, request.output)
+
+
+def _h5ad(model: Pretrained, request: Request, settings: Settings) -> None:
+  """Adds results to a copy of the file; no matrix of it is ever in memory as a whole."""
+  choices = Choices(
+    layer=request.layer,
+    library_key=request.library_key,
+    image=request.image,
+    image_scale=request.image_scale,
+    um_per_px=request.um_per_px,
+  )
+  with contents.opened(request.source) as found:
+    sections = sections_of(found, choices)
+    with _appearing(request.output) as partial:
+      shutil.copyfile(request.source, partial)
+      with h5py.File(partial, "r+") as file:
+        results = InFile(file, len(found.obs))
+        write_sections(model, sections, found.genes["var"], results, settings, request.about())
+
+
+def _image(model: Pretrained, request: Request, settings: Settings) -> None:
+  if request.spots is not None:
+    found = slide.with_spots(request.source, request.um_per_px, request.spots)
+  else:
+    found = slide.with_grid(request.source, request.um_per_px, request.grid, request.grid_um)
+  adata = tissue.of_slide(found)
+  write_sections(model, [found.section], adata.var, InMemory(adata), settings, request.about())
+  _put(adata, request.output)
+
+
+FOLDER = Kind("a folder", _folder, ("sections", "metadata"))
+H5AD = Kind("an .h5ad file", _h5ad, ("layer", "library_key", "image", "image_scale", "um_per_px"))
+IMAGE = Kind("an image", _image, ("um_per_px", "spots", "grid", "grid_um"))
+BY_SUFFIX = {SUFFIX: H5AD, **{suffix: IMAGE for suffix in slide.SUFFIXES}}
+
+
+def _kind(source: Path) -> Kind:
+  if source.is_dir():
+    return FOLDER
+  if not source.exists():
+    raise BadInputError(
+      source, "--input", "no such file or folder", "a folder, an .h5ad file or an image",
+      "correct the path",
+    )  # fmt: skip
+  if source.suffix.lower() not in BY_SUFFIX:
+    raise BadInputError(
+      source, "--input", f"a file ending in {source.suffix or 'nothing'}",
+      f"a folder, or one of {', '.join(BY_SUFFIX)}", "convert it, or give the folder it lies in",
+    )  # fmt: skip
+  return BY_SUFFIX[source.suffix.lower()]
+
+
+def _refuse_other_flags(request: Request, kind: Kind) -> None:
+  """A flag that does nothing here is a misunderstanding."""
+  fields = {field.name: field.default for field in dataclasses.fields(Request)}
+  for other in (FOLDER, H5AD, IMAGE):
+    for name in other.flags:
+      if name not in kind.flags and getattr(request, name) != fields[name]:
+        flag = "section" if name == "sections" else name
+        raise BadInputError(
+          f"--{flag}", "use", f"given with {kind.name}", f"with {other.name} only", "leave it out"
+        )
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -45,7 +206,7 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def beside(output: Path) -> Iterator[Path]:
+def _appearing(output: Path) -> Iterator[Path]:
   """A name to write under; the file takes its place at the end, or goes if anything fails.
 
   Raises:
@@ -63,32 +224,7 @@ def beside(output: Path) -> Iterator[Path]:
     ) from error  # fmt: skip
 
 
-def write(adata: anndata.AnnData, output: Path) -> None:
+def _put(adata: anndata.AnnData, output: Path) -> None:
   """Puts an AnnData in place in one step."""
-  with beside(output) as partial:
+  with _appearing(output) as partial:
     adata.write_h5ad(partial)
-
-
-def embed(
-  model: Pretrained,
-  source: Path,
-  output: Path,
-  choices: Choices,
-  chosen: Settings,
-  command: Mapping[str, Any],
-) -> float:
-  """Copies `source` and adds results to the copy; no matrix of it is ever in memory as a whole.
-
-  Returns:
-    Spots a second.
-
-  Raises:
-    BadInputError: something in `source` cannot be used; `output` is then as it was.
-  """
-  with contents.opened(source) as found:
-    sections = sections_of(found, choices)
-    with beside(output) as partial:
-      shutil.copyfile(source, partial)
-      with h5py.File(partial, "r+") as file:
-        results = InFile(file, len(found.obs))
-        return embedding_.embed(model, sections, found.genes["var"], results, chosen, command)

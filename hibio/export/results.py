@@ -1,32 +1,73 @@
 """Where results go while they are computed: into an AnnData in memory, or straight into a file.
 
-Both take rows of a matrix in any order, a few at a time.
+Their names, one place, so that all of them can be removed:
+
+X_hibio          the spot in the shared space: the unit-norm mean of its image and gene embedding
+X_hibio_image    unit-norm image embedding
+X_hibio_gene     unit-norm gene embedding
+hibio_pathways   table: cosine of the spot and each pathway's anchor, a column a pathway
+hibio_predicted  expression standardised in its section, as the model reads it off the embedding; a
+                 column for each of `uns["hibio"]["predicted_genes"]`, the genes it can predict
+hibio_sees       what the model had of the spot itself (see `SEES_VALUES`)
+hibio_domain_1   region of the spot at each level, finest first; contiguous and nested
+
+A row of zeros among embeddings, and of NaN among scores, means that nothing is known of the spot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import h5py
 import numpy as np
 import pandas as pd
 
-from hibio.export import keys
+from data_pipelines import files
 
-Place = tuple[str, str]
-"""Group and name, e.g. ("obsm", "X_hibio")."""
+FUSED, IMAGE, GENE = "X_hibio", "X_hibio_image", "X_hibio_gene"
+PATHWAYS, PREDICTED = "hibio_pathways", "hibio_predicted"
+SEES, DOMAIN, UNS = "hibio_sees", "hibio_domain_", "hibio"
+
+SEES_VALUES = ("both", "image", "gene", "neighbours", "nothing")
+"""Its patch and its counts; one of them; neither, but neighbours of which something is known; or
+nothing at all."""
+
+OBSM = (FUSED, IMAGE, GENE, PATHWAYS, PREDICTED)
+
+
+def is_ours(group: str, name: str) -> bool:
+  """Whether an entry of `obs`, `obsm` or `uns` is one of these."""
+  if group == "obs":
+    return name == SEES or name.startswith(DOMAIN)
+  return name in {"obsm": OBSM, "uns": (UNS,)}[group]
+
+
+def column_names(names: Sequence[str]) -> list[str]:
+  """Names that HDF5 can keep: it reads a slash as a folder, so that "A/B" becomes "A_B"."""
+  safe: list[str] = []
+  for name in names:
+    name, number = name.replace("/", "_"), 2
+    first = name
+    while name in safe:
+      name, number = f"{first} ({number})", number + 1
+    safe.append(name)
+  return safe
 
 
 @runtime_checkable
 class Results(Protocol):
-  """What the embedding of sections writes to."""
+  """What the embedding of sections writes to; rows come in any order, a few at a time."""
 
-  def add(self, place: Place, width: int, fill: float) -> None:
-    """Makes room for a row of `width` numbers for each spot."""
+  def add(self, name: str, width: int, columns: Sequence[str] | None = None) -> None:
+    """Makes room in `obsm` for `width` numbers a spot.
+
+    Args:
+      columns: names of them, which makes it a table; filled with NaN until written, and not with 0.
+    """
     ...
 
-  def write(self, place: Place, rows: np.ndarray, values: np.ndarray) -> None:
+  def write(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
     """Puts rows into their places."""
     ...
 
@@ -40,24 +81,30 @@ class InMemory:
 
   def __init__(self, adata: Any):
     self._adata = adata
-    self._matrices: dict[Place, np.ndarray] = {}
+    self._matrices: dict[str, np.ndarray] = {}
+    self._columns: dict[str, Sequence[str]] = {}
 
-  def add(self, place: Place, width: int, fill: float) -> None:
-    self._matrices[place] = np.full((self._adata.n_obs, width), fill, np.float32)
+  def add(self, name: str, width: int, columns: Sequence[str] | None = None) -> None:
+    fill = np.nan if name in (PATHWAYS, PREDICTED) else 0.0
+    self._matrices[name] = np.full((self._adata.n_obs, width), fill, np.float32)
+    if columns is not None:
+      self._columns[name] = columns
 
-  def write(self, place: Place, rows: np.ndarray, values: np.ndarray) -> None:
-    self._matrices[place][rows] = values
+  def write(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
+    self._matrices[name][rows] = values
 
   def finish(self, columns: Mapping[str, pd.Categorical], about: Mapping[str, Any]) -> None:
-    for group in ("obs", "obsm", "layers", "uns"):
+    for group in ("obs", "obsm", "uns"):
       entries = getattr(self._adata, group)
-      for name in [name for name in entries if keys.is_ours(group, str(name))]:
+      for name in [name for name in entries if is_ours(group, str(name))]:
         del entries[name]
-    for (group, name), values in self._matrices.items():
-      getattr(self._adata, group)[name] = values
+    for name, values in self._matrices.items():
+      if name in self._columns:
+        values = pd.DataFrame(values, self._adata.obs_names, self._columns[name], copy=False)
+      self._adata.obsm[name] = values
     for name, values in columns.items():
       self._adata.obs[name] = values
-    self._adata.uns[keys.UNS] = dict(about)
+    self._adata.uns[UNS] = dict(about)
 
 
 class InFile:
@@ -67,38 +114,55 @@ class InFile:
     from anndata.io import write_elem  # two seconds
 
     self._file, self._spots, self._write_elem = file, spots, write_elem
-    for group in ("obsm", "layers", "uns"):
+    for group in ("obsm", "uns"):
       if group not in file:
         write_elem(file, group, {})
-      for name in [name for name in file[group] if keys.is_ours(group, name)]:
+      for name in [name for name in file[group] if is_ours(group, name)]:
         del file[group][name]
-    for name in [name for name in file["obs"] if keys.is_ours("obs", name)]:
+    for name in [name for name in file["obs"] if is_ours("obs", name)]:
       del file["obs"][name]
-    self._set_order([name for name in self._order() if not keys.is_ours("obs", name)])
+    self._set_order([name for name in self._order() if not is_ours("obs", name)])
 
-  def add(self, place: Place, width: int, fill: float) -> None:
-    group, name = place
-    # A layer is as wide as all genes and mostly empty: a spot is one packed chunk.
-    packed = {"chunks": (1, max(width, 1)), "compression": "gzip", "compression_opts": 1}
-    dataset = self._file[group].create_dataset(
-      name,
-      (self._spots, width),
-      np.float32,
-      fillvalue=fill,
-      **(packed if group == "layers" else {}),
+  def add(self, name: str, width: int, columns: Sequence[str] | None = None) -> None:
+    if columns is not None:
+      self._add_table(name, columns)
+      return
+    fill = np.nan if name == PREDICTED else 0.0
+    dataset = self._file["obsm"].create_dataset(
+      name, (self._spots, width), np.float32, fillvalue=fill
     )
     dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
 
-  def write(self, place: Place, rows: np.ndarray, values: np.ndarray) -> None:
+  def _add_table(self, name: str, columns: Sequence[str]) -> None:
+    """As anndata keeps a table, but its columns are not in memory first: HDF5 fills them itself."""
+    from anndata.io import read_elem
+
+    obs = self._file["obs"]
+    index = pd.Index(read_elem(obs[obs.attrs["_index"]]))
+    self._write_elem(self._file["obsm"], name, pd.DataFrame(index=index))
+    table = self._file["obsm"][name]
+    for column in columns:
+      dataset = table.create_dataset(column, (self._spots,), np.float32, fillvalue=np.nan)
+      dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    table.attrs["column-order"] = np.array(list(columns), dtype=h5py.string_dtype())
+
+  def write(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
+    place = self._file["obsm"][name]
+    if isinstance(place, h5py.Group):
+      for column, numbers in zip(place.attrs["column-order"], values.T, strict=True):
+        whole = place[column][:]
+        whole[rows] = numbers
+        place[column][:] = whole
+      return
     order = np.argsort(rows)
     # One selection of all rows: row by row h5py takes ten times as long.
-    self._file["/".join(place)][rows[order]] = values[order]
+    place[rows[order]] = values[order]
 
   def finish(self, columns: Mapping[str, pd.Categorical], about: Mapping[str, Any]) -> None:
     for name, values in columns.items():
       self._write_elem(self._file["obs"], name, values)
     self._set_order([*self._order(), *columns])
-    self._write_elem(self._file["uns"], keys.UNS, dict(about))
+    self._write_elem(self._file["uns"], UNS, dict(about))
 
   def _order(self) -> list[str]:
     return [
@@ -108,3 +172,59 @@ class InFile:
 
   def _set_order(self, names: list[str]) -> None:
     self._file["obs"].attrs["column-order"] = np.array(names, dtype=h5py.string_dtype())
+
+
+def about(
+  checkpoint: Mapping[str, Any],
+  sections: Sequence[Mapping[str, Any]],
+  settings: Mapping[str, Any],
+  pathways: Sequence[str],
+  predicted_genes: Sequence[str] | None,
+) -> dict[str, Any]:
+  """What `uns["hibio"]` says of where results come from.
+
+  Plain values, arrays and one table, so that any version of anndata can store it.
+
+  Args:
+    checkpoint: name, step, panel and corpus of the model.
+    sections: one row a section.
+    settings: what was asked for; None is left out.
+    predicted_genes: columns of `obsm["hibio_predicted"]`, if expression is predicted.
+  """
+  table = pd.DataFrame(list(sections)).set_index("section")
+  table.index = table.index.astype(str)
+  text = {
+    FUSED: "unit-norm mean of the image and gene embeddings that a spot has itself; where it "
+    "has neither, of those read from its neighbours",
+    SEES: ", ".join(SEES_VALUES),
+    "unknown": "a row of zeros among embeddings, of NaN among scores: nothing is known of the spot",
+  }
+  found: dict[str, Any] = {
+    "checkpoint": dict(checkpoint),
+    "versions": files.versions(),
+    "settings": {name: _plain(value) for name, value in settings.items() if value is not None},
+    "sections": table,
+    "reads": text,
+  }
+  if pathways:
+    found["pathways"] = np.array(list(pathways), dtype=object)
+    text[PATHWAYS] = (
+      "cosine with the anchor of each of uns['hibio']['pathways'], from what column read_from of "
+      "uns['hibio']['sections'] says; a slash in a name is written as _ in the column's"
+    )
+  else:
+    text[PATHWAYS] = "none: the checkpoint holds no gene sets"
+  if predicted_genes is not None:
+    found["predicted_genes"] = np.array(list(predicted_genes), dtype=object)
+    text[PREDICTED] = (
+      "expression standardised in its section (mean 0, standard deviation 1 of log1p of counts per "
+      "10,000), read off the embedding that column read_from names; a column for each of "
+      "uns['hibio']['predicted_genes']"
+    )
+  return found
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, tuple | list):
+    return np.array(value)
+  return value if isinstance(value, bool | int | float | str) else str(value)

@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import nested_regions
 from data_pipelines.section import StreamedSection
 from hibio.batch import Batch
-from hibio.export import keys, windows
-from hibio.export.corpus_tables import CorpusTables, unmeasured
-from hibio.export.counted import Counted
-from hibio.export.readout import compiled
-from hibio.export.results import Place, Results
+from hibio.export import results as names
+from hibio.export import windows
+from hibio.export.counts import CorpusTables, PanelCounts, unmeasured
+from hibio.export.results import Results
 from hibio.model import HiBio
+from hibio.pretrained import Pretrained
 
-FUSED, IMAGE, GENE = (("obsm", name) for name in (keys.FUSED, keys.IMAGE, keys.GENE))
-PATHWAYS: Place = ("obsm", keys.PATHWAYS)
-_NOTHING = keys.SEES_VALUES.index("nothing")
+_NOTHING = names.SEES_VALUES.index("nothing")
 
 
 @dataclasses.dataclass(frozen=True)
-class Frozen:
+class Reader:
   """A trained model with all that reading a section takes.
 
   Attributes:
@@ -45,26 +44,38 @@ class Frozen:
   shape: windows.Shape
   neighbours_um: float
 
+  @classmethod
+  def of(cls, checkpoint: Pretrained, gene_names: GeneNames | None = None) -> Reader:
+    """That of a checkpoint.
+
+    Args:
+      gene_names: a table of names, to find genes of the panel by.
+
+    Raises:
+      BadInputError: tables beside the checkpoint are missing, damaged, or of another model.
+    """
+    config = checkpoint.model.config
+    panel = checkpoint.meta["panel"]
+    panel = GenePanel(tuple(panel["ids"]), tuple(panel["symbols"]))
+    anchors = checkpoint.params["anchor_offset"].shape[0]
+    return cls(
+      model=checkpoint.model,
+      params=checkpoint.params,
+      panel=gene_names.on_panel(panel) if gene_names else panel,
+      tables=CorpusTables.read(checkpoint.workdir, len(panel), anchors),
+      shape=windows.Shape(
+        checkpoint.window_spots, config.patch_px, checkpoint.patch_um, len(panel)
+      ),
+      neighbours_um=config.context.radius_um,
+    )
+
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-  """Where predicted expression goes.
-
-  Attributes:
-    place: a layer over all genes of the AnnData, or a matrix over the panel.
-    panel_rows: row of the panel of each column; -1 for genes that the model does not know.
-  """
-
-  place: Place
-  panel_rows: Int[np.ndarray, " column"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Embedded:
+class Written:
   """What is left to say of a section once its matrices are written.
 
   Attributes:
-    sees: index into `keys.SEES_VALUES` of each spot.
+    sees: index into `results.SEES_VALUES` of each spot.
     domains: region of each spot at each level, finest first.
     about: one row of the table of sections.
   """
@@ -74,18 +85,19 @@ class Embedded:
   about: dict[str, Any]
 
 
-def embed(
-  frozen: Frozen,
+def write_section(
+  reader: Reader,
   section: StreamedSection,
   results: Results,
   domain_spots: Sequence[int],
-  prediction: Prediction | None,
+  predicted: Int[np.ndarray, " column"] | None,
   tell: Callable[[int, str], None],
-) -> Embedded:
+) -> Written:
   """Writes the rows of one section.
 
   Args:
     domain_spots: spots that regions aim for at each level; empty for no domains.
+    predicted: rows of the panel whose expression is predicted, in the order of the columns.
     tell: called with each batch's number of spots and the section's name.
 
   Raises:
@@ -93,29 +105,32 @@ def embed(
   """
   counted = None
   if section.read_counts is not None:
-    counted = Counted(section, frozen.panel, frozen.tables.membership)
+    counted = PanelCounts(section, reader.panel, reader.tables.membership)
   has_counts = counted.has_counts if counted else np.zeros(section.num_spots, bool)
   modalities = _modalities(section.on_image(), has_counts)
-  read = compiled(frozen.model, modalities, bool(frozen.tables.names), prediction is not None)
-  tables = frozen.tables.of_section(
-    counted.table if counted else unmeasured(frozen.shape.num_genes, len(frozen.tables.membership))
+  read = windows.compiled(
+    reader.model, modalities, bool(reader.tables.names), predicted is not None
   )
-  rows = _Rows(frozen, section, results, modalities, prediction)
+  tables = reader.tables.of_section(
+    counted.table if counted else unmeasured(reader.shape.num_genes, len(reader.tables.membership))
+  )
+  rows = _Rows(reader, section, results, modalities, predicted)
   waiting = None  # the device works on one batch while the next is read
   for spots, batch in windows.batches(
-    section, counted.rows if counted else None, has_counts, frozen.shape
+    section, counted.rows if counted else None, has_counts, reader.shape
   ):
-    found = read(frozen.params, batch, tables)
+    found = read(reader.params, batch, tables)
     if waiting is not None:
       rows.write(*waiting)
     waiting = (spots, batch, found)
     tell(int((spots >= 0).sum()), section.section_id)
   rows.write(*waiting)
+  rows.finish()
   domains = np.zeros((0, section.num_spots), np.int32)
   if domain_spots:
     flat = rows.vectors.reshape(section.num_spots, -1)
     domains = nested_regions(flat, section.positions_um, domain_spots)
-  return Embedded(rows.sees, domains, _about(section, counted, modalities, rows.sees))
+  return Written(rows.sees, domains, _about(section, counted, modalities, rows.sees))
 
 
 def _modalities(
@@ -129,23 +144,25 @@ class _Rows:
   """Turns what the model returns for a batch into rows of the results.
 
   Attributes:
-    sees: index into `keys.SEES_VALUES` of each spot.
+    sees: index into `results.SEES_VALUES` of each spot.
     vectors: embeddings of each spot, for domains; a section at a time stays in memory.
   """
 
   def __init__(
     self,
-    frozen: Frozen,
+    reader: Reader,
     section: StreamedSection,
     results: Results,
     modalities: tuple[str, ...],
-    prediction: Prediction | None,
+    predicted: Int[np.ndarray, " column"] | None,
   ):
     self._section, self._results, self._modalities = section, results, modalities
-    self._prediction, self._neighbours_um = prediction, frozen.neighbours_um
-    width = frozen.model.config.embedding_width
+    self._predicted, self._neighbours_um = predicted, reader.neighbours_um
+    width = reader.model.config.embedding_width
     self.sees = np.full(section.num_spots, _NOTHING)
     self.vectors = np.zeros((section.num_spots, len(modalities), width), np.float32)
+    # Written a column at a time, so once a section.
+    self._pathways = np.full((section.num_spots, len(reader.tables.names)), np.nan, np.float32)
 
   def write(
     self, spots: Int[np.ndarray, "window place"], batch: Batch, found: dict[str, Any]
@@ -161,17 +178,20 @@ class _Rows:
     }
     self.vectors[own] = np.stack(list(vectors.values()), axis=1)
     for name, values in vectors.items():
-      self._results.write({"image": IMAGE, "gene": GENE}[name], rows, values)
+      self._results.write({"image": names.IMAGE, "gene": names.GENE}[name], rows, values)
     known = {"image": batch.has_patch[real], "gene": batch.has_counts[real]}
     known = {name: known[name] for name in self._modalities}
-    self._results.write(FUSED, rows, fused(vectors, known))
+    self._results.write(names.FUSED, rows, fused(vectors, known))
     if "pathways" in found:
-      self._results.write(PATHWAYS, rows, _or_nan(np.asarray(found["pathways"])[real], something))
-    if self._prediction is not None:
-      columns = self._prediction.panel_rows
-      values = np.asarray(found["predicted"])[real][:, columns]
-      values = np.where(columns >= 0, values, np.nan)
-      self._results.write(self._prediction.place, rows, _or_nan(values, something))
+      self._pathways[own] = _or_nan(np.asarray(found["pathways"])[real], something)
+    if self._predicted is not None:
+      values = np.asarray(found["predicted"])[real][:, self._predicted]
+      self._results.write(names.PREDICTED, rows, _or_nan(values, something))
+
+  def finish(self) -> None:
+    """Writes what is written once a section."""
+    if self._pathways.shape[1]:
+      self._results.write(names.PATHWAYS, self._section.rows, self._pathways)
 
 
 def fused(
@@ -190,7 +210,7 @@ def fused(
 
 
 def _sees(batch: Batch, radius_um: float) -> Int[np.ndarray, "window spot"]:
-  """Index into `keys.SEES_VALUES`; a spot's own data first, then whether a neighbour has any."""
+  """Index into `results.SEES_VALUES`; a spot's own data first, then whether a neighbour has any."""
   known = batch.has_patch | batch.has_counts
   offsets = batch.positions_um[:, :, None] - batch.positions_um[:, None]
   near = (offsets**2).sum(-1) <= radius_um**2
@@ -204,12 +224,15 @@ def _or_nan(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _about(
-  section: StreamedSection, counted: Counted | None, modalities: tuple[str, ...], sees: np.ndarray
+  section: StreamedSection,
+  counted: PanelCounts | None,
+  modalities: tuple[str, ...],
+  sees: np.ndarray,
 ) -> dict[str, Any]:
   return {
     "section": section.section_id,
     "spots": section.num_spots,
-    **{f"sees_{name}": int((sees == n).sum()) for n, name in enumerate(keys.SEES_VALUES)},
+    **{f"sees_{name}": int((sees == n).sum()) for n, name in enumerate(names.SEES_VALUES)},
     "panel_genes_found": int(counted.table.measured.sum()) if counted else 0,
     "um_per_px": float(section.um_per_px * section.image_scale),
     "um_per_px_source": section.um_per_px_source,

@@ -1,10 +1,16 @@
-"""The windows of one section as batches of one shape, cut and encoded as in a prepared corpus."""
+"""The windows of one section as batches of one shape, and the compiled model that reads them.
+
+Patches are cut and encoded as in a prepared corpus: a model is only used right on spots that are
+read, cut and counted as those it was trained on.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 
+import jax
 import numpy as np
 import scipy.sparse
 import simplejpeg
@@ -12,7 +18,8 @@ from jaxtyping import Bool, Int
 
 from data_pipelines.preparation.windows import contiguous_windows, jpegs
 from data_pipelines.section import StreamedSection
-from hibio.batch import Batch
+from hibio.batch import Batch, Tables
+from hibio.model import HiBio
 
 WINDOWS_PER_BATCH = 4
 
@@ -101,3 +108,30 @@ def _patches(section: StreamedSection, order: np.ndarray, shape: Shape) -> Itera
   return jpegs(
     section.image, section.positions_px[order], section.um_per_px, shape.patch_um, shape.patch_px
   )
+
+
+Read = Callable[..., dict[str, jax.Array]]
+"""(params, batch, tables) -> "image", "gene", "pathways", "predicted", as far as asked for."""
+
+
+@functools.lru_cache(maxsize=16)
+def compiled(model: HiBio, sees: tuple[str, ...], pathways: bool, predicted: bool) -> Read:
+  """The jitted model; what it does not return, a whole tower perhaps, is not computed.
+
+  Args:
+    sees: "image", "gene" or both. Pathways and predicted expression are read off the first.
+    pathways: also the cosine of each spot with each anchor.
+    predicted: also expression standardised in its section.
+  """
+
+  @jax.jit
+  def read(params, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
+    outputs = model.apply({"params": params}, batch, tables.statistics, tables.membership)
+    found = {name: getattr(outputs, name) for name in sees}
+    if pathways:
+      found["pathways"] = found[sees[0]] @ outputs.anchors.T
+    if predicted:
+      found["predicted"] = getattr(outputs, f"predicted_from_{sees[0]}")
+    return found
+
+  return read

@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from data_pipelines.hdf5_safety import checked_file
 from data_pipelines.problems import BadInputError
@@ -40,10 +41,14 @@ class Library:
   Attributes:
     images: name -> image.
     scalefactors: name -> number.
+    source: the file that the images were made from, where `metadata` names one that is there.
+    source_scale: its pixels per pixel of the positions.
   """
 
   images: Mapping[str, StoredImage]
   scalefactors: Mapping[str, float]
+  source: Path | None = None
+  source_scale: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,8 @@ class Contents:
     positions: key of `obsm` -> array; only keys that may hold positions.
     obsm_keys: every key of `obsm`.
     libraries: `uns["spatial"]`.
+    measured: section -> which genes of "var" it measures, where sections differ; stored in
+      `varm["measured"]`, a column for each of `uns["measured_sections"]`.
   """
 
   path: Path
@@ -67,6 +74,7 @@ class Contents:
   positions: Mapping[str, np.ndarray]
   obsm_keys: tuple[str, ...]
   libraries: Mapping[str, Library]
+  measured: Mapping[str, Bool[np.ndarray, " gene"]] = dataclasses.field(default_factory=dict)
 
 
 def of_object(adata: Any, name: str = "adata") -> Contents:
@@ -86,6 +94,7 @@ def of_object(adata: Any, name: str = "adata") -> Contents:
     positions={key: np.asarray(adata.obsm[key]) for key in POSITION_KEYS if key in adata.obsm},
     obsm_keys=tuple(adata.obsm),
     libraries=_libraries(adata.uns.get("spatial", {})),
+    measured=_measured(adata.varm.get("measured"), adata.uns.get("measured_sections")),
   )
 
 
@@ -120,7 +129,8 @@ def _of_file(file: h5py.File, path: Path) -> Contents:
   if "X" in raw and "var" in raw:
     genes["raw.var"] = _element(raw["var"], path)
     matrices["raw.X"] = (count_rows.stored(raw["X"], path), "raw.var")
-  obsm = _group(file, "obsm")
+  obsm, uns = _group(file, "obsm"), _group(file, "uns")
+  measured = ((_group(file, "varm"), "measured"), (uns, "measured_sections"))
   positions = {key: _element(obsm[key], path) for key in POSITION_KEYS if key in obsm}
   return Contents(
     path=path,
@@ -129,7 +139,10 @@ def _of_file(file: h5py.File, path: Path) -> Contents:
     matrices=matrices,
     positions={key: np.asarray(value) for key, value in positions.items()},
     obsm_keys=tuple(obsm),
-    libraries=_libraries(_group(_group(file, "uns"), "spatial")),
+    libraries=_libraries(_group(uns, "spatial")),
+    measured=_measured(
+      *(_element(group[key], path) if key in group else None for group, key in measured)
+    ),
   )
 
 
@@ -168,9 +181,13 @@ def _libraries(spatial: Any) -> dict[str, Library]:
       continue
     images = entry.get("images") if hasattr(entry.get("images"), "items") else {}
     factors = entry.get("scalefactors") if hasattr(entry.get("scalefactors"), "items") else {}
+    about = entry.get("metadata") if hasattr(entry.get("metadata"), "items") else {}
+    source = _text(about.get("source_image_path"))
     found[str(name)] = Library(
       {str(key): _image(array) for key, array in images.items() if hasattr(array, "shape")},
       {str(key): number for key, value in factors.items() if (number := _number(value))},
+      Path(source) if source and Path(source).is_file() else None,
+      _number(about.get("source_image_scale")) or 1.0,
     )
   return found
 
@@ -186,6 +203,21 @@ def _image(array: Any) -> StoredImage:
       return count_rows.read(file[name], slice(None), path)
 
   return StoredImage(shape, load)
+
+
+def _measured(table: Any, sections: Any) -> dict[str, np.ndarray]:
+  if (
+    table is None or sections is None or np.ndim(table) != 2 or len(sections) != np.shape(table)[1]
+  ):
+    return {}
+  columns = np.asarray(table).astype(bool).T
+  return {str(name): column for name, column in zip(sections, columns, strict=True)}
+
+
+def _text(value: Any) -> str:
+  value = value[()] if isinstance(value, h5py.Dataset) else value
+  value = value.decode() if isinstance(value, bytes) else value
+  return value if isinstance(value, str) else ""
 
 
 def _number(value: Any) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from data_pipelines.genes import is_ensembl
 from data_pipelines.problems import BadInputError
@@ -60,6 +60,12 @@ class RawMatrix:
     spot_ids = self._spot_ids[rows].to_numpy(str)
     whole = whole_counts(dataclasses.replace(self._named, counts=counts, spot_ids=spot_ids))
     return whole if len(self._columns) == self._matrix.shape[1] else whole[:, self._columns]
+
+  def measured(self, of_var: Bool[np.ndarray, " gene"] | None) -> slice | Int[np.ndarray, " own"]:
+    """Which of its genes a section measures, if the AnnData says so of its table of genes."""
+    if of_var is None or self.where == "raw.X" or of_var.all():
+      return slice(None)
+    return np.flatnonzero(of_var[self._columns])
 
 
 def find(contents: Contents, layer: str | None = None) -> RawMatrix:

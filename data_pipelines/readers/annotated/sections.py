@@ -98,11 +98,12 @@ def section_of(
   if image is not None:
     _check_inside(section.positions_px, image, contents.path)
   if matrix is not None:
+    genes = matrix.measured(contents.measured.get(name))
     return dataclasses.replace(
       section,
-      gene_ids=matrix.gene_ids,
-      gene_symbols=matrix.gene_symbols,
-      read_counts=lambda local: matrix.rows(rows[local]),
+      gene_ids=matrix.gene_ids[genes],
+      gene_symbols=matrix.gene_symbols[genes],
+      read_counts=lambda local: matrix.rows(rows[local])[:, genes],
       notes=(f"counts from {matrix.where}",),
     )
   if image is None:
@@ -137,11 +138,15 @@ def _image(contents: Contents, choices: Choices, name: str) -> tuple[SlideImage 
 
 
 def _stored_image(library: Library | None, path: Path) -> tuple[SlideImage | None, float]:
-  """The largest image of `uns["spatial"]` whose scale is known, and its pixels per full-size pixel.
+  """The finest image of a section that is there, and its pixels per full-size pixel.
 
+  That is the file which `metadata["source_image_path"]` names, as scanpy does; else the largest
+  image of `uns["spatial"]` whose scale is known.
   Space Ranger's are "hires" and "lowres"; other sources use names of their own, with a scale factor
   `tissue_<name>_scalef` each.
   """
+  if library is not None and library.source is not None:
+    return SlideImage.open(library.source, "full"), library.source_scale
   best, scale = None, 0.0
   for name, image in library.images.items() if library else ():
     factor = library.scalefactors.get(f"tissue_{name}_scalef", 0.0)

@@ -7,6 +7,7 @@ import pytest
 from data_pipelines.genes import GenePanel
 from hibio import configs
 from hibio.batch import fake
+from hibio.embed import Model
 from hibio.model import HiBio
 from hibio.pretrained import Pretrained
 from hibio.training import workdir as workdirs
@@ -18,7 +19,7 @@ PATCH_PX, PATCH_UM, WINDOW_SPOTS = 16, 100.0, 24
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory) -> Pretrained:
+def model(tmp_path_factory) -> Model:
   tower = configs.TransformerConfig(width=16, depth=1, num_heads=2)
   config = configs.ModelConfig(
     embedding_width=16,
@@ -56,7 +57,8 @@ def model(tmp_path_factory) -> Pretrained:
     panel,
     corpus,
   )
-  return Pretrained(workdir, module, _drawn(module, batch, tables), described | {"step": 5})
+  params = _drawn(module, batch, tables)
+  return Model(Pretrained(workdir, module, params, described | {"step": 5}))
 
 
 def _drawn(module, batch, tables):

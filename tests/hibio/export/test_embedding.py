@@ -12,11 +12,10 @@ import scipy.sparse
 
 from data_pipelines.preparation.regions import check_regions
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.annotated.sections import Choices
-from hibio import pathways
-from hibio.export import base, corpus_tables, embedding, files, keys, objects, windows
-from hibio.export.section import fused
-from hibio.model import HiBio
+from data_pipelines.section import of_section
+from hibio import pathways, tissue
+from hibio.export import counts, files, results, windows
+from hibio.export.section import Reader, fused
 from tests.data_pipelines import annotated
 from tests.hibio.export import conftest
 
@@ -30,6 +29,11 @@ def both():
   return annotated.adata(section, image=annotated.picture(section))
 
 
+def predicted(adata):
+  columns = adata.uns["hibio"]["predicted_genes"]
+  return pd.DataFrame(adata.obsm["hibio_predicted"], adata.obs_names, columns)
+
+
 def unit(vectors):
   return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -37,9 +41,10 @@ def unit(vectors):
 def test_results_lie_under_the_names_that_are_promised(model, both):
   out = model.embed(both, predict_expression=True)
   assert out is both
-  assert set(out.obsm) == {"spatial", "X_hibio", "X_hibio_image", "X_hibio_gene", "hibio_pathways"}
+  assert set(out.obsm) == {"spatial", *results.OBSM}
   assert set(out.obs) >= {"hibio_sees", "hibio_domain_1", "hibio_domain_2"}
-  assert set(out.layers) == {"hibio_predicted"}
+  assert out.obsm["hibio_predicted"].shape == (90, 40)
+  assert out.uns["hibio"]["predicted_genes"].tolist() == out.var_names.tolist()
   for name in ("X_hibio", "X_hibio_image", "X_hibio_gene"):
     assert out.obsm[name].shape == (90, 16)
     np.testing.assert_allclose(np.linalg.norm(out.obsm[name], axis=1), 1.0, atol=1e-5)
@@ -47,6 +52,8 @@ def test_results_lie_under_the_names_that_are_promised(model, both):
     out.obsm["X_hibio"], unit(out.obsm["X_hibio_image"] + out.obsm["X_hibio_gene"]), atol=1e-6
   )
   assert (out.obs["hibio_sees"] == "both").all()
+  assert list(out.obsm["hibio_pathways"]) == ["LEFT", "RIGHT_OTHER", "REST"]
+  assert out.obsm["hibio_pathways"].index.equals(out.obs_names)
   assert out.uns["hibio"]["pathways"].tolist() == list(conftest.NAMES)
   assert out.uns["hibio"]["checkpoint"]["step"] == 5
 
@@ -72,12 +79,13 @@ def test_the_order_of_spots_and_genes_changes_no_spot(model, both):
   rng = np.random.default_rng(0)
   shuffled = both[rng.permutation(both.n_obs), rng.permutation(both.n_vars)].copy()
   want, got = model.embed(both, **PREDICT), model.embed(shuffled, **PREDICT)
-  got = got[want.obs_names, want.var_names]
+  assert predicted(got).columns.tolist() == got.var_names.tolist()
+  np.testing.assert_allclose(
+    predicted(got).loc[want.obs_names, want.var_names], predicted(want), atol=1e-5
+  )
+  got = got[want.obs_names]
   for name in ("X_hibio_image", "X_hibio_gene", "hibio_pathways"):
     np.testing.assert_allclose(got.obsm[name], want.obsm[name], atol=1e-5)
-  np.testing.assert_allclose(
-    got.layers["hibio_predicted"], want.layers["hibio_predicted"], atol=1e-5
-  )
   assert (got.obsm["X_hibio_gene"][0] != want.obsm["X_hibio_gene"][1]).any()
 
 
@@ -114,11 +122,12 @@ def test_every_spot_says_what_the_model_had_of_it(model):
   length = np.linalg.norm(out.obsm["X_hibio"], axis=1)
   assert length[2] == 0
   np.testing.assert_allclose(np.delete(length, 2), 1.0, atol=1e-5)
-  assert np.isnan(out.obsm["hibio_pathways"][2]).all()
-  assert np.isnan(out.layers["hibio_predicted"][2]).all()
-  assert not np.isnan(np.delete(out.obsm["hibio_pathways"], 2, axis=0)).any()
+  scores = out.obsm["hibio_pathways"].to_numpy()
+  assert np.isnan(scores[2]).all()
+  assert np.isnan(out.obsm["hibio_predicted"][2]).all()
+  assert not np.isnan(np.delete(scores, 2, axis=0)).any()
   about = out.uns["hibio"]["sections"].loc["S"]
-  assert [about[f"sees_{name}"] for name in keys.SEES_VALUES] == [86, 1, 1, 1, 1]
+  assert [about[f"sees_{name}"] for name in results.SEES_VALUES] == [86, 1, 1, 1, 1]
 
 
 def test_a_mean_counts_only_what_a_spot_has_itself():
@@ -132,12 +141,13 @@ def test_a_mean_counts_only_what_a_spot_has_itself():
 
 def test_pathway_scores_are_cosines_with_what_their_genes_make_of_them(model, both):
   out = model.embed(both, **PREDICT)
-  tables = embedding.frozen_of(model, None).tables
+  tables = Reader.of(model.checkpoint).tables
   members = np.asarray(
     pathways.member_weights(jnp.asarray(tables.membership), jnp.asarray(tables.document_share))
   )
-  table = model.params["gene_table"]["embedding"]
-  anchors = members @ table @ model.params["anchor"]["kernel"] + model.params["anchor_offset"]
+  params = model.checkpoint.params
+  table = params["gene_table"]["embedding"]
+  anchors = members @ table @ params["anchor"]["kernel"] + params["anchor_offset"]
   want = out.obsm["X_hibio_image"] @ unit(anchors).T
   np.testing.assert_allclose(out.obsm["hibio_pathways"], want, atol=1e-5)
   assert np.ptp(want) > 0.1
@@ -164,10 +174,10 @@ def test_predicted_expression_is_there_for_genes_of_the_panel_alone(model, both)
   foreign = both.copy()
   foreign.var_names = ["FOREIGN", *both.var_names[1:]]
   foreign.var["gene_ids"] = ["ENSG99999999999", *both.var["gene_ids"][1:]]
-  out = model.embed(foreign, **PREDICT).layers["hibio_predicted"]
-  assert np.isnan(out[:, 0]).all()
-  assert np.isfinite(out[:, 1:]).all()
-  assert np.ptp(out[:, 1:], axis=0).min() > 0
+  out = predicted(model.embed(foreign, **PREDICT))
+  assert out.columns.tolist() == both.var_names[1:].tolist()
+  assert np.isfinite(out.to_numpy()).all()
+  assert np.ptp(out.to_numpy(), axis=0).min() > 0
 
 
 def test_a_section_becomes_an_anndata_with_image_and_factors(model, tmp_path):
@@ -175,7 +185,7 @@ def test_a_section_becomes_an_anndata_with_image_and_factors(model, tmp_path):
 
   image = hand_made.picture(tmp_path, "S")
   section = hand_made.section("S", "D", image=image)
-  out = model.embed_section(section)
+  out = model.embed(tissue.of_sections([section]))
   factors = out.uns["spatial"]["S"]["scalefactors"]
   assert out.uns["spatial"]["S"]["images"]["hires"].shape == (220, 260, 3)
   assert factors["tissue_hires_scalef"] == 1.0
@@ -190,8 +200,8 @@ def test_sections_with_other_genes_are_put_together_without_losing_any(model):
   part = dataclasses.replace(
     two, counts=two.counts[:, 5:], gene_ids=two.gene_ids[5:], gene_symbols=two.gene_symbols[5:]
   )
-  two_alone = model.embed_section(part)
-  out = objects.embed_sections(model, [one, part], embedding.Settings(domain_spots=()))
+  two_alone = model.embed(tissue.of_sections([part]))
+  out = model.embed(tissue.of_sections([one, part]), domain_spots=())
   assert out.shape == (180, 40)
   np.testing.assert_array_equal(out.varm["measured"].sum(0), [40, 35])
   np.testing.assert_allclose(
@@ -208,7 +218,7 @@ def test_a_gene_has_one_column_whichever_of_its_namesakes_a_section_measures():
   two = dataclasses.replace(
     two, counts=two.counts[:, keep], gene_ids=two.gene_ids[keep], gene_symbols=symbols[keep]
   )
-  out = base.of_sections([two, one])
+  out = tissue.of_sections([two, one])
   assert sorted(out.var["gene_ids"]) == sorted(one.gene_ids)
   assert list(out.var_names[out.var["gene_symbols"] == "G6"]) == one.gene_ids[6:8].tolist()
   by_id = out[:, [out.var["gene_ids"].tolist().index(i) for i in one.gene_ids]]
@@ -219,7 +229,20 @@ def test_a_gene_has_one_column_whichever_of_its_namesakes_a_section_measures():
 # Files
 
 
-def test_a_file_gets_what_an_object_gets_and_keeps_every_other_byte(model, tmp_path, both):
+@pytest.fixture
+def add_to_file(monkeypatch):
+  """What the command does to a file, with a model that lies in no folder."""
+
+  def add(model, source, output, **flags):
+    monkeypatch.setattr(files.pretrained, "load", lambda path: model.checkpoint)
+    files.write("", files.Request(source=source, output=output, **flags))
+
+  return add
+
+
+def test_a_file_gets_what_an_object_gets_and_keeps_every_other_byte(
+  model, tmp_path, both, add_to_file
+):
   both.obs["library_id"] = "S"
   other = annotated.adata(annotated.section("T", seed=1))
   other.obs["library_id"] = "T"
@@ -229,13 +252,13 @@ def test_a_file_gets_what_an_object_gets_and_keeps_every_other_byte(model, tmp_p
   source, output = tmp_path / "in.h5ad", tmp_path / "out.h5ad"
   mixed.write_h5ad(source)
   content = source.read_bytes()
-  chosen = objects.settings(model, None, [8, 24], True)
-  files.embed(model, source, output, Choices(), chosen, {"command": "test"})
+  add_to_file(model, source, output, domain_spots=(8, 24), **PREDICT)
   assert source.read_bytes() == content
   got, want = anndata.read_h5ad(output), model.embed(mixed, domain_spots=[8, 24], **PREDICT)
-  for name in keys.OBSM[:4]:
+  for name in (results.FUSED, results.IMAGE, results.GENE, results.PREDICTED):
     np.testing.assert_array_equal(got.obsm[name], want.obsm[name])
-  np.testing.assert_array_equal(got.layers["hibio_predicted"], want.layers["hibio_predicted"])
+  pd.testing.assert_frame_equal(got.obsm["hibio_pathways"], want.obsm["hibio_pathways"])
+  assert got.uns["hibio"]["predicted_genes"].tolist() == mixed.var_names.tolist()
   pd.testing.assert_frame_equal(got.obs, want.obs)
   assert (got.X != mixed.X).nnz == 0
   assert (got.raw.X != mixed.raw.X).nnz == 0
@@ -248,19 +271,19 @@ def test_a_file_gets_what_an_object_gets_and_keeps_every_other_byte(model, tmp_p
   assert got.uns["hibio"]["sections"].loc["T", "read_from"] == "gene"
 
 
-def test_a_file_with_results_can_be_read_again_and_keeps_none_of_them(model, tmp_path):
+def test_a_file_with_results_can_be_read_again_and_keeps_none_of_them(model, tmp_path, add_to_file):
   first = tmp_path / "first.h5ad"
   made = model.embed(annotated.adata(annotated.section("in")), domain_spots=[6, 12, 40], **PREDICT)
   made.write_h5ad(first)
   again = tmp_path / "again.h5ad"
-  files.embed(model, first, again, Choices(), objects.settings(model, None, [8], False), {})
+  add_to_file(model, first, again, domain_spots=(8,))
   got = anndata.read_h5ad(again)
   assert [name for name in got.obs if "hibio" in name] == ["hibio_sees", "hibio_domain_1"]
-  assert "hibio_predicted" not in got.layers
+  assert "hibio_predicted" not in got.obsm
   np.testing.assert_array_equal(got.obsm["X_hibio"], made.obsm["X_hibio"])
 
 
-def test_nothing_is_left_behind_when_a_section_cannot_be_read(model, tmp_path):
+def test_nothing_is_left_behind_when_a_section_cannot_be_read(model, tmp_path, add_to_file):
   adata = annotated.adata(annotated.section())
   adata.X.data[-1] = 0.5
   adata.obs["library_id"] = "S"
@@ -268,7 +291,7 @@ def test_nothing_is_left_behind_when_a_section_cannot_be_read(model, tmp_path):
   source, output = tmp_path / "in.h5ad", tmp_path / "out.h5ad"
   adata.write_h5ad(source)
   with pytest.raises(BadInputError):
-    files.embed(model, source, output, Choices(), objects.settings(model, None, [], False), {})
+    add_to_file(model, source, output, domain_spots=())
   assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]
   before = adata.copy()
   with pytest.raises(BadInputError):
@@ -292,42 +315,21 @@ def test_an_output_that_is_there_or_has_no_folder_is_refused(tmp_path):
 # Models and genes
 
 
-def test_a_checkpoint_without_gene_sets_gives_the_same_vectors_and_no_scores(
-  model, tmp_path, capsys
-):
-  adata = annotated.adata(annotated.section())
-  without_pattern = dataclasses.replace(model.model.config.keywords, spatial_power=0.0)
-  config = dataclasses.replace(model.model.config, keywords=without_pattern)
-  same = dataclasses.replace(model, model=HiBio(config, model.model.num_genes))
-  old = dataclasses.replace(same, workdir=tmp_path)
-  got, want = old.embed(adata, copy=True), same.embed(adata, copy=True)
-  assert "hibio_pathways" not in got.obsm
-  assert "no gene sets" in capsys.readouterr().err
-  np.testing.assert_allclose(got.obsm["X_hibio"], want.obsm["X_hibio"], atol=1e-6)
-
-
-def test_a_checkpoint_that_says_nothing_of_its_patches_has_the_usual_ones(model):
-  assert (model.patch_um, model.window_spots) == (conftest.PATCH_UM, conftest.WINDOW_SPOTS)
-  meta = {name: value for name, value in model.meta.items() if name != "reading"}
-  old = dataclasses.replace(model, meta=meta)
-  assert (old.patch_um, old.window_spots) == (112.0, 64)
-
-
 def test_tables_that_are_damaged_or_of_another_model_are_refused(model, tmp_path):
   genes, anchors = 40, len(conftest.NAMES)
   path = tmp_path / "corpus.npz"
-  shutil.copy(model.workdir / "corpus.npz", path)
-  assert corpus_tables.read(tmp_path, genes, anchors, True).names == conftest.NAMES
+  shutil.copy(model.checkpoint.workdir / "corpus.npz", path)
+  assert counts.CorpusTables.read(tmp_path, genes, anchors).names == conftest.NAMES
   with pytest.raises(BadInputError, match="genes"):
-    corpus_tables.read(tmp_path, genes + 1, anchors, False)
+    counts.CorpusTables.read(tmp_path, genes + 1, anchors)
   with pytest.raises(BadInputError, match="gene sets"):
-    corpus_tables.read(tmp_path, genes, anchors + 1, False)
+    counts.CorpusTables.read(tmp_path, genes, anchors + 1)
   path.write_bytes(path.read_bytes()[:200])
   with pytest.raises(BadInputError, match="damaged"):
-    corpus_tables.read(tmp_path, genes, anchors, False)
+    counts.CorpusTables.read(tmp_path, genes, anchors)
   path.unlink()
   with pytest.raises(BadInputError, match="once more"):
-    corpus_tables.read(tmp_path, genes, anchors, True)
+    counts.CorpusTables.read(tmp_path, genes, anchors)
 
 
 def test_genes_of_another_species_are_refused_with_names_of_both_sides(model):
@@ -357,7 +359,7 @@ def test_a_table_of_names_finds_the_genes_that_only_have_symbols(model, tmp_path
 def test_windows_hold_each_spot_once_with_its_own_counts(model):
   section = annotated.section()
   shape = windows.Shape(24, 16, 100.0, 40)
-  streamed = objects.of_section(section)
+  streamed = of_section(section)
 
   def counts(rows):
     assert (np.diff(rows) > 0).all()  # HDF5 reads nothing else

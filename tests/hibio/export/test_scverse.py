@@ -5,6 +5,7 @@ import importlib.util
 import anndata
 import pytest
 
+from hibio import tissue
 from tests.data_pipelines import hand_made
 
 MISSING = [name for name in ("scanpy", "squidpy") if importlib.util.find_spec(name) is None]
@@ -25,7 +26,7 @@ def drawn(model, tmp_path_factory):
   """The file of one section with an image."""
   folder = tmp_path_factory.mktemp("scverse")
   section = hand_made.section("S", "D", image=hand_made.picture(folder, "S"))
-  model.embed_section(section, predict_expression=True).write_h5ad(folder / "S.h5ad")
+  model.embed(tissue.of_sections([section])).write_h5ad(folder / "S.h5ad")
   return anndata.read_h5ad(folder / "S.h5ad")
 
 
@@ -45,9 +46,10 @@ def test_scanpy_draws_domains_on_the_tissue_and_finds_neighbours(drawn):
     assert shown(axes) == (1, drawn.n_obs)
 
 
-def test_squidpy_draws_domains_and_predicted_genes_on_the_tissue(drawn):
+def test_squidpy_draws_domains_and_predicted_genes_on_the_tissue(model, drawn):
   import squidpy
 
-  for color, layer in (("hibio_domain_2", None), (drawn.var_names[0], "hibio_predicted")):
-    axes = squidpy.pl.spatial_scatter(drawn, color=color, layer=layer, return_ax=True)
+  predicted = model.predict_expression(drawn)
+  for adata, color in ((drawn, "hibio_domain_2"), (predicted, drawn.var_names[0])):
+    axes = squidpy.pl.spatial_scatter(adata, color=color, return_ax=True)
     assert shown(axes) == (1, drawn.n_obs)

@@ -1,17 +1,23 @@
-"""Sections as an AnnData that scanpy and squidpy can draw, before anything is computed of them."""
+"""Tissue as an AnnData that scanpy and squidpy can draw, before anything is computed of it."""
 
 from __future__ import annotations
 
 import collections
+import os
 from collections.abc import Sequence
 
 import anndata
 import numpy as np
 import pandas as pd
+import scipy.sparse
 
+from data_pipelines import readers, synthetic
+from data_pipelines.problems import BadInputError
 from data_pipelines.readers.slide import Slide
 from data_pipelines.section import Section
-from data_pipelines.slide_image import SlideImage
+from data_pipelines.slide_image import ArrayImage, SlideImage
+from data_pipelines.synthetic import programs
+from data_pipelines.synthetic.sections import DrawnSection, draw_section
 
 HIRES_PX = 2000
 """Longest side of the image in `uns["spatial"]`, as in Space Ranger's output."""
@@ -19,6 +25,68 @@ HIRES_PX = 2000
 _SPOT_UM = {"legacy_st": 100.0}
 _VISIUM_SPOT_UM = 65.0  # what spot_diameter_fullres stands for
 _FIDUCIAL_UM = 105.0
+
+_FIRST_NEW = 100
+"""Sections of `synthetic_section` are numbered from here on: donors that no preset holds."""
+
+
+def read(path: str | os.PathLike, metadata: str | os.PathLike | None = None) -> anndata.AnnData:
+  """What lies in a folder or a file as one AnnData; see `hibio.read`."""
+  return of_sections(readers.read(path, metadata))
+
+
+def synthetic_section(seed: int = 0, preset: str = "small") -> anndata.AnnData:
+  """A section that is made up, with its planted truth; see `hibio.synthetic_section`."""
+  if preset not in synthetic.PRESETS:
+    known = f"one of {', '.join(synthetic.PRESETS)}"
+    raise BadInputError("preset", "name", repr(preset), known, "name one of these presets")
+  if seed < 0:
+    raise BadInputError("seed", "value", str(seed), "0 or more", "give another seed")
+  chosen = synthetic.PRESETS[preset]
+  genes = programs.draw_genes(chosen, 0)
+  number = (_FIRST_NEW + seed) * chosen.sections_per_donor
+  drawn = draw_section(chosen, genes, 0, number)
+  adata = of_sections([_section(drawn, genes)])
+  planted = [f"activity/{name}" for name in programs.PROGRAMS]
+  adata.obsm["planted_programs"] = pd.DataFrame(
+    drawn.truth[planted].to_numpy(np.float32),
+    adata.obs_names,
+    [f"planted {name}" for name in programs.PROGRAMS],
+  )
+  adata.uns["planted"] = {
+    "programs": {name: np.array(genes.members(name), object) for name in programs.PROGRAMS},
+    "leaf_programs": {
+      leaf: np.array([p for p, leaves in programs.LEAF_PROGRAMS.items() if leaf in leaves], object)
+      for leaf in sorted(set(drawn.truth["leaf"]))
+    },
+    "housekeeping": np.sort(genes.symbols[genes.housekeeping]).astype(object),
+  }
+  return adata
+
+
+def _section(drawn: DrawnSection, genes: programs.Genes) -> Section:
+  """A drawn section as a reader returns one, its spots in tissue alone."""
+  spots = len(drawn.truth)  # those off the tissue come behind them
+  height, width = drawn.pixels.shape[:2]
+  centres = drawn.truth[["x_um", "y_um"]].to_numpy()
+  lattice = np.stack([drawn.lattice.row, drawn.lattice.column], 1)[drawn.in_tissue]
+  return Section(
+    section_id=drawn.name,
+    donor_id=drawn.donor,
+    platform="synthetic",
+    species="human",
+    counts=scipy.sparse.csr_matrix(drawn.counts[:spots]),
+    gene_ids=genes.ids[drawn.measured].astype(object),
+    gene_symbols=genes.symbols[drawn.measured].astype(object),
+    spot_ids=drawn.truth["barcode"].to_numpy(object),
+    positions_um=centres,
+    positions_px=centres / drawn.um_per_px,
+    array_positions=lattice,
+    um_per_px=drawn.um_per_px,
+    um_per_px_source="planted",
+    image=ArrayImage.of("synthetic", (height, width, 3), "full", lambda: drawn.pixels),
+    labels={name: drawn.truth[name].to_numpy(object) for name in ("leaf", "compartment")},
+  )
 
 
 def of_sections(sections: Sequence[Section]) -> anndata.AnnData:
@@ -129,8 +197,10 @@ def _library(
     "fiducial_diameter_fullres": _FIDUCIAL_UM / full_um_per_px,
     "microns_per_pixel": full_um_per_px,
   }
-  images = {}
+  images, about = {}, {}
   if image is not None:
+    if image.path.is_file():  # what is embedded is this one, not the small one below
+      about = {"source_image_path": str(image.path.resolve()), "source_image_scale": image_scale}
     images["hires"] = image.thumbnail(HIRES_PX)
     factors["tissue_hires_scalef"] = images["hires"].shape[1] / image.width_px * image_scale
-  return {"images": images, "scalefactors": factors, "metadata": {}}
+  return {"images": images, "scalefactors": factors, "metadata": about}

@@ -1,0 +1,377 @@
+"""A trained model for people with an AnnData: what `hibio.load` returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import anndata
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from data_pipelines.gene_names import GeneNames
+from data_pipelines.gene_sets import membership, read_gmt
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated import contents
+from data_pipelines.readers.annotated.sections import Choices, sections_of
+from data_pipelines.section import StreamedSection
+from hibio import pretrained
+from hibio.export import results
+from hibio.export.counts import CountsAlone, counts_alone
+from hibio.export.results import InMemory
+from hibio.export.section import Reader
+from hibio.export.sections import Settings, about_checkpoint, write_sections
+from hibio.pathways import marker_anchors
+
+Modality = Literal["image", "gene"]
+_QUERIES = 256
+"""Rows compared with a gallery at a time."""
+
+
+class Model:
+  """A trained model.
+
+  Every method leaves the spots and their order as they are. Counts are looked for in
+  `layers["counts"]`, `X` and `raw.X`, the H&E image in `uns["spatial"]`.
+
+  Attributes:
+    checkpoint: parameters, config and panel, for whoever wants to go deeper.
+  """
+
+  def __init__(self, checkpoint: pretrained.Pretrained):
+    self.checkpoint = checkpoint
+
+  def __repr__(self) -> str:
+    about = self.describe()
+    return (
+      f"Model({about['name']!r}: {about['num_parameters']:,} parameters, "
+      f"{about['num_genes']:,} genes, {len(self.gene_sets)} gene sets, "
+      f"trained on {len(about['train_donors'])} donors)"
+    )
+
+  @property
+  def genes(self) -> list[str]:
+    """Symbols of the genes that it knows, in the order of its panel."""
+    return list(self.checkpoint.meta["panel"]["symbols"])
+
+  @property
+  def gene_sets(self) -> list[str]:
+    """Names of the gene sets that it was trained with: columns of `obsm["hibio_pathways"]`."""
+    return results.column_names(self._reader().tables.names)
+
+  def describe(self) -> dict[str, Any]:
+    """Where the model comes from.
+
+    Example:
+      >>> import hibio
+      >>> hibio.load("tiny-synthetic").describe()["name"]
+      'tiny-synthetic'
+    """
+    about = self.checkpoint.describe()
+    return {
+      "name": self.checkpoint.workdir.name,
+      "step": about["step"],
+      "num_parameters": about["num_parameters"],
+      "num_genes": len(self.genes),
+      "train_donors": list(self.checkpoint.train_donors),
+      "patch_um": self.checkpoint.patch_um,
+      "embedding_width": self.checkpoint.model.config.embedding_width,
+    }
+
+  def embed(
+    self,
+    adata: anndata.AnnData,
+    *,
+    image: str | os.PathLike | None = None,
+    image_scale: float = 1.0,
+    um_per_px: float | None = None,
+    layer: str | None = None,
+    library_key: str | None = None,
+    gene_names: str | os.PathLike | None = None,
+    domain_spots: Sequence[int] | None = None,
+    predict_expression: bool = False,
+    copy: bool = False,
+  ) -> anndata.AnnData:
+    """Adds embeddings, domains and pathway scores to an AnnData; see `hibio.export.results`.
+
+    Spots and genes stay as many and in the order they are; nothing else is changed.
+
+    Args:
+      adata: spots with raw counts (`layers["counts"]`, `X` or `raw.X`), an image, or both, and
+        positions in `obsm["spatial"]`.
+      image: H&E image file, instead of the largest in `uns["spatial"]`.
+      image_scale: pixels of that image per pixel of the positions.
+      um_per_px: micrometres a pixel of the positions, where the AnnData does not say.
+      layer: matrix of raw counts, by name; "none" reads the image alone.
+      library_key: column of `obs` that names sections.
+      gene_names: table of Ensembl ids and symbols, to find genes by.
+      domain_spots: spots that domains aim for at each level, finest first; by default as in
+        training; empty for no domains.
+      predict_expression: also `obsm["hibio_predicted"]`, with a column for each gene in
+        `uns["hibio"]["predicted_genes"]`.
+      copy: leave `adata` alone and add to a copy of it.
+
+    Returns:
+      The AnnData that the results are in.
+
+    Raises:
+      BadInputError: something in it cannot be used; `adata` is then as it was.
+
+    Example:
+      >>> import hibio
+      >>> adata = hibio.load("tiny-synthetic").embed(hibio.synthetic_section())
+      >>> adata.obsm["X_hibio"].shape
+      (480, 64)
+      >>> list(adata.obsm["hibio_pathways"].columns[:2])
+      ['EPITHELIUM', 'STROMA']
+    """
+    choices = Choices(
+      layer=layer,
+      library_key=library_key,
+      image=None if image is None else Path(image),
+      image_scale=image_scale,
+      um_per_px=um_per_px,
+    )
+    adata = adata.copy() if copy else adata
+    settings = Settings(
+      domain_spots=None if domain_spots is None else tuple(int(spots) for spots in domain_spots),
+      predict_expression=predict_expression,
+      gene_names=None if gene_names is None else GeneNames.read(Path(gene_names)),
+    )
+    command = {
+      "layer": layer,
+      "library_key": library_key,
+      "image": choices.image.name if choices.image else None,
+      "um_per_px": um_per_px,
+    }
+    sections = sections_of(contents.of_object(adata), choices)
+    write_sections(self.checkpoint, sections, adata.var, InMemory(adata), settings, command)
+    return adata
+
+  def predict_expression(
+    self, adata: anndata.AnnData, genes: Sequence[str] | None = None
+  ) -> anndata.AnnData:
+    """Expression as the model reads it off its embedding: off that of the image where there is one.
+
+    Args:
+      adata: as for `embed`.
+      genes: by the names in `adata` or by their symbols; genes that were not measured are welcome.
+        By default every gene of `adata` that the model knows, or its whole panel where `adata` has
+        no genes.
+
+    Returns:
+      A new AnnData of the same spots with the predicted genes, and no others, in `X`: standardised
+      in the section (mean 0, standard deviation 1 of log1p of counts per 10,000); NaN in spots of
+      which nothing is known. It has the positions and the image of `adata`, and plots as it does.
+
+    Raises:
+      BadInputError: something in `adata` cannot be used, or a gene that the model does not know.
+
+    Example:
+      >>> import hibio
+      >>> predicted = hibio.load("tiny-synthetic").predict_expression(
+      ...   hibio.synthetic_section(), genes=["GLANDULAR1", "FIBROUS3"]
+      ... )
+      >>> predicted.shape, list(predicted.var_names)
+      ((480, 2), ['GLANDULAR1', 'FIBROUS3'])
+    """
+    shell = anndata.AnnData(obs=adata.obs[[]].copy())
+    settings = Settings(
+      domain_spots=(),
+      predict_expression=True,
+      genes=None if genes is None else tuple(genes),
+    )
+    sections = sections_of(contents.of_object(adata), Choices())
+    write_sections(self.checkpoint, sections, adata.var, InMemory(shell), settings)
+    found = anndata.AnnData(
+      X=shell.obsm[results.PREDICTED],
+      obs=adata.obs.assign(**{results.SEES: shell.obs[results.SEES]}),
+      var=pd.DataFrame(index=pd.Index(shell.uns[results.UNS]["predicted_genes"].astype(str))),
+      uns={results.UNS: shell.uns[results.UNS]},
+      obsm={
+        key: np.asarray(adata.obsm[key]) for key in contents.POSITION_KEYS if key in adata.obsm
+      },
+    )
+    if "spatial" in adata.uns:
+      found.uns["spatial"] = adata.uns["spatial"]
+    return found
+
+  def retrieve(
+    self,
+    query: anndata.AnnData,
+    gallery: anndata.AnnData | None = None,
+    *,
+    k: int = 5,
+    query_by: Modality = "image",
+    gallery_by: Modality = "gene",
+  ) -> pd.DataFrame:
+    """The spots of a gallery that are most like each spot of a query, across modalities.
+
+    Image and expression lie in one space: an H&E patch finds profiles, and a profile finds patches.
+
+    Args:
+      query: as for `embed`; what has been embedded by this model already is not embedded again.
+      gallery: likewise; by default the query itself: a spot's own partner is then the right answer.
+      k: matches of each spot.
+      query_by: what is known of the spots of the query.
+      gallery_by: what is known of the spots of the gallery.
+
+    Returns:
+      `k` rows a spot, best first: `query` and `match` (names of spots), `rank` from 1 on and
+      `similarity`, a cosine. Spots without the modality that is asked for are left out.
+
+    Raises:
+      BadInputError: `k` below 1, or an AnnData without that modality.
+
+    Example:
+      >>> import hibio
+      >>> section = hibio.synthetic_section()
+      >>> matches = hibio.load("tiny-synthetic").retrieve(section, k=3)
+      >>> list(matches.columns), len(matches)
+      (['query', 'rank', 'match', 'similarity'], 1440)
+    """
+    if k < 1:
+      raise BadInputError("k", "value", str(k), "1 or more", "ask for one match at least")
+    gallery = query if gallery is None else gallery
+    asked, rows = self._vectors(query, query_by)
+    found, places = self._vectors(gallery, gallery_by)
+    names, matches = query.obs_names.to_numpy()[rows], gallery.obs_names.to_numpy()[places]
+    k = min(k, len(matches))
+    best, similarity = _nearest(asked, found, k)
+    return pd.DataFrame(
+      {
+        "query": names.repeat(k),
+        "rank": np.tile(np.arange(1, k + 1), len(names)),
+        "match": matches[best.ravel()],
+        "similarity": similarity.ravel(),
+      }
+    )
+
+  def score_gene_sets(
+    self,
+    adata: anndata.AnnData,
+    gene_sets: Mapping[str, Sequence[str]] | str | os.PathLike,
+    *,
+    by: Modality = "image",
+  ) -> pd.DataFrame:
+    """How close each spot lies to gene sets that the model need not have seen, e.g. marker genes.
+
+    Args:
+      adata: as for `retrieve`.
+      gene_sets: name -> symbols of its genes, or a GMT file. A gene weighs less the more of the
+        sets hold it.
+      by: what the spots are read from.
+
+    Returns:
+      The cosine of each spot with the anchor of each set: a row a spot, a column a set. NaN in
+      spots without that modality.
+
+    Raises:
+      BadInputError: none of the genes is on the model's panel.
+
+    Example:
+      >>> import hibio
+      >>> section = hibio.synthetic_section()
+      >>> markers = {"glands": ["GLANDULAR1", "GLANDULAR2"], "fibres": ["FIBROUS1", "FIBROUS2"]}
+      >>> hibio.load("tiny-synthetic").score_gene_sets(section, markers).shape
+      (480, 2)
+    """
+    sets = dict(gene_sets) if isinstance(gene_sets, Mapping) else read_gmt(gene_sets)
+    reader = self._reader()
+    panel = reader.panel
+    names, members, _ = membership(sets, panel, min_genes=1, max_genes=len(panel), max_jaccard=1.0)
+    anchors = marker_anchors(self.checkpoint.params, members, reader.tables.document_share)
+    vectors, rows = self._vectors(adata, by)
+    scores = np.full((adata.n_obs, len(names)), np.nan, np.float32)
+    scores[rows] = vectors @ np.asarray(anchors).T
+    return pd.DataFrame(scores, adata.obs_names, list(names))
+
+  def keyword_scores(self, adata: anndata.AnnData) -> pd.DataFrame:
+    """How strongly each gene speaks for each spot, from counts alone; what keywords are picked by.
+
+    Returns:
+      A row a spot, a column a gene of the panel; 0 for genes that cannot be keywords there.
+
+    Raises:
+      BadInputError: no counts, or hardly a gene in common with the model.
+
+    Example:
+      >>> import hibio
+      >>> hibio.load("tiny-synthetic").keyword_scores(hibio.synthetic_section()).shape
+      (480, 650)
+    """
+    scores = np.zeros((adata.n_obs, len(self.genes)), np.float32)
+    for section, found in self._counts_alone(adata):
+      scores[section.rows] = found.keyword_scores
+    return pd.DataFrame(scores, adata.obs_names, self.genes)
+
+  def pathway_activity(self, adata: anndata.AnnData) -> pd.DataFrame:
+    """How active each gene set is in each spot, from counts alone; what scores are compared with.
+
+    Returns:
+      A row a spot, a column a gene set, in standard deviations of the section.
+
+    Raises:
+      BadInputError: no counts, or hardly a gene in common with the model.
+
+    Example:
+      >>> import hibio
+      >>> list(hibio.load("tiny-synthetic").pathway_activity(hibio.synthetic_section()))[:2]
+      ['EPITHELIUM', 'STROMA']
+    """
+    activity = np.zeros((adata.n_obs, len(self.gene_sets)), np.float32)
+    for section, found in self._counts_alone(adata):
+      activity[section.rows] = found.activity
+    return pd.DataFrame(activity, adata.obs_names, self.gene_sets)
+
+  def _counts_alone(self, adata: anndata.AnnData) -> Iterator[tuple[StreamedSection, CountsAlone]]:
+    reader, config = self._reader(), self.checkpoint.model.config.keywords
+    for section in sections_of(contents.of_object(adata), Choices()):
+      if section.read_counts is None:
+        raise BadInputError(
+          section.section_id, "counts", "none", "raw counts", "store them in layers['counts']"
+        )
+      yield section, counts_alone(section, reader.panel, reader.tables, config)
+
+  def _vectors(
+    self, adata: anndata.AnnData, by: Modality
+  ) -> tuple[Float[np.ndarray, "known width"], Int[np.ndarray, " known"]]:
+    """Embeddings of one modality and the rows of their spots, of those that have it."""
+    keys = {"image": results.IMAGE, "gene": results.GENE}
+    if by not in keys:
+      raise BadInputError("modality", "name", repr(by), "'image' or 'gene'", "name one of the two")
+    about = adata.uns.get(results.UNS, {}).get("checkpoint")
+    if about != about_checkpoint(self.checkpoint):
+      adata = self.embed(adata, copy=True, domain_spots=())
+    if keys[by] not in adata.obsm:
+      raise BadInputError(
+        "adata", by, "no spot has it", f"spots with {'an image' if by == 'image' else 'counts'}",
+        "ask for the other modality",
+      )  # fmt: skip
+    vectors = np.asarray(adata.obsm[keys[by]])
+    known = np.flatnonzero(adata.obs[results.SEES].isin(["both", by]))
+    return vectors[known], known
+
+  def _reader(self) -> Reader:
+    return Reader.of(self.checkpoint)
+
+
+def load(path: str | os.PathLike) -> Model:
+  """The model of a folder, or one that comes with the library; see `hibio.load`."""
+  return Model(pretrained.load(path))
+
+
+def _nearest(
+  queries: Float[np.ndarray, "query width"], gallery: Float[np.ndarray, "gallery width"], k: int
+) -> tuple[np.ndarray, Float[np.ndarray, "query k"]]:
+  """Rows of the gallery with the largest products, best first, and these products."""
+  rows, values = [], []
+  for start in range(0, len(queries), _QUERIES):
+    products = queries[start : start + _QUERIES] @ gallery.T
+    best = np.argsort(-products, axis=1, kind="stable")[:, :k]
+    rows.append(best)
+    values.append(np.take_along_axis(products, best, axis=1))
+  return np.concatenate(rows), np.concatenate(values)

@@ -1,0 +1,214 @@
+"""The sections of one AnnData through a model, one after the other, whatever they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from data_pipelines.console import Progress, say
+from data_pipelines.gene_names import GeneNames
+from data_pipelines.genes import GenePanel, panel_rows
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated import raw_matrix
+from data_pipelines.section import StreamedSection
+from hibio.export import results as names_
+from hibio.export.results import Results
+from hibio.export.section import Reader, write_section
+from hibio.pretrained import Pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What to compute.
+
+  Attributes:
+    domain_spots: spots that domains aim for at each level, finest first; None for those of
+      training, empty for no domains.
+    predict_expression: also predict the expression of genes.
+    genes: only these; by default every gene of the AnnData that the model knows.
+    gene_names: a table of names, to find genes by.
+  """
+
+  domain_spots: tuple[int, ...] | None = None
+  predict_expression: bool = False
+  genes: tuple[str, ...] | None = None
+  gene_names: GeneNames | None = None
+
+  def __post_init__(self):
+    if any(spots < 2 for spots in self.domain_spots or ()):
+      raise BadInputError(
+        "--domain_spots", "value", f"{min(self.domain_spots)} spots", "2 or more a domain",
+        "name larger domains, or none for no domains",
+      )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Predicted:
+  """The genes whose expression is predicted.
+
+  Attributes:
+    names: as the AnnData calls them, else by their symbols.
+    panel_rows: row of the panel of each.
+  """
+
+  names: tuple[str, ...]
+  panel_rows: Int[np.ndarray, " gene"]
+
+
+def write_sections(
+  checkpoint: Pretrained,
+  sections: Sequence[StreamedSection],
+  var: pd.DataFrame,
+  results: Results,
+  settings: Settings,
+  command: Mapping[str, Any] | None = None,
+) -> float:
+  """Writes what the model makes of every section into `results`.
+
+  Args:
+    sections: every spot of the AnnData is in one of them.
+    var: genes of the AnnData.
+    command: what else `uns` should hold of how this was made.
+
+  Returns:
+    Spots a second.
+
+  Raises:
+    BadInputError: a section cannot be used.
+  """
+  if settings.domain_spots is None:
+    of_training = checkpoint.meta["config"]["training"]["region_spots"]
+    settings = dataclasses.replace(settings, domain_spots=tuple(map(int, of_training)))
+  reader = Reader.of(checkpoint, settings.gene_names)
+  if settings.gene_names:
+    sections = [_renamed(section, settings.gene_names) for section in sections]
+  predicted = None
+  if settings.predict_expression:
+    predicted = predicted_genes(reader.panel, var, settings.genes)
+  _make_room(results, reader, sections, predicted)
+  spots = sum(one.num_spots for one in sections)
+  progress = Progress("embed:", spots, "spots", every_seconds=5)
+  sees = np.full(spots, names_.SEES_VALUES.index("nothing"))
+  domains = np.full((len(settings.domain_spots), spots), -1, np.int32)
+  domain_names: list[list[str]] = [[] for _ in settings.domain_spots]
+  rows = []
+  for one in sections:
+    columns = predicted.panel_rows if predicted else None
+    found = write_section(reader, one, results, settings.domain_spots, columns, progress.add)
+    sees[one.rows] = found.sees
+    prefix = f"{one.section_id}/" if len(sections) > 1 else ""
+    for level, ids in enumerate(found.domains):
+      domains[level, one.rows] = len(domain_names[level]) + ids
+      domain_names[level] += [f"{prefix}{number}" for number in range(int(ids.max()) + 1)]
+    rows.append(found.about)
+    say(f"embed: {one.section_id}: {_had(found.about, len(reader.panel))}")
+  columns = {names_.SEES: pd.Categorical.from_codes(sees, list(names_.SEES_VALUES))}
+  for level, (codes, names) in enumerate(zip(domains, domain_names, strict=True), 1):
+    columns[f"{names_.DOMAIN}{level}"] = pd.Categorical.from_codes(codes, names)
+  about = names_.about(
+    checkpoint=about_checkpoint(checkpoint),
+    sections=rows,
+    settings={
+      "domain_spots": settings.domain_spots,
+      "predict_expression": settings.predict_expression,
+      **(command or {}),
+    },
+    pathways=reader.tables.names,
+    predicted_genes=predicted.names if predicted else None,
+  )
+  results.finish(columns, about)
+  return progress.finish()
+
+
+def predicted_genes(
+  panel: GenePanel, var: pd.DataFrame, genes: Sequence[str] | None = None
+) -> Predicted:
+  """The genes of an AnnData that a model knows; the whole panel for an AnnData without genes.
+
+  Args:
+    genes: only these, by the names of the AnnData or by their symbols; they need not be measured.
+
+  Raises:
+    BadInputError: a gene that the model does not know.
+  """
+  known: dict[str, int] = {}
+  if len(var):
+    columns, found = raw_matrix.genes_of(var, Path("var"))
+    rows = panel_rows(found.gene_ids, found.gene_symbols, panel)
+    names = var.index.astype(str).to_numpy()[columns]
+    known = {str(name): int(row) for name, row in zip(names, rows, strict=True) if row >= 0}
+  if genes is None and known:
+    return Predicted(tuple(known), np.array(list(known.values())))
+  for row, (id_, symbol) in enumerate(zip(panel.ids, panel.symbols, strict=True)):
+    known.setdefault(symbol, row)
+    if genes is not None or known[symbol] != row:  # two genes of one symbol go by their ids
+      known.setdefault(id_, row)
+  genes = tuple(known) if genes is None else tuple(genes)
+  for name in genes:
+    if name not in known:
+      near = difflib.get_close_matches(name, known, n=1)
+      raise BadInputError(
+        "genes", "gene", repr(name), f"one of the model's {len(panel):,} genes",
+        f"did you mean {near[0]!r}?" if near else "leave it out",
+      )  # fmt: skip
+  return Predicted(genes, np.array([known[name] for name in genes], int))
+
+
+def about_checkpoint(checkpoint: Pretrained) -> dict[str, Any]:
+  """What results say of the model: enough to know it again."""
+  return {
+    "name": checkpoint.workdir.name,
+    "step": int(checkpoint.meta["step"]),
+    "panel_hash": checkpoint.panel_hash,
+    "panel_genes": checkpoint.model.num_genes,
+    "corpus_fingerprint": checkpoint.meta["corpus"]["fingerprint"],
+    "patch_um": checkpoint.patch_um,
+    "patch_px": checkpoint.model.config.patch_px,
+    "window_spots": checkpoint.window_spots,
+  }
+
+
+def _make_room(
+  results: Results, reader: Reader, sections: Sequence[StreamedSection], predicted: Predicted | None
+) -> None:
+  """Every matrix that these sections give."""
+  width = reader.model.config.embedding_width
+  results.add(names_.FUSED, width)
+  if any(one.image is not None for one in sections):
+    results.add(names_.IMAGE, width)
+  if any(one.read_counts is not None for one in sections):
+    results.add(names_.GENE, width)
+  pathways = reader.tables.names
+  if pathways:
+    results.add(names_.PATHWAYS, len(pathways), names_.column_names(pathways))
+  else:
+    say("embed: the checkpoint holds no gene sets: no pathway scores")
+  if predicted is not None:
+    results.add(names_.PREDICTED, len(predicted.names))
+
+
+def _had(about: Mapping[str, Any], panel_genes: int) -> str:
+  """What the model had of a section, in words."""
+  sees = {name: about[f"sees_{name}"] for name in names_.SEES_VALUES}
+  words = {
+    "both": "with image and counts", "image": "with an image alone",
+    "gene": "with counts alone", "neighbours": "known by their neighbours alone",
+    "nothing": "of which nothing is known",
+  }  # fmt: skip
+  spots = ", ".join(f"{count:,} spots {words[name]}" for name, count in sees.items() if count)
+  image = f"; image: {about['image']}" if about["image"] else ""
+  if not about["panel_genes_found"]:
+    return spots + image
+  return f"{spots}; {about['panel_genes_found']:,} of {panel_genes:,} panel genes found{image}"
+
+
+def _renamed(section: StreamedSection, names: GeneNames) -> StreamedSection:
+  symbols = names.symbols(section.gene_ids, section.gene_symbols)
+  return dataclasses.replace(section, gene_symbols=np.array(symbols, dtype=object))
