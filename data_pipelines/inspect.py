@@ -1,22 +1,22 @@
-"""What a folder holds, and every problem in it at once: run before anything that takes long.
+"""Says what a folder holds, and every problem in it at once, before anything that takes long.
 
-  python -m data_pipelines.inspect FOLDER [--metadata=TABLE]
+  python -m data_pipelines.inspect --input=DIR [--metadata=TABLE]
 
-FOLDER holds raw sections or is a prepared corpus. Exit status 0: all well; 1: some sections have
+DIR holds raw sections or is a prepared corpus. Exit status 0: all well; 1: some sections have
 problems; 3: nothing in it can be used.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import readers
+from data_pipelines import entry, readers
 from data_pipelines.files import sha256
 from data_pipelines.genes import is_ensembl
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
@@ -27,21 +27,27 @@ EXIT_PROBLEMS = 1
 _CORPUS_FORMAT = "hibio-corpus"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Prints the report and returns the exit status."""
-  parser = argparse.ArgumentParser(
-    prog="data_pipelines.inspect", description=__doc__.split("\n")[0]
-  )
-  parser.add_argument("folder", type=Path, help="raw sections, or a prepared corpus")
-  parser.add_argument("--metadata", type=Path, help="table with a column `section`")
-  arguments = parser.parse_args(argv)
-  try:
-    if (arguments.folder / "manifest.json").is_file():
-      return _report_corpus(arguments.folder)
-    return _report_sections(readers.open_sections(arguments.folder, arguments.metadata))
-  except BadInputError as problem:
-    print(problem)
-    return EXIT_BAD_INPUT
+FLAGS = entry.Flags(__doc__)
+_INPUT = FLAGS.string("input", None, "Folder of raw sections, or a prepared corpus", required=True)
+_METADATA = FLAGS.string("metadata", None, "Table with a column `section`")
+
+
+def main() -> None:
+  sys.exit(report(Path(_INPUT.value), _METADATA.value))
+
+
+def report(folder: Path, metadata: str | os.PathLike | None = None) -> int:
+  """Prints what a folder holds.
+
+  Returns:
+    The exit status: 0, 1 where some sections have problems, 3 where all of them have.
+
+  Raises:
+    BadInputError: nothing was found.
+  """
+  if (folder / "manifest.json").is_file():
+    return _report_corpus(folder)
+  return _report_sections(readers.open_sections(folder, metadata))
 
 
 def _report_sections(sources: Sequence[readers.SectionSource]) -> int:
@@ -179,4 +185,4 @@ def _shard_problem(folder: Path, section_id: str, name: str, digest: str) -> str
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  entry.run(main, FLAGS)

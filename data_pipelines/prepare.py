@@ -1,344 +1,96 @@
-"""Raw sections -> a prepared corpus, once, before training.
+"""Turns raw sections into a prepared corpus, once, before training.
 
   python -m data_pipelines.prepare --input=DIR --output=CORPUS --gene_sets=FILE.gmt
 
-A section is finished when its folder is renamed into place, the corpus when `manifest.json` is.
 The same command goes on where it stopped; with other options or inputs it redoes only what they
-touch. Sections are read one at a time; one decoded image is in memory at a time.
+change. Sections are read one at a time; one decoded image is in memory at a time.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import re
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from data_pipelines import readers
-from data_pipelines.console import Progress, say
-from data_pipelines.files import sha256, versions
-from data_pipelines.gene_names import GeneNames
-from data_pipelines.gene_sets import Pathways
-from data_pipelines.genes import GenePanel, choose_panel, extended
-from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation import section_folder, summaries
-from data_pipelines.preparation.manifest import WORK, Manifest, claimed, disk_full_explained
+from data_pipelines import entry
+from data_pipelines.console import say
 from data_pipelines.preparation.options import PrepareOptions
-from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
-from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
-from data_pipelines.problems import BadInputError, exits_on_bad_input
-from data_pipelines.section import Section
+from data_pipelines.preparation.pipeline import prepare
 
 __all__ = ["PrepareOptions", "prepare"]
 
-_DEFAULTS = PrepareOptions()
-
 EXIT_INTERRUPTED = 75
-_KEPT_BYTES = 1 << 30
-"""Counts kept in memory between choosing the genes and writing the windows."""
+_BY_DEFAULT = PrepareOptions()
+
+FLAGS = entry.Flags(__doc__)
+_INPUT = FLAGS.multi_string(
+  "input", None, "Folder of one or many sections; can be given several times", required=True
+)
+_OUTPUT = FLAGS.string("output", None, "Folder of the corpus", required=True)
+_GENE_SETS = FLAGS.multi_string(
+  "gene_sets", [], "GMT file of gene sets (pathways); can be given several times"
+)
+_METADATA = FLAGS.string(
+  "metadata", None, "Table of sections: donor, image, image_scale, labels, positions, species"
+)
+_GENE_NAMES = FLAGS.string(
+  "gene_names",
+  None,
+  "Table of ensembl_id and symbol (or alias and symbol), to join sections that differ",
+)
+_PANEL = FLAGS.string("panel", None, "panel.tsv of another corpus: its genes")
+_EXTEND_PANEL = FLAGS.string(
+  "extend_panel",
+  None,
+  "panel.tsv of a checkpoint to finetune: its genes, then those of this corpus that it lacks",
+)
+_PATCH_PX = FLAGS.integer("patch_px", _BY_DEFAULT.patch_px, "Pixels of a patch's side")
+_PATCH_UM = FLAGS.float("patch_um", _BY_DEFAULT.patch_um, "Micrometres of a patch's side")
+_WINDOW_SPOTS = FLAGS.integer("window_spots", _BY_DEFAULT.window_spots, "Most spots of a window")
+_TEST_DONORS = FLAGS.list("test_donors", None, "A,B: held out; without it, a quarter of the donors")
+_VALIDATION_DONORS = FLAGS.list(
+  "validation_donors", None, "C: looked at while training; without it, one of four or more donors"
+)
+_MIN_COUNTS = FLAGS.integer("min_counts", _BY_DEFAULT.min_counts, "Fewest counts of a kept spot")
+_SECTIONS = FLAGS.list("sections", None, "A1,A2: only these sections")
+_MIN_DOCUMENT_SHARE = FLAGS.float(
+  "min_document_share",
+  _BY_DEFAULT.min_document_share,
+  "Share of the training spots that must show a gene of the panel",
+)
+_MAX_GENES = FLAGS.integer("max_genes", None, "Most genes of the panel")
 
 
-def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEFAULTS) -> Manifest:
-  """Prepares every section found in `inputs` into the corpus `output`; says so on stderr.
-
-  Returns:
-    The manifest, also when there was nothing left to do.
-
-  Raises:
-    BadInputError: something in the inputs or options cannot be used. Finished sections are kept.
-  """
-  output = Path(output)
-  sources = _sources(inputs, options)
-  splits = split_donors(
-    (s.donor_id for s in sources.values()), options.test_donors, options.validation_donors
-  )
-  names = GeneNames.read(options.gene_names) if options.gene_names else None
-  # A section read with other names is another section.
-  stamp = f" {sha256(Path(options.gene_names))}" if names else ""
-  fingerprints = {name: source.fingerprint() + stamp for name, source in sources.items()}
-  key = _corpus_key(fingerprints, splits, options)
-  with claimed(output), disk_full_explained(output):
-    if (done := _finished(output, key)) is not None:
-      say(f"prepare: {output} is finished; nothing to do")
-      return done
-    reader = _Reader(sources, fingerprints, output, names)
-    return _prepare(reader, output, splits, key, options)
-
-
-def _prepare(
-  reader: _Reader, output: Path, splits: dict[str, list[str]], key: str, options: PrepareOptions
-) -> Manifest:
-  training = [n for n, s in reader.sources.items() if split_of(splits, s.donor_id) == "train"]
-  old = GenePanel.load(options.extend_panel) if options.extend_panel else None
-  panel = GenePanel.load(options.panel) if options.panel else _panel(reader, training, options)
-  panel = reader.names.on_panel(panel) if reader.names else panel
-  panel = extended(old, panel) if old else panel
-  sets = _pathways(panel, options)
-  # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
-  (output / manifests.FILE).unlink(missing_ok=True)
-  entries = _write_sections(reader, output, panel, options)
-  offset = 0
-  for entry in entries:
-    entry["split"] = split_of(splits, entry["donor_id"])
-    entry["spot_offset"] = offset
-    offset += entry["num_spots"]
-  panel.save(output / manifests.PANEL)
-  labels = write_tables(output, entries, sets.membership, sets.names, options.region_spots)
-  manifest = {
-    "format": manifests.FORMAT,
-    "version": manifests.FORMAT_VERSION,
-    "key": key,
-    "units": {"position": "um"},
-    "patch": {"um": options.patch_um, "px": options.patch_px},
-    "window_spots": options.window_spots,
-    "panel": {"file": manifests.PANEL, "hash": panel.hash, "num_genes": len(panel)},
-    "gene_sets": sets.about,
-    "sections": entries,
-    "splits": splits,
-    "labels": labels,
-    "region_spots": list(options.region_spots),
-    "min_counts": options.min_counts,
-    "created_with": versions(),
-  }
-  manifests.write(output, manifest)
-  windows = sum(entry["num_windows"] for entry in entries)
-  say(
-    f"prepare: {output}: {len(entries)} sections, {offset:,} spots in {windows:,} windows,"
-    f" {len(panel):,} genes, {len(sets.names)} gene sets; "
-    + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
-  )
-  return manifest
-
-
-class _Reader:
-  """Reads sections, and keeps small ones for the second time that they are asked for."""
-
-  def __init__(
-    self,
-    sources: dict[str, Any],
-    fingerprints: dict[str, str],
-    output: Path,
-    names: GeneNames | None,
-  ):
-    self.sources, self.fingerprints, self.names = sources, fingerprints, names
-    self._folder = output / WORK / "summaries"
-    self._kept: dict[str, Section] = {}
-    self._bytes = 0
-
-  def summary(self, name: str) -> summaries.Summary:
-    path = self._folder / f"{name}.npz"
-    known = summaries.load(path, name, self.fingerprints[name])
-    if known is not None:
-      return known
-    section = self._read(name)
-    size = section.counts.data.nbytes + section.counts.indices.nbytes
-    if self._bytes + size <= _KEPT_BYTES:
-      self._kept[name] = section
-      self._bytes += size
-    known = summaries.summary_of(section)
-    summaries.save(path, known, self.fingerprints[name])
-    return known
-
-  def take(self, name: str) -> Section:
-    section = self._kept.pop(name, None)
-    return self._read(name) if section is None else section
-
-  def _read(self, name: str) -> Section:
-    section = self.sources[name].read()
-    return self.names.on_section(section) if self.names else section
-
-
-def _panel(reader: _Reader, training: Sequence[str], options: PrepareOptions) -> GenePanel:
-  if not training:
-    raise BadInputError(
-      "--test_donors", "training donors", "none", "at least one, to choose the genes from",
-      "hold out fewer donors, or give the genes of another corpus with --panel=panel.tsv",
-    )  # fmt: skip
-  progress = Progress("prepare: genes", len(reader.sources), "sections", every_seconds=0)
-  found = {}
-  for name in reader.sources:
-    found[name] = reader.summary(name)
-    progress.add(note=f"{name}: {found[name].genes.num_spots:,} spots")
-  refuse_duplicates({name: summary.content for name, summary in found.items()})
-  return choose_panel(
-    [found[name].genes for name in training],
-    min_document_share=options.min_document_share,
-    max_genes=options.max_genes,
-  )
-
-
-def _pathways(panel: GenePanel, options: PrepareOptions) -> Pathways:
-  if not options.gene_sets:
-    say("prepare: no --gene_sets: pathways cannot be learned from this corpus")
-    return Pathways.none(panel)
-  return Pathways.read(options.gene_sets, panel)
-
-
-def _write_sections(
-  reader: _Reader, output: Path, panel: GenePanel, options: PrepareOptions
-) -> list[dict[str, Any]]:
-  shutil.rmtree(output / WORK / "partial", ignore_errors=True)
-  entries, contents = [], {}
-  keys = {
-    name: section_folder.section_key(fingerprint, panel, options)
-    for name, fingerprint in reader.fingerprints.items()
-  }
-  done = {name: section_folder.finished(output, name, key) for name, key in keys.items()}
-  if kept := sum(entry is not None for entry in done.values()):
-    say(f"prepare: {kept} of {len(done)} sections are finished already")
-  progress = Progress("prepare: patches", len(done) - kept, "sections", every_seconds=0)
-  for name, entry in done.items():
-    if entry is None:
-      section = reader.take(name)
-      entry = section_folder.write_section(section, panel, options, keys[name], output)
-      del section
-      progress.add(note=f"{name}: {entry['num_spots']:,} spots")
-    contents[name] = entry["content"]
-    refuse_duplicates(contents)
-    entries.append(entry)
-  return entries
-
-
-def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
-  found: dict[str, Any] = {}
-  for folder in map(Path, inputs):
-    for source in readers.open_sections(folder, options.metadata):
-      name = source.section_id
-      if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", name):
-        raise BadInputError(
-          source.path, "section name", repr(name), "letters, digits, '.', '_' and '-', at most 80",
-          "rename the section in the metadata table or its folder",
-        )  # fmt: skip
-      if name in found:
-        raise BadInputError(
-          source.path, "section name", f"{name}, also in {found[name].path}", "each name once",
-          "rename one of the two, or give only one of them as --input",
-        )  # fmt: skip
-      found[name] = source
-  if options.sections is None:
-    return found
-  for name in options.sections:
-    if name not in found:
-      raise BadInputError(
-        "--sections", "section", repr(name), f"some of {', '.join(sorted(found)[:20])}",
-        "correct the name",
-      )  # fmt: skip
-  return {name: source for name, source in found.items() if name in options.sections}
-
-
-def _corpus_key(
-  fingerprints: dict[str, str], splits: dict[str, list[str]], options: PrepareOptions
-) -> str:
-  panel = options.panel or options.extend_panel
-  files = [*options.gene_sets, *([panel] if panel else [])]
-  for file in map(Path, files):
-    if not file.is_file():
-      raise BadInputError(file, "file", "none", "a file", "correct the path")
-  content = (
-    manifests.FORMAT_VERSION, TABLES_VERSION, sorted(fingerprints.items()), sorted(splits.items()),
-    [sha256(Path(file)) for file in files],
-    options.patch_px, options.patch_um, options.window_spots, options.min_counts,
-    options.min_document_share, options.max_genes, options.region_spots,
-    *(("extended",) if options.extend_panel else ()),
-  )  # fmt: skip
-  return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-
-
-def _finished(output: Path, key: str) -> Manifest | None:
-  if not (output / manifests.FILE).is_file():
-    return None
-  manifest = manifests.read(output)
-  files = [manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS]
-  files += [manifests.FIRST_REGIONS]
-  for entry in manifest["sections"]:
-    files += [f"windows/{entry['section_id']}/{name}" for name in entry["shards"]]
-  if manifest.get("key") == key and all((output / name).is_file() for name in files):
-    return manifest
-  return None
-
-
-def _parser() -> argparse.ArgumentParser:
-  names = _Names()
-  parser = argparse.ArgumentParser(
-    prog="python -m data_pipelines.prepare",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
-  add = parser.add_argument
-  add(
-    "--input",
-    action="append",
-    required=True,
-    type=Path,
-    metavar="DIR",
-    help="folder of one or many sections; can be given several times",
-  )
-  add("--output", required=True, type=Path, metavar="CORPUS", help="folder of the corpus")
-  add(
-    "--gene_sets",
-    action="append",
-    default=[],
-    type=Path,
-    metavar="FILE.gmt",
-    help="gene sets (pathways); can be given several times",
-  )
-  add(
-    "--metadata",
-    type=Path,
-    metavar="FILE.csv",
-    help="table of sections: donor, image, image_scale, labels, positions, species",
-  )
-  add(
-    "--gene_names",
-    type=Path,
-    metavar="FILE.tsv",
-    help="table of ensembl_id and symbol (or alias and symbol), to join sections that differ",
-  )
-  add("--panel", type=Path, metavar="panel.tsv", help="genes of another corpus")
-  add(
-    "--extend_panel",
-    type=Path,
-    metavar="panel.tsv",
-    help="genes of a checkpoint, then those of this corpus that it lacks: to finetune it",
-  )
-  add("--patch_px", type=int, default=_DEFAULTS.patch_px, help="pixels of a patch's side")
-  add("--patch_um", type=float, default=_DEFAULTS.patch_um, help="micrometres of a patch's side")
-  add("--window_spots", type=int, default=_DEFAULTS.window_spots, help="most spots of a window")
-  add("--test_donors", type=names, metavar="A,B", help="held out; default: a quarter of them")
-  add("--validation_donors", type=names, metavar="C", help="default: one of four or more")
-  add("--min_counts", type=int, default=_DEFAULTS.min_counts, help="fewest counts of a kept spot")
-  add("--sections", type=names, metavar="A1,A2", help="only these sections")
-  add(
-    "--min_document_share",
-    type=float,
-    default=_DEFAULTS.min_document_share,
-    help="share of the training spots that must show a gene of the panel",
-  )
-  add("--max_genes", type=int, help="most genes of the panel")
-  return parser  # fmt: skip
-
-
-class _Names:
-  """Reads "A,B" as ("A", "B") and "" as ()."""
-
-  def __call__(self, text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-@exits_on_bad_input
-def main(argv: Sequence[str] | None = None) -> None:
-  given = vars(_parser().parse_args(argv))
-  inputs, output = given.pop("input"), given.pop("output")
-  given["gene_sets"] = tuple(given["gene_sets"])
+def main() -> None:
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, _stop)
-  prepare(inputs, output, PrepareOptions(**given))
+  options = PrepareOptions(
+    gene_sets=tuple(map(Path, _GENE_SETS.value)),
+    metadata=_path(_METADATA.value),
+    gene_names=_path(_GENE_NAMES.value),
+    panel=_path(_PANEL.value),
+    extend_panel=_path(_EXTEND_PANEL.value),
+    patch_px=_PATCH_PX.value,
+    patch_um=_PATCH_UM.value,
+    window_spots=_WINDOW_SPOTS.value,
+    test_donors=_names(_TEST_DONORS.value),
+    validation_donors=_names(_VALIDATION_DONORS.value),
+    min_counts=_MIN_COUNTS.value,
+    sections=_names(_SECTIONS.value),
+    min_document_share=_MIN_DOCUMENT_SHARE.value,
+    max_genes=_MAX_GENES.value,
+  )
+  prepare([Path(folder) for folder in _INPUT.value], Path(_OUTPUT.value), options)
+
+
+def _path(text: str | None) -> Path | None:
+  return Path(text) if text else None
+
+
+def _names(words: Sequence[str] | None) -> tuple[str, ...] | None:
+  """None where the flag is not given; `--test_donors=` names nobody."""
+  return None if words is None else tuple(word for word in words if word)
 
 
 def _stop(*_) -> None:
@@ -347,4 +99,4 @@ def _stop(*_) -> None:
 
 
 if __name__ == "__main__":
-  main()
+  entry.run(main, FLAGS)

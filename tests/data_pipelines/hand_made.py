@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse
 from PIL import Image
 
-from data_pipelines import prepare
+from data_pipelines import readers
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
 
@@ -88,7 +88,7 @@ class Source:
 
 def hand_over(monkeypatch, sources):
   """Makes `prepare` find these sources, whatever folder it is given."""
-  monkeypatch.setattr(prepare.readers, "open_sections", lambda path, metadata=None: list(sources))
+  monkeypatch.setattr(readers, "open_sections", lambda path, metadata=None: list(sources))
 
 
 def gene_sets(folder):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from data_pipelines import prepare as entry
 from data_pipelines.coexpression import coexpressed
 from data_pipelines.genes import GenePanel, extended
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.loading.windows import Windows
+from data_pipelines.preparation.pipeline import _corpus_key
 from data_pipelines.preparation.statistics import standardised
-from data_pipelines.prepare import PrepareOptions
+from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines import hand_made
 
@@ -22,15 +22,14 @@ OLD = (*IDS[15:20], *IDS[5:10], *IDS[30:])
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-  """A corpus of two donors, prepared by the command with the panel of an older one."""
+  """A corpus of two donors, prepared with the panel of an older one."""
   folder = tmp_path_factory.mktemp("extended")
   GenePanel(OLD, tuple(f"old-{id_}" for id_ in OLD)).save(folder / "panel.tsv")
   with pytest.MonkeyPatch.context() as patch:
     sections = [hand_made.section("A1", "A"), hand_made.section("B1", "B", rows=5)]
     hand_made.hand_over(patch, map(hand_made.Source, sections))
-    patch.setattr(entry.signal, "signal", lambda *_: None)
-    command = [f"--input={folder}", f"--output={folder / 'corpus'}", "--test_donors=B"]
-    entry.main([*command, f"--extend_panel={folder / 'panel.tsv'}"])
+    options = PrepareOptions(test_donors=("B",), extend_panel=folder / "panel.tsv")
+    prepare([folder], folder / "corpus", options)
   return Corpus.open(folder / "corpus")
 
 
@@ -86,7 +85,7 @@ def test_both_panels_at_once_are_refused(tmp_path):
 def test_the_corpus_key_tells_an_extended_panel_from_one_taken_as_it_is(tmp_path):
   GenePanel((A,), ("a",)).save(tmp_path / "panel.tsv")
   keys = {
-    entry._corpus_key({}, {}, PrepareOptions(**{name: tmp_path / "panel.tsv"}))
+    _corpus_key({}, {}, PrepareOptions(**{name: tmp_path / "panel.tsv"}))
     for name in ("panel", "extend_panel")
   }
   assert len(keys) == 2

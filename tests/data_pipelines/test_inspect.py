@@ -5,15 +5,20 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from data_pipelines import inspect
+from data_pipelines import entry, inspect
+from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from tests.data_pipelines import raw_folders
 
 
-def report(capsys, *argv):
-  status = inspect.main([str(argument) for argument in argv])
-  return status, capsys.readouterr().out
+def report(capsys, folder):
+  """The exit status of the command, and what it says on stdout or, of bad input, on stderr."""
+  try:
+    return inspect.report(folder), capsys.readouterr().out
+  except BadInputError as problem:
+    return EXIT_BAD_INPUT, str(problem)
 
 
 def test_a_sound_folder_gets_status_0_and_its_numbers(tmp_path, capsys):
@@ -23,6 +28,16 @@ def test_a_sound_folder_gets_status_0_and_its_numbers(tmp_path, capsys):
   assert "56 spots x 30 genes (Ensembl ids)" in text
   assert "10 um a pixel by lattice pitch of 100 um" in text
   assert "1 sections, 1 donors, 0 with problems" in text
+
+
+def test_the_command_reports_and_exits_with_the_status(tmp_path, capsys, monkeypatch):
+  raw_folders.visium(tmp_path / "S" / "outs")
+  (tmp_path / "table.csv").write_text("section,donor\nS,d9\n")
+  argv = ["inspect", f"--input={tmp_path}", f"--metadata={tmp_path / 'table.csv'}"]
+  monkeypatch.setattr("sys.argv", argv)
+  with pytest.raises(SystemExit, match="^0$"):
+    entry.run(inspect.main, inspect.FLAGS)
+  assert "donor d9" in capsys.readouterr().out
 
 
 def test_every_problem_of_every_section_is_in_one_report(tmp_path, capsys):

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_pipelines import prepare as entry
+from data_pipelines import entry
+from data_pipelines import prepare as command
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions, section_folder
@@ -272,23 +273,36 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_half_written(
   assert len(prepare([tmp_path], tmp_path / "corpus", options)["sections"]) == 3
 
 
-def test_the_command_line_reads_every_option(tmp_path, monkeypatch):
-  seen = []
-  monkeypatch.setattr(entry, "prepare", lambda *given: seen.append(given))
-  handlers = {}
-  monkeypatch.setattr(entry.signal, "signal", handlers.__setitem__)
-  entry.main(
-    ["--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
-     "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
-     "--test_donors=A,B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2"]
+def run_command(monkeypatch, *arguments):
+  """`python -m data_pipelines.prepare`; returns what it hands to `prepare`, and to `signal`."""
+  seen, handlers = [], {}
+  monkeypatch.setattr(command, "prepare", lambda *given: seen.append(given))
+  monkeypatch.setattr(command.signal, "signal", handlers.__setitem__)
+  monkeypatch.setattr("sys.argv", ["prepare", *arguments])
+  command.FLAGS.unparse_flags()
+  entry.run(command.main, command.FLAGS)
+  (given,) = seen
+  return given, handlers
+
+
+def test_the_command_line_reads_every_option(monkeypatch):
+  (inputs, output, options), handlers = run_command(
+    monkeypatch,
+    "--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
+    "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
+    "--test_donors=A, B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2",
   )  # fmt: skip
   with pytest.raises(SystemExit, match="75"):
     handlers[signal.SIGTERM](signal.SIGTERM, None)
-  ((inputs, output, options),) = seen
   assert [*map(str, inputs), str(output)] == ["a", "b", "c"]
   assert [p.name for p in options.gene_sets] == ["x.gmt", "y.gmt"]
   assert (options.test_donors, options.validation_donors) == (("A", "B"), ())
   assert (options.sections, options.min_counts, options.patch_px) == (("A1", "A2"), 9, 64)
+
+
+def test_options_that_are_not_given_are_those_of_the_library(monkeypatch):
+  (_, _, options), _ = run_command(monkeypatch, "--input=a", "--output=c")
+  assert options == PrepareOptions()
 
 
 def test_a_value_out_of_range_stops_before_anything_is_read():

@@ -96,12 +96,12 @@ def test_a_section_of_a_new_platform_is_read_with_its_row_of_the_metadata(study)
 
 
 def test_inspect_reports_a_new_platform(study, capsys):
-  assert inspect.main([str(study)]) == 0
+  assert inspect.report(study) == 0
   report = capsys.readouterr().out
   assert "t1  toy" in report
   assert "48 spots x 25 genes" in report
   (study / "t1" / "places.csv").write_text(",row,column,x,y\ns0,0,0,0,0\n")
-  assert inspect.main([str(study)]) == 1
+  assert inspect.report(study) == 1
 
 
 def test_a_corpus_can_be_prepared_from_a_new_platform(study, tmp_path):

@@ -1,0 +1,211 @@
+"""From raw sections to a corpus: choose the genes, write the sections, then the tables.
+
+A section is finished when its folder is renamed into place, the corpus when `manifest.json` is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_pipelines import readers
+from data_pipelines.console import Progress, say
+from data_pipelines.files import sha256, versions
+from data_pipelines.gene_names import GeneNames
+from data_pipelines.gene_sets import Pathways
+from data_pipelines.genes import GenePanel, choose_panel, extended
+from data_pipelines.preparation import manifest as manifests
+from data_pipelines.preparation import section_folder
+from data_pipelines.preparation.manifest import WORK, Manifest, claimed, disk_full_explained
+from data_pipelines.preparation.options import PrepareOptions
+from data_pipelines.preparation.reading import Sections
+from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
+from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
+from data_pipelines.problems import BadInputError
+
+_DEFAULTS = PrepareOptions()
+
+
+def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEFAULTS) -> Manifest:
+  """Prepares every section found in `inputs` into the corpus `output`; says so on stderr.
+
+  Returns:
+    The manifest, also when there was nothing left to do.
+
+  Raises:
+    BadInputError: something in the inputs or options cannot be used. Finished sections are kept.
+  """
+  output = Path(output)
+  sources = _sources(inputs, options)
+  splits = split_donors(
+    (s.donor_id for s in sources.values()), options.test_donors, options.validation_donors
+  )
+  names = GeneNames.read(options.gene_names) if options.gene_names else None
+  # A section read with other names is another section.
+  stamp = f" {sha256(Path(options.gene_names))}" if names else ""
+  fingerprints = {name: source.fingerprint() + stamp for name, source in sources.items()}
+  key = _corpus_key(fingerprints, splits, options)
+  with claimed(output), disk_full_explained(output):
+    if (done := _finished(output, key)) is not None:
+      say(f"prepare: {output} is finished; nothing to do")
+      return done
+    sections = Sections(sources, fingerprints, output, names)
+    return _prepare(sections, output, splits, key, options)
+
+
+def _prepare(
+  sections: Sections, output: Path, splits: dict[str, list[str]], key: str, options: PrepareOptions
+) -> Manifest:
+  training = [n for n, s in sections.sources.items() if split_of(splits, s.donor_id) == "train"]
+  old = GenePanel.load(options.extend_panel) if options.extend_panel else None
+  panel = GenePanel.load(options.panel) if options.panel else _panel(sections, training, options)
+  panel = sections.names.on_panel(panel) if sections.names else panel
+  panel = extended(old, panel) if old else panel
+  sets = _pathways(panel, options)
+  # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
+  (output / manifests.FILE).unlink(missing_ok=True)
+  entries = _write_sections(sections, output, panel, options)
+  offset = 0
+  for entry in entries:
+    entry["split"] = split_of(splits, entry["donor_id"])
+    entry["spot_offset"] = offset
+    offset += entry["num_spots"]
+  panel.save(output / manifests.PANEL)
+  labels = write_tables(output, entries, sets.membership, sets.names, options.region_spots)
+  manifest = {
+    "format": manifests.FORMAT,
+    "version": manifests.FORMAT_VERSION,
+    "key": key,
+    "units": {"position": "um"},
+    "patch": {"um": options.patch_um, "px": options.patch_px},
+    "window_spots": options.window_spots,
+    "panel": {"file": manifests.PANEL, "hash": panel.hash, "num_genes": len(panel)},
+    "gene_sets": sets.about,
+    "sections": entries,
+    "splits": splits,
+    "labels": labels,
+    "region_spots": list(options.region_spots),
+    "min_counts": options.min_counts,
+    "created_with": versions(),
+  }
+  manifests.write(output, manifest)
+  windows = sum(entry["num_windows"] for entry in entries)
+  say(
+    f"prepare: {output}: {len(entries)} sections, {offset:,} spots in {windows:,} windows,"
+    f" {len(panel):,} genes, {len(sets.names)} gene sets; "
+    + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
+  )
+  return manifest
+
+
+def _panel(sections: Sections, training: Sequence[str], options: PrepareOptions) -> GenePanel:
+  if not training:
+    raise BadInputError(
+      "--test_donors", "training donors", "none", "at least one, to choose the genes from",
+      "hold out fewer donors, or give the genes of another corpus with --panel=panel.tsv",
+    )  # fmt: skip
+  progress = Progress("prepare: genes", len(sections.sources), "sections", every_seconds=0)
+  found = {}
+  for name in sections.sources:
+    found[name] = sections.summary(name)
+    progress.add(note=f"{name}: {found[name].genes.num_spots:,} spots")
+  refuse_duplicates({name: summary.content for name, summary in found.items()})
+  return choose_panel(
+    [found[name].genes for name in training],
+    min_document_share=options.min_document_share,
+    max_genes=options.max_genes,
+  )
+
+
+def _pathways(panel: GenePanel, options: PrepareOptions) -> Pathways:
+  if not options.gene_sets:
+    say("prepare: no --gene_sets: pathways cannot be learned from this corpus")
+    return Pathways.none(panel)
+  return Pathways.read(options.gene_sets, panel)
+
+
+def _write_sections(
+  sections: Sections, output: Path, panel: GenePanel, options: PrepareOptions
+) -> list[dict[str, Any]]:
+  shutil.rmtree(output / WORK / "partial", ignore_errors=True)
+  entries, contents = [], {}
+  keys = {
+    name: section_folder.section_key(fingerprint, panel, options)
+    for name, fingerprint in sections.fingerprints.items()
+  }
+  done = {name: section_folder.finished(output, name, key) for name, key in keys.items()}
+  if kept := sum(entry is not None for entry in done.values()):
+    say(f"prepare: {kept} of {len(done)} sections are finished already")
+  progress = Progress("prepare: patches", len(done) - kept, "sections", every_seconds=0)
+  for name, entry in done.items():
+    if entry is None:
+      section = sections.take(name)
+      entry = section_folder.write_section(section, panel, options, keys[name], output)
+      del section
+      progress.add(note=f"{name}: {entry['num_spots']:,} spots")
+    contents[name] = entry["content"]
+    refuse_duplicates(contents)
+    entries.append(entry)
+  return entries
+
+
+def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
+  found: dict[str, Any] = {}
+  for folder in map(Path, inputs):
+    for source in readers.open_sections(folder, options.metadata):
+      name = source.section_id
+      if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", name):
+        raise BadInputError(
+          source.path, "section name", repr(name), "letters, digits, '.', '_' and '-', at most 80",
+          "rename the section in the metadata table or its folder",
+        )  # fmt: skip
+      if name in found:
+        raise BadInputError(
+          source.path, "section name", f"{name}, also in {found[name].path}", "each name once",
+          "rename one of the two, or give only one of them as --input",
+        )  # fmt: skip
+      found[name] = source
+  if options.sections is None:
+    return found
+  for name in options.sections:
+    if name not in found:
+      raise BadInputError(
+        "--sections", "section", repr(name), f"some of {', '.join(sorted(found)[:20])}",
+        "correct the name",
+      )  # fmt: skip
+  return {name: source for name, source in found.items() if name in options.sections}
+
+
+def _corpus_key(
+  fingerprints: dict[str, str], splits: dict[str, list[str]], options: PrepareOptions
+) -> str:
+  panel = options.panel or options.extend_panel
+  files = [*options.gene_sets, *([panel] if panel else [])]
+  for file in map(Path, files):
+    if not file.is_file():
+      raise BadInputError(file, "file", "none", "a file", "correct the path")
+  content = (
+    manifests.FORMAT_VERSION, TABLES_VERSION, sorted(fingerprints.items()), sorted(splits.items()),
+    [sha256(Path(file)) for file in files],
+    options.patch_px, options.patch_um, options.window_spots, options.min_counts,
+    options.min_document_share, options.max_genes, options.region_spots,
+    *(("extended",) if options.extend_panel else ()),
+  )  # fmt: skip
+  return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def _finished(output: Path, key: str) -> Manifest | None:
+  if not (output / manifests.FILE).is_file():
+    return None
+  manifest = manifests.read(output)
+  files = [manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS]
+  files += [manifests.FIRST_REGIONS]
+  for entry in manifest["sections"]:
+    files += [f"windows/{entry['section_id']}/{name}" for name in entry["shards"]]
+  if manifest.get("key") == key and all((output / name).is_file() for name in files):
+    return manifest
+  return None
