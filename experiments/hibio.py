@@ -8,8 +8,8 @@ variant:
 
 Variants are listed, and can be combined, in `experiments/presets.py`: sizes ("test", "small",
 "base", "large"), platforms ("legacy_st"), baselines ("spot_only", "bleep"), what is left out of the
-method ("no_tfidf", "no_pathway", "no_region"), other ways to do it ("paper", "joint", "prototypes",
-...) and the controls "shuffled_pairs" and "random_pathways".
+method ("no_tfidf", "no_pathway", "no_region"), other ways to do it ("paper", "joint", ...) and the
+controls "shuffled_pairs" and "random_pathways".
 
   --config=experiments/hibio.py:legacy_st,no_pathway
 """
@@ -21,7 +21,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from experiments import presets
-from hibio import configs
+from hibio import configs, objectives
 
 OWN_MEANINGS = {
   "workdir": "where the run is written; the same command continues what it finds there.",
@@ -76,6 +76,7 @@ def get_config(variants: str = "") -> ConfigDict:
       sections_per_batch=2,
       learning_rate=2e-3,
       evaluate_every=50,
+      stages=objectives.stages(),
     )
   )
   presets.apply(config, variants)
@@ -83,8 +84,8 @@ def get_config(variants: str = "") -> ConfigDict:
 
 
 def _tree(config) -> ConfigDict:
-  """A dataclass as a tree of plain values; the objectives' weights become one leaf each."""
+  """A dataclass as a tree of plain values; the weight of each objective becomes a leaf."""
   values = dataclasses.asdict(config)
   if "weights" in values:
-    values["weights"] = dict(values["weights"])
+    values["weights"] = objectives.weights() | dict(values["weights"])
   return ConfigDict(values)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from hibio import configs
+from hibio import configs, objectives
 
-_, PATHWAY, REGION = (stage.objectives for stage in configs.STAGES)
+_, PATHWAY, REGION = (stage.objectives for stage in objectives.stages())
 """Objectives of the second and the third level."""
 
 Preset = Callable[[ConfigDict], None]
@@ -141,7 +141,7 @@ def no_pathway(config: ConfigDict) -> None:
 
 def no_region(config: ConfigDict) -> None:
   """The region objectives stay off; their stage stays, so that the others last as long."""
-  _never_switched_on(config, (*REGION, "region_prototypes"))
+  _never_switched_on(config, REGION)
 
 
 def random_pathways(config: ConfigDict) -> None:
@@ -165,24 +165,12 @@ def joint(config: ConfigDict) -> None:
   config.training.stages = ({"name": "joint", "share": 1.0, "objectives": objectives},)
 
 
-def prototypes(config: ConfigDict) -> None:
-  """Regions are learned prototypes, shared out by Sinkhorn, and no clusters drawn between steps."""
-  config.model.region_prototypes = 32
-  config.objectives.smoothness_over = "prototypes"
-  config.objectives.weights.region_prototypes = 1.0
-  _never_switched_on(config, ("region", "spot_to_region", "hierarchy"))
-  *before, last = config.training.stages
-  learned = {**last, "objectives": (*last["objectives"], "region_prototypes")}
-  config.training.stages = (*before, learned)
-  config.training.region_refresh_share = 0.0
-
-
 PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
     default, test, short, small, base, large, legacy_st, shuffled_pairs, spot_only, bleep,
     no_tfidf, value_aware_raw, no_spatial, no_profile, no_neighbourhood, no_stem, no_surroundings,
-    paper, no_pathway, random_pathways, no_region, long_stages, joint, prototypes,
+    paper, no_pathway, random_pathways, no_region, long_stages, joint,
   )
 }  # fmt: skip
 """Name -> what it changes. The first line of its docstring is what tables call it."""

@@ -42,8 +42,6 @@ class KeywordConfig:
 
   Attributes:
     score: a name in `hibio.keywords.SCORES`.
-    background: a name in `hibio.keywords.BACKGROUNDS`: what a gene's frequency is compared with.
-    mix: share of the section's own background where `background` is "mixed".
     spatial_power: a gene's score is multiplied by (its pattern over the tissue, Moran's I above
       chance in the training sections) to this power; 0 does not look at patterns.
     num_keywords: K, genes kept a spot.
@@ -53,8 +51,6 @@ class KeywordConfig:
   """
 
   score: str = "surprisal"
-  background: str = "slide"
-  mix: float = 0.5
   spatial_power: float = 1.0
   num_keywords: int = 64
   min_document_share: float = 0.005
@@ -99,8 +95,6 @@ class ModelConfig:
     dtype: "float32" or "bfloat16" for activations; parameters are float32.
     reference_genes: genes of the panel that the model first learned on, where new ones were added
       behind them since; the share that a platform measures is a share of these. None: all genes.
-    region_prototypes: learned prototypes of regions, for the objective "region_prototypes". 0 for
-      none, and no parameters.
   """
 
   embedding_width: int
@@ -116,7 +110,6 @@ class ModelConfig:
   context: ContextConfig = ContextConfig()
   dtype: str = "float32"
   reference_genes: int | None = None
-  region_prototypes: int = 0
 
 
 SIZES: dict[str, dict] = {
@@ -159,30 +152,23 @@ class ObjectiveConfig:
   """Temperatures, masks and weights of the objectives.
 
   Attributes:
-    contrast: a name in `hibio.objectives.spot.CONTRASTS`.
-    neighbour_radius_um: spots of one section closer than this are no negatives of each other.
+    neighbour_radius_um: spots of one section closer than this are excluded as negatives of each
+      other.
     soft_target_share: eta, share of the target spread over similar pairs.
     soft_target_temperature: temperature of that spread.
     surroundings_share: share of the expression to be reconstructed that is the mean over the spots
       within the neighbour radius; the counts of one spot are mostly noise.
-    pathway_form: a name in `hibio.objectives.pathway.FORMS`.
+    pathway_form: a name in `hibio.objectives.pathway.TARGETS`.
     activity_temperature: of the soft pathway target ("kl"), over activities standardised in the
       section.
     activity_threshold: a pathway is on in the spots whose standardised activity is above this, for
-      "kl_indicator", "bce" and the prototypes; by default the 0.8 quantile of a normal.
+      "kl_indicator" and for the objective "prototype"; by default the 0.8 quantile of a normal.
     max_regions: regions of one level a batch can hold; more are left out of the region objectives.
     region_temperature: of the region contrast and the spot-to-region assignment.
-    prototype_temperature: of the balanced assignments that region prototypes are learned from.
-    prototype_min_share: a section uses the region prototypes that hold at least this part of an
-      even share of it; see `hibio.objectives.prototypes.open_to`.
-    prototype_balance: how far those assignments fill a section's prototypes evenly, 0 to 1.
-    smoothness_over: what neighbouring spots should agree on, a name in
-      `hibio.objectives.total.ASSIGNMENTS`.
-    weights: objective name -> weight in the loss once its stage is on. "region_prototypes" needs
-      `ModelConfig.region_prototypes`, and a stage that names it.
+    weights: objective -> its weight in the loss once its stage is on; the defaults are
+      `hibio.objectives.weights()`.
   """
 
-  contrast: str = "info_nce"
   neighbour_radius_um: float = 150.0
   soft_target_share: float = 0.1
   soft_target_temperature: float = 0.1
@@ -192,27 +178,12 @@ class ObjectiveConfig:
   activity_threshold: float = 0.8416212
   max_regions: int = 64
   region_temperature: float = 0.1
-  prototype_temperature: float = 0.05
-  prototype_min_share: float = 0.1
-  prototype_balance: float = 0.5
-  smoothness_over: str = "regions"
-  weights: tuple[tuple[str, float], ...] = (
-    ("spot", 1.0),
-    ("reconstruction", 0.5),
-    ("pathway", 1.0),
-    ("prototype", 1.0),
-    ("separation", 0.1),
-    ("region", 0.3),
-    ("spot_to_region", 0.3),
-    ("hierarchy", 0.25),
-    ("smoothness", 0.1),
-    ("region_prototypes", 0.0),
-  )
+  weights: tuple[tuple[str, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-  """A span of training that switches objectives on; they are never switched back off.
+  """A span of training that switches objectives on; once on, they stay on.
 
   Attributes:
     name: printed in `metrics.jsonl`.
@@ -223,15 +194,6 @@ class Stage:
   name: str
   share: float
   objectives: tuple[str, ...]
-
-
-STAGES = (
-  Stage("spot", 0.1, ("spot", "reconstruction")),
-  Stage("pathway", 0.1, ("pathway", "prototype", "separation")),
-  Stage("region", 0.8, ("region", "spot_to_region", "hierarchy", "smoothness")),
-)
-"""Short first stages: what is switched on late, when the learning rate has come down, is learned
-hardly at all (preset `long_stages`, measured in the README)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,7 +229,7 @@ class TrainingConfig:
     region_spots: spots of a region at each level, finest first; what refreshes aim for.
     region_method: how refreshes draw them, a name in
       `data_pipelines.preparation.region_methods.METHODS`. The first regions are the corpus' own.
-    stages: what is switched on when, in order.
+    stages: what is switched on when, in order; the usual ones are `hibio.objectives.stages()`.
     mesh: devices along the axes (data, fsdp, tensor); -1 takes what is left.
     seed: of everything drawn.
     log_every: steps between two lines of `metrics.jsonl`.
@@ -290,7 +252,7 @@ class TrainingConfig:
   region_refresh_share: float = 0.34
   region_spots: tuple[int, ...] = (16, 64)
   region_method: str = "agglomeration"
-  stages: tuple[Stage, ...] = STAGES
+  stages: tuple[Stage, ...] = ()
   mesh: tuple[int, int, int] = (-1, 1, 1)
   seed: int = 0
   log_every: int = 10

@@ -15,8 +15,8 @@ from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.prepare import PrepareOptions, prepare
 from hibio.batch import Batch, SectionStatistics, Tables
-from hibio.objectives.pathway import jaccard
 from hibio.parameters import with_gene_sets
+from hibio.pathways import jaccard
 from hibio.pretrained import Pretrained
 from hibio.training.workdir import background, gene_set_names
 

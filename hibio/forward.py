@@ -14,7 +14,7 @@ from hibio.augmentation import augment
 from hibio.batch import Batch, Tables
 from hibio.configs import AugmentationConfig, ObjectiveConfig
 from hibio.model import HiBio
-from hibio.objectives import total as objectives
+from hibio.objectives.total import total
 from hibio.outputs import Outputs
 
 
@@ -60,11 +60,11 @@ def loss(config: ObjectiveConfig, shuffle_pairs: bool) -> Callable[..., tuple[ja
   in which the spot objective must stay at chance.
   """
 
-  def total(outputs: Outputs, batch: Batch, tables: Tables, weights: dict, key: jax.Array):
+  def run(outputs: Outputs, batch: Batch, tables: Tables, weights: dict, key: jax.Array):
     shuffle = jax.random.permutation(key, batch.spot_mask.size) if shuffle_pairs else None
-    return objectives.total(outputs, batch, tables, config, weights, shuffle)
+    return total(outputs, batch, tables, config, weights, shuffle)
 
-  return total
+  return run
 
 
 def measure(

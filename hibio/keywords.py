@@ -1,7 +1,7 @@
 """Which genes say what is special about a spot: scores, gates and the top K.
 
 Every score is at least 0, and a gene of score 0 is no keyword. A score compares a gene's share of
-the spot's counts with a background: its section, the training corpus, or a mixture.
+the spot's counts with the background, which is the spot's own section.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Background(NamedTuple):
   frequent: Bool[Array, "window gene"]
 
 
-def slide(
+def background_of(
   statistics: SectionStatistics, section_index: Int[Array, " window"], config: KeywordConfig
 ) -> Background:
   """The spot's own section."""
@@ -50,37 +50,6 @@ def slide(
   return Background(
     (documents + 1.0) / (spots + 1.0), statistics.mean_fraction[section_index], documents >= enough
   )
-
-
-def corpus(
-  statistics: SectionStatistics, section_index: Int[Array, " window"], config: KeywordConfig
-) -> Background:
-  """All training sections, each counting once; needs nothing of the spot's own section."""
-  shape = (len(section_index), len(statistics.corpus_document_share))
-  share = jnp.broadcast_to(statistics.corpus_document_share[None], shape)
-  mean = jnp.broadcast_to(statistics.corpus_mean_fraction[None], shape)
-  return Background(share, mean, share >= config.min_document_share)
-
-
-def mixed(
-  statistics: SectionStatistics, section_index: Int[Array, " window"], config: KeywordConfig
-) -> Background:
-  """`config.mix` of the section and the rest of the corpus; noise is judged on the section."""
-  own = slide(statistics, section_index, config)
-  everywhere = corpus(statistics, section_index, config)
-  return Background(
-    config.mix * own.document_share + (1.0 - config.mix) * everywhere.document_share,
-    config.mix * own.mean_fraction + (1.0 - config.mix) * everywhere.mean_fraction,
-    own.frequent,
-  )
-
-
-BACKGROUNDS: dict[str, Callable[..., Background]] = {
-  "slide": slide,
-  "corpus": corpus,
-  "mixed": mixed,
-}
-"""What a gene's frequency is compared with."""
 
 
 def raw(
@@ -116,24 +85,11 @@ def surprisal(
   return fraction * jnp.maximum(jnp.log(jnp.maximum(fraction, _RAREST) / expected), 0.0)
 
 
-def mean_ratio(
-  fraction: Float[Array, "window spot gene"], background: Background
-) -> Float[Array, "window spot gene"]:
-  """Share over the mean share in spots that express the gene, as Geneformer ranks genes.
-
-  References:
-    Theodoris et al. 2023, doi:10.1038/s41586-023-06139-9 (who take a median).
-  """
-  where_found = background.mean_fraction / background.document_share
-  return fraction / (where_found[:, None] + _RAREST)
-
-
 SCORES: dict[str, Callable[..., Float[Array, "window spot gene"]]] = {
   "raw": raw,
   "tf_idf_smooth": tf_idf_smooth,
   "tf_idf": tf_idf,
   "surprisal": surprisal,
-  "mean_ratio": mean_ratio,
 }
 """How strongly a gene speaks for a spot."""
 
@@ -153,12 +109,11 @@ def keyword_scores(
   (`config.min_count`) or in the section (`config.min_documents`, `config.min_document_share`).
 
   Raises:
-    BadInputError: a score or background of that name does not exist.
+    BadInputError: no score has that name.
   """
   score = _named("score", config.score, SCORES)
-  background = _named("background", config.background, BACKGROUNDS)
   statistics = jax.tree.map(jnp.asarray, statistics)
-  background = background(statistics, section_index, config)
+  background = background_of(statistics, section_index, config)
   scores = score(fraction(counts, statistics.measured[section_index][:, None]), background)
   if config.score in UNGATED:
     return scores
@@ -172,10 +127,7 @@ def pattern(statistics: SectionStatistics, config: KeywordConfig) -> Float[Array
 
 
 def called(score: str, spatial_power: float = 0.0) -> str:
-  """What tables call a score: "surprisal", or "surprisal x pattern" if patterned genes weigh more.
-
-  Runs of earlier versions have no power and looked at no pattern.
-  """
+  """What tables call a score: "surprisal x pattern" if genes weigh by their pattern too."""
   return f"{score} x pattern" if spatial_power and score not in UNGATED else score
 
 

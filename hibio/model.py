@@ -16,16 +16,15 @@ from hibio.encoders.gene import TOKENS, GeneEncoder, ProfileReader, profile_sum
 from hibio.encoders.image import STEMS, ImageEncoder
 from hibio.expression import fraction, in_section_units
 from hibio.keywords import keyword_scores, pattern, top_keywords
-from hibio.neighbours import mean_within
 from hibio.nn.centring import Centring
 from hibio.nn.layers import Dense
 from hibio.outputs import Keywords, Outputs
+from hibio.pairwise import mean_within
 from hibio.pathways import member_weights
 
 # The spot contrast's. CLIP begins at 1/0.07; logits of untrained towers are then so loud that the
 # quickest way to chance is to make all embeddings alike, and training stalls there for a while.
 _LOG_SCALE = math.log(5.0)
-_BIAS = -10.0  # as in SigLIP: most pairs are no pairs
 _ANCHOR_LOG_SCALE = math.log(10.0)
 
 
@@ -126,18 +125,8 @@ class HiBio(nn.Module):
       region_score_image=region_score["image"],
       region_score_gene=region_score["gene"],
       log_scale=scalar("log_scale", _LOG_SCALE),
-      bias=scalar("bias", _BIAS),
       anchor_log_scale=scalar("anchor_log_scale", _ANCHOR_LOG_SCALE),
-      anchor_bias=scalar("anchor_bias", 0.0),
-      region_prototypes=self.prototypes(),
     )
-
-  def prototypes(self) -> Float[Array, "prototype embedding"]:
-    """Unit-norm prototypes of regions. Without any there is no parameter either."""
-    shape = (self.config.region_prototypes, self.config.embedding_width)
-    if not shape[0]:
-      return jnp.zeros(shape)
-    return _unit(self.param("region_prototypes", nn.initializers.normal(shape[1] ** -0.5), shape))
 
   def keywords(
     self, batch: Batch, statistics: SectionStatistics

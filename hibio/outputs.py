@@ -39,10 +39,7 @@ class Outputs:
     region_score_image: weight logit of each spot when its region is pooled.
     region_score_gene: the same for the gene side.
     log_scale: log of the inverse temperature of the spot contrast.
-    bias: offset of the sigmoid contrast's logits.
     anchor_log_scale: log of the inverse temperature of the anchor probabilities.
-    anchor_bias: offset of the anchors' independent (sigmoid) probabilities.
-    region_prototypes: unit-norm prototypes of regions; none in most models.
   """
 
   image: Float[Array, "window spot width"]
@@ -56,7 +53,4 @@ class Outputs:
   region_score_image: Float[Array, "window spot"]
   region_score_gene: Float[Array, "window spot"]
   log_scale: Float[Array, ""]
-  bias: Float[Array, ""]
   anchor_log_scale: Float[Array, ""]
-  anchor_bias: Float[Array, ""]
-  region_prototypes: Float[Array, "prototype width"]

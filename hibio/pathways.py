@@ -86,6 +86,14 @@ def member_weights(
   return weight / jnp.maximum(weight.sum(-1, keepdims=True), 1e-9)
 
 
+def jaccard(membership: Bool[Array, "pathway gene"]) -> Float[Array, "pathway pathway"]:
+  """Shared genes over all genes, of every two pathways."""
+  member = membership.astype(jnp.float32)
+  shared = member @ member.T
+  size = member.sum(-1)
+  return shared / jnp.maximum(size[:, None] + size[None, :] - shared, 1.0)
+
+
 def _measured_members(
   measured: Bool[Array, "window gene"], membership: Bool[Array, "pathway gene"]
 ) -> Float[Array, "window pathway"]:

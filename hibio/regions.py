@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hibio.blocks import map_rows
 from hibio.masked import unit
-from hibio.neighbours import near
+from hibio.pairwise import map_rows, near
 
 
 def compact(

@@ -23,7 +23,7 @@ from hibio.finetuning import forward as finetuned
 from hibio.finetuning import scores, tasks, trainable
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
-from hibio.objectives.total import OBJECTIVES
+from hibio.objectives import OBJECTIVES, stages
 from hibio.pretrained import Pretrained
 from hibio.report import curves
 from hibio.training import loop
@@ -67,8 +67,7 @@ def finetune(
     tables, task = tables.replace(labels=labels), tasks.TASKS[config.task](config, weights)
     _check_images(corpus, task)
   objectives = _objectives(source, task)
-  if task is not None:
-    training = dataclasses.replace(training, stages=task.stages)
+  training = dataclasses.replace(training, stages=task.stages if task else stages())
   model, begin = _begin(source, corpus)
   trained = _trained(source, model, task, config)
   functions = _functions(model, task, config, objectives, training, trained)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hibio.batch import Batch
-from hibio.blocks import map_rows
-from hibio.configs import ObjectiveConfig
 from hibio.masked import entropy, masked_mean, masked_softmax
-from hibio.objectives import prototypes, spot
-from hibio.objectives.base import Anchors, Side, Truth, block_of, float32, in_windows
+from hibio.nn.temperature import at_limit
+from hibio.objectives import spot
+from hibio.objectives.inputs import Inputs
 from hibio.outputs import Outputs
+from hibio.pairwise import block_of, map_rows
 
 
 def effective_rank(
@@ -97,15 +98,12 @@ def _covariance(embedding, mask):
   return centred.T @ centred / count
 
 
-def of_batch(
-  image: Side,
-  gene: Side,
-  truth: Truth,
-  pairs: spot.Pairs,
-  anchors: Anchors,
-  config: ObjectiveConfig,
-) -> Iterator[tuple[str, Array]]:
-  block, radius_um = block_of(pairs), config.neighbour_radius_um
+def of_batch(inputs: Inputs) -> Iterator[tuple[str, Array]]:
+  """Name and value of every monitor of a batch; no gradient flows through them."""
+  image, gene, truth, pairs, anchors = jax.lax.stop_gradient(
+    (inputs.image, inputs.gene, inputs.truth, inputs.pairs, inputs.anchors)
+  )
+  block, radius_um = block_of(pairs.valid.size), inputs.config.neighbour_radius_um
   for name, side in (("image", image), ("gene", gene)):
     yield f"effective_rank_{name}", effective_rank(side.embedding, side.real)
     yield f"dimension_std_{name}", dimension_std(side.embedding, side.real)
@@ -129,30 +127,15 @@ def of_batch(
     )
     yield name, masked_mean(hit, pairs.valid)
     yield f"{name}_chance", masked_mean(chance, pairs.valid)
+  yield "gene_tokens_dropped", tokens_dropped(inputs.outputs, inputs.batch)
+  yield "scale", inputs.scale
+  yield "anchor_scale", inputs.anchors.scale
+  yield "scale_at_limit", at_limit(inputs.outputs.log_scale.astype(jnp.float32))
+  yield "anchor_scale_at_limit", at_limit(inputs.outputs.anchor_log_scale.astype(jnp.float32))
 
 
-def tokens_dropped(outputs: Outputs, batch: Batch) -> Array:
+def tokens_dropped(outputs: Outputs, batch: Batch) -> Float[Array, ""]:
   """Share of a spot's counts that no keyword holds."""
   keywords = outputs.keywords
-  held = jnp.where(keywords.mask, float32(keywords.fraction), 0.0).sum(-1)
+  held = jnp.where(keywords.mask, keywords.fraction.astype(jnp.float32), 0.0).sum(-1)
   return masked_mean(1.0 - held, batch.spot_mask & batch.has_counts)
-
-
-def of_prototypes(
-  image: Side,
-  gene: Side,
-  learned: prototypes.Prototypes,
-  batch: Batch,
-  config: ObjectiveConfig,
-) -> Iterator[tuple[str, Array]]:
-  for name, side in (("image", image), ("gene", gene)):
-    probabilities = prototypes.assignment(
-      in_windows(side.embedding, batch), learned, temperature=config.region_temperature
-    )
-    entropy, unused = anchor_usage(
-      probabilities.reshape(learned.mask.size, -1), learned.mask.reshape(-1)
-    )
-    yield f"prototype_entropy_{name}", entropy
-    yield f"prototypes_unused_{name}", unused
-  open_share = learned.allowed.mean(-1, dtype=jnp.float32)
-  yield "prototypes_open", masked_mean(open_share, learned.mask.any(-1))

@@ -6,13 +6,19 @@ Pathways that the platform does not measure are neither targets nor choices.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from data_pipelines.problems import BadInputError
+from hibio.configs import ObjectiveConfig
 from hibio.masked import masked_log_softmax, masked_softmax, safe_log, unit
+from hibio.objectives.base import Objective, Values
+from hibio.objectives.inputs import Anchors, Side, Truth
+
+_LARGEST_THRESHOLD = 4.0
+"""Standard deviations; a pathway that is on in fewer than 1 of 30,000 spots is never on."""
 
 
 def is_active(
@@ -25,11 +31,6 @@ def is_active(
   return measured & (activity > threshold)
 
 
-def active_share(threshold: float) -> float:
-  """Share of a section's spots in which a pathway is on, if activities are normal."""
-  return 0.5 * math.erfc(threshold / math.sqrt(2.0))
-
-
 def log_probabilities(
   embedding: Float[Array, "spot width"],
   anchors: Float[Array, "pathway width"],
@@ -40,86 +41,44 @@ def log_probabilities(
   return masked_log_softmax(scale * (embedding @ anchors.T), measured)
 
 
-def kl(
-  embedding: Float[Array, "spot width"],
-  anchors: Float[Array, "pathway width"],
-  scale: Float[Array, ""],
-  bias: Float[Array, ""],
+def soft_target(
   activity: Float[Array, "spot pathway"],
   measured: Bool[Array, "spot pathway"],
-  *,
-  temperature: float,
-  threshold: float,
-) -> Float[Array, " spot"]:
-  """Divergence KL(target || anchor probabilities) in nats; pathways compete for a spot.
-
-  The target is the softmax of the spot's activities over `temperature`.
-
-  Args:
-    bias: not used; a softmax does not see it.
-    threshold: not used; the target is soft.
-  """
-  del bias, threshold
-  target = masked_softmax(activity / temperature, measured)
-  return _divergence(target, log_probabilities(embedding, anchors, scale, measured))
+  config: ObjectiveConfig,
+) -> Float[Array, "spot pathway"]:
+  """The softmax of the spot's activities over a temperature: pathways compete for a spot."""
+  return masked_softmax(activity / config.activity_temperature, measured)
 
 
-def kl_indicator(
-  embedding: Float[Array, "spot width"],
-  anchors: Float[Array, "pathway width"],
-  scale: Float[Array, ""],
-  bias: Float[Array, ""],
+def indicator_target(
   activity: Float[Array, "spot pathway"],
   measured: Bool[Array, "spot pathway"],
-  *,
-  temperature: float,
-  threshold: float,
+  config: ObjectiveConfig,
+) -> Float[Array, "spot pathway"]:
+  """Spread evenly over the pathways that are on (`is_active`); 0 where none is."""
+  on = is_active(activity, measured, threshold=config.activity_threshold).astype(jnp.float32)
+  return on / jnp.maximum(on.sum(-1, keepdims=True), 1.0)
+
+
+TARGETS: dict[str, Callable[..., Float[Array, "spot pathway"]]] = {
+  "kl": soft_target,
+  "kl_indicator": indicator_target,
+}
+"""`pathway_form` of the config -> what the anchor probabilities of a spot should be."""
+
+
+def divergence(
+  target: Float[Array, "spot pathway"], log_probability: Float[Array, "spot pathway"]
 ) -> Float[Array, " spot"]:
-  """Divergence KL(target || anchor probabilities) in nats, of pathways that are on or off.
+  """KL(target || anchor probabilities) in nats; 0 where the target is.
 
-  The target is spread evenly over the pathways that are on (`is_active`); 0 where none is.
-
-  Args:
-    bias: not used; a softmax does not see it.
-    temperature: not used; the target is yes or no.
+  >>> anchors, measured = jnp.eye(2), jnp.ones((1, 2), bool)
+  >>> read = log_probabilities(jnp.array([[1.0, 0.0]]), anchors, jnp.float32(10.0), measured)
+  >>> right, wrong = jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 1.0]])
+  >>> divergence(right, read).round(2), divergence(wrong, read).round(2)
+  (Array([0.], dtype=float32), Array([10.], dtype=float32))
   """
-  del bias, temperature
-  on = is_active(activity, measured, threshold=threshold).astype(jnp.float32)
-  target = on / jnp.maximum(on.sum(-1, keepdims=True), 1.0)
-  return _divergence(target, log_probabilities(embedding, anchors, scale, measured))
-
-
-def bce(
-  embedding: Float[Array, "spot width"],
-  anchors: Float[Array, "pathway width"],
-  scale: Float[Array, ""],
-  bias: Float[Array, ""],
-  activity: Float[Array, "spot pathway"],
-  measured: Bool[Array, "spot pathway"],
-  *,
-  temperature: float,
-  threshold: float,
-) -> Float[Array, " spot"]:
-  """Mean over measured pathways of the balanced cross-entropy of "is it on?"; any number may be.
-
-  On and off weigh the same over a section: with s = `active_share`, on counts 1 / (2 s) and off
-  1 / (2 (1 - s)).
-
-  Args:
-    temperature: not used; the target is yes or no.
-  """
-  del temperature
-  share = active_share(threshold)
-  logits = scale * (embedding @ anchors.T) + bias
-  on = 0.5 / share * jax.nn.softplus(-logits)
-  off = 0.5 / (1.0 - share) * jax.nn.softplus(logits)
-  values = jnp.where(is_active(activity, measured, threshold=threshold), on, off)
-  count = measured.sum(-1, dtype=jnp.float32)
-  return jnp.where(measured, values, 0.0).sum(-1) / jnp.maximum(count, 1.0)
-
-
-FORMS = {"kl": kl, "kl_indicator": kl_indicator, "bce": bce}
-"""How anchors are matched with activities; each returns a value a spot."""
+  return (target * (safe_log(target) - log_probability)).sum(-1)
 
 
 def prototype_contrast(
@@ -136,6 +95,13 @@ def prototype_contrast(
   Returns:
     Symmetric cross-entropy of each pathway, log of the number of pathways present, and which are
     present (on in at least one spot); 0 for the others.
+
+  >>> one_each = jnp.eye(2)
+  >>> loss, chance, present = prototype_contrast(
+  ...   one_each, one_each, one_each.astype(bool), jnp.float32(20.0)
+  ... )
+  >>> bool((loss < 1e-6).all()), chance.round(2), present
+  (True, Array([0.69, 0.69], dtype=float32), Array([ True,  True], dtype=bool))
   """
   member = active.T.astype(image.dtype)
   present = active.any(0)
@@ -147,30 +113,80 @@ def prototype_contrast(
   return jnp.where(present, -0.5 * (to_gene + to_image), 0.0), chance, present
 
 
-def jaccard(membership: Bool[Array, "pathway gene"]) -> Float[Array, "pathway pathway"]:
-  """Shared genes over all genes, of every two pathways."""
-  member = membership.astype(jnp.float32)
-  shared = member @ member.T
-  size = member.sum(-1)
-  return shared / jnp.maximum(size[:, None] + size[None, :] - shared, 1.0)
-
-
 def anchor_separation(
   anchors: Float[Array, "pathway width"],
   overlap: Float[Array, "pathway pathway"],
   *,
   slack: float = 0.3,
 ) -> Float[Array, " pathway"]:
-  """How far an anchor is closer to others than shared genes (`jaccard`) allow.
+  """How far an anchor is closer to others than shared genes allow.
 
   Half the sum over the other anchors q of max(0, <c_p, c_q> - Jaccard_pq - slack)^2, so that the
   sum over anchors counts each two of them once.
+
+  Args:
+    overlap: shared genes over all genes of every two pathways (`hibio.pathways.jaccard`).
+
+  >>> same, apart = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.eye(2)
+  >>> anchor_separation(same, jnp.eye(2)).round(3), anchor_separation(apart, jnp.eye(2))
+  (Array([0.245, 0.245], dtype=float32), Array([0., 0.], dtype=float32))
   """
   excess = jnp.maximum(anchors @ anchors.T - overlap - slack, 0.0) ** 2
   return 0.5 * jnp.where(jnp.eye(len(anchors), dtype=bool), 0.0, excess).sum(-1)
 
 
-def _divergence(
-  target: Float[Array, "spot pathway"], log_probability: Float[Array, "spot pathway"]
-) -> Float[Array, " spot"]:
-  return (target * (safe_log(target) - log_probability)).sum(-1)
+def _pathway(
+  image: Side, gene: Side, truth: Truth, anchors: Anchors, config: ObjectiveConfig
+) -> list[Values]:
+  if config.pathway_form not in TARGETS:
+    raise BadInputError(
+      "config",
+      "objectives.pathway_form",
+      config.pathway_form,
+      f"one of {', '.join(TARGETS)}",
+      "correct the name",
+    )
+  _check_threshold(config.activity_threshold)
+  measured = truth.measured_pathways
+  target = TARGETS[config.pathway_form](truth.activity, measured, config)
+  return [
+    Values(
+      divergence(
+        target, log_probabilities(side.embedding, anchors.vectors, anchors.scale, measured)
+      ),
+      side.real & gene.real & measured.any(-1),
+    )
+    for side in (image, gene)
+  ]
+
+
+def _prototype(
+  image: Side, gene: Side, truth: Truth, anchors: Anchors, config: ObjectiveConfig
+) -> list[Values]:
+  active = is_active(truth.activity, truth.measured_pathways, threshold=config.activity_threshold)
+  loss, chance, present = prototype_contrast(
+    image.embedding, gene.embedding, active & (image.real & gene.real)[:, None], anchors.scale
+  )
+  return [Values(loss, present, chance)]
+
+
+def _separation(anchors: Anchors) -> list[Values]:
+  loss = anchor_separation(anchors.vectors, anchors.overlap) + (anchors.offset**2).sum(-1)
+  return [Values(loss, jnp.ones(loss.shape, bool))]
+
+
+def _check_threshold(threshold: float) -> None:
+  if not abs(threshold) <= _LARGEST_THRESHOLD:
+    raise BadInputError(
+      "config",
+      "objectives.activity_threshold",
+      f"{threshold:g} standard deviations",
+      f"-{_LARGEST_THRESHOLD:g} to {_LARGEST_THRESHOLD:g}",
+      "set one above which some spots of a section lie; 0.84 is a fifth of them",
+    )
+
+
+# Both modalities count in full: the divergences of images and profiles are added up.
+PATHWAY = Objective("pathway", stage="pathway", weight=1.0, function=_pathway, combine=sum)
+PROTOTYPE = Objective("prototype", stage="pathway", weight=1.0, function=_prototype)
+SEPARATION = Objective("separation", stage="pathway", weight=0.1, function=_separation)

@@ -1,31 +1,12 @@
-"""What a spot's surroundings show: a target with less noise than the spot's own counts."""
+"""Level 1: expression is read back from the embedding of either modality."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hibio.neighbours import mean_within
-
-
-def blended(
-  values: Float[Array, "window spot column"],
-  positions_um: Float[Array, "window spot 2"],
-  known: Bool[Array, "window spot"],
-  *,
-  radius_um: float,
-  share: float,
-) -> Float[Array, "window spot column"]:
-  """Each spot's values, of which `share` is the mean over the spots within `radius_um`, itself too.
-
-  The counts of one spot are mostly noise, those of its neighbourhood much less so; what differs
-  between a spot and its neighbours stays in the rest.
-
-  Args:
-    known: spots whose values mean something; the others are in nobody's mean.
-  """
-  mean = mean_within(values, positions_um, known, radius_um=radius_um)
-  return jnp.where(known[..., None], (1.0 - share) * values + share * mean, values)
+from hibio.objectives.base import Objective, Values
+from hibio.objectives.inputs import Side, Truth
 
 
 def keyword_squared_error(
@@ -38,6 +19,11 @@ def keyword_squared_error(
 
   Half of the weight is spread evenly over the measured genes, half lies on the spot's keywords;
   a spot without keywords has the even half only, one without measured genes gives 0.
+
+  >>> wrong_by_two = jnp.array([[2.0, 0.0, 0.0, 0.0]])
+  >>> of_the_keyword = jnp.array([[1.0, 0.0, 0.0, 0.0]])
+  >>> keyword_squared_error(wrong_by_two, jnp.zeros((1, 4)), jnp.ones((1, 4), bool), of_the_keyword)
+  Array([2.5], dtype=float32)
   """
   even = _shares(measured.astype(predicted.dtype))
   keyword = _shares(jnp.where(measured, keyword_weight, 0.0))
@@ -46,3 +32,16 @@ def keyword_squared_error(
 
 def _shares(weight):
   return weight / jnp.maximum(weight.sum(-1, keepdims=True), 1e-6)
+
+
+def _reconstruction(image: Side, gene: Side, truth: Truth) -> list[Values]:
+  return [
+    Values(
+      keyword_squared_error(side.readout, truth.expression, truth.measured, truth.keyword_weight),
+      side.real & gene.real,
+    )
+    for side in (image, gene)
+  ]
+
+
+RECONSTRUCTION = Objective("reconstruction", stage="spot", weight=0.5, function=_reconstruction)

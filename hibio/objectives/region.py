@@ -1,7 +1,7 @@
 """Level 3: contiguous regions, their image and molecular sides, and how levels fit together.
 
-Regions of a batch are rows (see `hibio.regions`). Two regions that touch are no negatives of each
-other: tissue does not change at once.
+Regions of a batch are rows (see `hibio.regions`). Regions that touch are excluded as negatives of
+each other: tissue changes gradually.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hibio import regions as rows
+from hibio.batch import Batch
+from hibio.configs import ObjectiveConfig
 from hibio.masked import entropy, masked_log_softmax, masked_softmax, safe_log
+from hibio.objectives.base import Objective, Values
+from hibio.objectives.inputs import Level, Pairs, Side
 
 
 def region_contrast(
@@ -24,6 +29,11 @@ def region_contrast(
   """Symmetric cross-entropy of each region against the others, and what guessing gives.
 
   Guessing gives the log of the number of candidates; both are 0 for rows that are not in use.
+
+  >>> used, apart = jnp.array([True, True, False]), jnp.eye(3, dtype=bool)
+  >>> loss, chance = region_contrast(jnp.eye(3), jnp.eye(3), used, apart, temperature=0.05)
+  >>> bool((loss < 1e-6).all()), chance.round(2)
+  (True, Array([0.69, 0.69, 0.  ], dtype=float32))
   """
   own = jnp.eye(len(present), dtype=bool)
   allowed = (present[None, :] & ~adjacent) | own
@@ -50,6 +60,14 @@ def spot_to_region(
   Args:
     embedding: of one modality.
     regions: pooled from the other one.
+
+  >>> regions, used, apart = jnp.eye(2), jnp.ones(2, bool), jnp.eye(2, dtype=bool)
+  >>> own, none = 0, 2
+  >>> loss, chance = spot_to_region(
+  ...   jnp.eye(2), regions, jnp.array([own, none]), used, apart, temperature=0.05
+  ... )
+  >>> bool((loss < 1e-6).all()), chance.round(2)
+  (True, Array([0.69, 0.  ], dtype=float32))
   """
   max_regions = len(present)
   somewhere = segment < max_regions
@@ -78,6 +96,13 @@ def hierarchy(
 
   Args:
     parent: row in `coarse` of each row of `fine`; the number of rows for none.
+
+  >>> fine, parent = jnp.eye(4), jnp.array([0, 0, 1, 1])
+  >>> coarse = jnp.zeros((4, 4)).at[0, :2].set(1.0).at[1, 2:].set(1.0)
+  >>> hierarchy(fine[:1], fine, coarse, parent, temperature=0.1).round(2)
+  Array([0.], dtype=float32)
+  >>> bool(hierarchy(fine[:1], fine, coarse, parent[::-1], temperature=0.1) > 1)
+  True
   """
   nesting = jax.nn.one_hot(parent, len(coarse), dtype=fine.dtype)
   has_parent, has_child = nesting.any(1), nesting.any(0)
@@ -105,6 +130,11 @@ def smoothness(
 
   Args:
     assignment: probabilities of the regions; 0 throughout for spots that have none.
+
+  >>> along = jnp.array([[[0.0, 0.0], [100.0, 0.0], [900.0, 0.0]]])
+  >>> values, exists = smoothness(jnp.eye(3)[None], along, jnp.ones((1, 3), bool), radius_um=150.0)
+  >>> values[exists].round(2)  # one edge, seen from both ends: ln 2
+  Array([0.69, 0.69], dtype=float32)
   """
   num_spots = mask.shape[1]
   offsets = positions_um[:, :, None] - positions_um[:, None]
@@ -122,3 +152,88 @@ def smoothness(
   values = entropy(mixed) - 0.5 * (own_entropy + entropy(other))
   exists = jnp.isfinite(closeness)
   return jnp.where(exists, values, 0.0), exists
+
+
+def _region(regions: tuple[Level, ...], config: ObjectiveConfig) -> list[Values]:
+  found = []
+  for level in regions:
+    loss, chance = region_contrast(
+      level.image,
+      level.gene,
+      level.present,
+      level.adjacent,
+      temperature=config.region_temperature,
+    )
+    found.append(Values(loss, level.present, chance))
+  return found
+
+
+def _spot_to_region(
+  image: Side, gene: Side, regions: tuple[Level, ...], config: ObjectiveConfig
+) -> list[Values]:
+  found = []
+  for side, across in _across(image, gene):
+    for level in regions:
+      loss, chance = spot_to_region(
+        side.embedding,
+        getattr(level, across),
+        level.segment,
+        level.present,
+        level.adjacent,
+        temperature=config.region_temperature,
+      )
+      found.append(Values(loss, level.segment < config.max_regions, chance))
+  return found
+
+
+def _hierarchy(
+  image: Side, gene: Side, pairs: Pairs, regions: tuple[Level, ...], config: ObjectiveConfig
+) -> list[Values]:
+  return [
+    Values(
+      hierarchy(
+        side.embedding,
+        getattr(fine, across),
+        getattr(coarse, across),
+        rows.parents(fine.segment, coarse.segment, config.max_regions),
+        temperature=config.region_temperature,
+      ),
+      pairs.valid,
+    )
+    for side, across in _across(image, gene)
+    for fine, coarse in zip(regions, regions[1:], strict=False)
+  ]
+
+
+def _smoothness(
+  image: Side,
+  gene: Side,
+  pairs: Pairs,
+  regions: tuple[Level, ...],
+  batch: Batch,
+  config: ObjectiveConfig,
+) -> list[Values]:
+  finest, windows = regions[0], batch.spot_mask.shape
+  valid, found = pairs.valid.reshape(windows), []
+  for side, across in _across(image, gene):
+    embedding = side.embedding.reshape(*windows, -1)
+    probabilities = masked_softmax(
+      embedding @ getattr(finest, across).T / config.region_temperature,
+      valid[..., None] & finest.present[None, None],
+    )
+    loss, exists = smoothness(
+      probabilities, batch.positions_um, valid, radius_um=config.neighbour_radius_um
+    )
+    found.append(Values(loss, exists))
+  return found
+
+
+def _across(image: Side, gene: Side) -> tuple[tuple[Side, str], ...]:
+  """A spot of one modality is always compared with the regions of the other."""
+  return (image, "gene"), (gene, "image")
+
+
+REGION = Objective("region", stage="region", weight=0.3, function=_region)
+SPOT_TO_REGION = Objective("spot_to_region", stage="region", weight=0.3, function=_spot_to_region)
+HIERARCHY = Objective("hierarchy", stage="region", weight=0.25, function=_hierarchy)
+SMOOTHNESS = Objective("smoothness", stage="region", weight=0.1, function=_smoothness)

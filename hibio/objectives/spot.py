@@ -1,45 +1,27 @@
 """Level 1: a spot's image and its profile find each other among the spots of the batch.
 
-All functions keep to one rule about candidates: an invalid pair is neither anchor nor candidate,
-and a spot of the same section within the radius is no negative, because it often looks and reads
-the same. Rows may be worked on in blocks (`hibio.blocks`); memory is then block x N.
+All functions keep to one rule about candidates: an invalid pair is neither query nor candidate, and
+spatial neighbours (spots of the same section within the radius) are excluded as negatives, because
+they often look and read the same. With `block`, rows of the N x N table are worked on in blocks
+(`hibio.pairwise`); memory is then block x N.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from hibio.blocks import map_rows
+from hibio.configs import ObjectiveConfig
 from hibio.masked import masked_softmax
-from hibio.neighbours import near
-
-
-class Pairs(NamedTuple):
-  """The spots of a batch in one row.
-
-  Attributes:
-    image: unit-norm image embeddings.
-    gene: unit-norm gene embeddings.
-    valid: both are real.
-    positions_um: spot centres.
-    section: section of each spot.
-  """
-
-  image: Float[Array, "pair width"]
-  gene: Float[Array, "pair width"]
-  valid: Bool[Array, " pair"]
-  positions_um: Float[Array, "pair 2"]
-  section: Int[Array, " pair"]
+from hibio.objectives.base import Objective, Values
+from hibio.objectives.inputs import Pairs
+from hibio.pairwise import block_of, map_rows, near
 
 
 def info_nce(
   pairs: Pairs,
   scale: Float[Array, ""],
-  bias: Float[Array, ""],
   *,
   neighbour_radius_um: float,
   soft_target_share: float,
@@ -53,12 +35,24 @@ def info_nce(
   candidates.
 
   Args:
-    bias: not used; a softmax does not see it.
+    scale: inverse temperature of the similarities.
+    soft_target_share: of the target that is spread over similar candidates.
+    soft_target_temperature: of that spread.
 
   References:
-    van den Oord et al. 2018, arXiv:1807.03748; soft targets after BLEEP (Xie et al. 2023).
+    van den Oord et al. 2018, arXiv:1807.03748; soft targets after BLEEP (Xie et al. 2023,
+    arXiv:2306.01859).
+
+  >>> vectors, far = jnp.eye(3), 1e3 * jnp.arange(6.0).reshape(3, 2)
+  >>> pairs = Pairs(vectors, vectors, jnp.ones(3, bool), far, jnp.zeros(3, jnp.int32))
+  >>> hard = dict(soft_target_share=0.0, soft_target_temperature=1.0)
+  >>> loss, chance = info_nce(pairs, jnp.float32(0.0), neighbour_radius_um=150.0, **hard)
+  >>> bool(jnp.allclose(loss, chance)) and bool(jnp.allclose(chance, jnp.log(3.0)))
+  True
+  >>> loss, _ = info_nce(pairs, jnp.float32(20.0), neighbour_radius_um=150.0, **hard)
+  >>> bool((loss < 1e-6).all())
+  True
   """
-  del bias
 
   def row(one):
     index, pair = one
@@ -75,44 +69,6 @@ def info_nce(
     return _valid_only(pair.valid, 0.5 * (to_gene + to_image), chance)
 
   return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
-
-
-def sigmoid(
-  pairs: Pairs,
-  scale: Float[Array, ""],
-  bias: Float[Array, ""],
-  *,
-  neighbour_radius_um: float,
-  soft_target_share: float,
-  soft_target_temperature: float,
-  block: int | None = None,
-) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
-  """Sum over candidates of each pair's yes-or-no cross-entropies, and what guessing gives.
-
-  Every image asks every profile "are you mine?"; the soft targets of `info_nce` are the
-  probabilities of a yes. The mean over pairs is symmetric in the two modalities. Guessing says yes
-  to one in n candidates: log(n) + (n - 1) log(n / (n - 1)).
-
-  References:
-    Zhai et al. 2023, arXiv:2303.15343.
-  """
-
-  def row(one):
-    index, pair = one
-    allowed = _candidates(index, pair, pairs, neighbour_radius_um)
-    target = _target(index, pair, pairs, allowed, soft_target_share, soft_target_temperature)
-    logits = scale * (pairs.gene @ pair.image) + bias
-    loss = jnp.where(allowed, jax.nn.softplus(logits) - target * logits, 0.0).sum()
-    count = allowed.sum(dtype=jnp.float32)
-    others = count - 1.0
-    chance = jnp.log(count) + others * jnp.log(count / jnp.maximum(others, 1.0))
-    return _valid_only(pair.valid, loss, jnp.where(others > 0, chance, 0.0))
-
-  return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
-
-
-CONTRASTS = {"info_nce": info_nce, "sigmoid": sigmoid}
-"""How pairs are told apart; each returns (loss, loss of guessing) of every pair."""
 
 
 def accuracy(
@@ -146,7 +102,7 @@ def accuracy(
 def masked_share(
   pairs: Pairs, *, neighbour_radius_um: float, block: int | None = None
 ) -> Float[Array, " pair"]:
-  """Share of the other valid spots that are no negatives of a spot because they lie close by."""
+  """Share of the other valid spots that are excluded as negatives because they lie close by."""
 
   def row(one):
     index, pair = one
@@ -173,3 +129,18 @@ def _target(index, pair: Pairs, pairs: Pairs, allowed, share: float, temperature
 
 def _valid_only(valid, *values):
   return tuple(jnp.where(valid, value, 0.0) for value in values)
+
+
+def _spot(pairs: Pairs, scale: Float[Array, ""], config: ObjectiveConfig) -> list[Values]:
+  loss, chance = info_nce(
+    pairs,
+    scale,
+    neighbour_radius_um=config.neighbour_radius_um,
+    soft_target_share=config.soft_target_share,
+    soft_target_temperature=config.soft_target_temperature,
+    block=block_of(pairs.valid.size),
+  )
+  return [Values(loss, pairs.valid, chance)]
+
+
+SPOT = Objective("spot", stage="spot", weight=1.0, function=_spot)

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from data_pipelines.console import say
 from hibio.evaluation.setting import MODEL, Setting
-from hibio.objectives.base import inverse_temperature
+from hibio.nn.temperature import inverse_temperature
 from hibio.pathways import pathway_anchors
 from hibio.report.exhibits import Absent, Exhibits
 from hibio.report.label_maps import annotation_maps, domain_maps, region_maps

@@ -216,7 +216,7 @@ ALARMS = (
     )
     for modality, what, advice in (
       ("image", "patches", "raise training.augmentation.stain_strength"),
-      ("gene", "profiles", 'keep model.keywords.background="slide"'),
+      ("gene", "profiles", "put more sections into a batch, from more donors"),
     )
   ),
 )

@@ -8,10 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from data_pipelines.problems import BadInputError
+from hibio import objectives
 from hibio.configs import Stage, TrainingConfig
-
-REGIONAL = ("region", "spot_to_region", "hierarchy", "smoothness")
-"""Objectives that read regions: the stage that switches one on is the one that refreshes them."""
 
 
 def edges(config: TrainingConfig) -> tuple[int, ...]:
@@ -74,11 +72,13 @@ def objective_weights(
 def refresh_steps(config: TrainingConfig) -> tuple[int, ...]:
   """Steps before which regions are made anew from what the model has learned by then.
 
-  The stage begins with the corpus' first regions, which no model has touched.
+  The stage that refreshes regions is the first to switch on an objective that reads them. It begins
+  with the corpus' first regions, which no model has touched.
   """
+  regional = objectives.needing("regions")
   bounds = edges(config)
   for stage, start, end in zip(config.stages, bounds, bounds[1:], strict=False):
-    if set(stage.objectives) & set(REGIONAL):
+    if regional & set(stage.objectives):
       interval = round(config.region_refresh_share * (end - start))
       return tuple(range(start + interval, end, interval)) if interval > 0 else ()
   return ()

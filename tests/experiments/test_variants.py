@@ -19,17 +19,6 @@ def test_every_stage_of_a_variant_names_objectives_that_have_a_weight(name):
   assert float(last["spot"]) == weights["spot"]
 
 
-def test_prototypes_need_no_regions_drawn_between_steps():
-  config = experiment.get_config("prototypes")
-  training = configs.from_dict(configs.TrainingConfig, config.training.to_dict())
-  assert stages.refresh_steps(training) == ()
-  usual = configs.from_dict(configs.TrainingConfig, experiment.get_config().training.to_dict())
-  assert stages.refresh_steps(usual) != ()
-  last = [stage for stage in training.stages if "region_prototypes" in stage.objectives]
-  assert [stage.name for stage in last] == ["region"]
-  assert not {"region", "spot_to_region", "hierarchy"} & set(last[0].objectives)
-
-
 def objectives_of(variants):
   config = experiment.get_config(variants)
   return [tuple(stage["objectives"]) for stage in config.training.stages]
@@ -38,13 +27,6 @@ def objectives_of(variants):
 @pytest.mark.parametrize("variants", ["joint,no_region", "no_region,joint"])
 def test_what_is_left_out_stays_out_whatever_the_stages_are(variants):
   assert objectives_of(variants) == [("spot", "reconstruction", *presets.PATHWAY)]
-
-
-def test_prototypes_of_one_stage_take_the_place_of_drawn_regions_alone():
-  (together,) = objectives_of("joint,prototypes")
-  assert set(presets.PATHWAY) < set(together)
-  assert "region_prototypes" in together
-  assert "region" not in together
 
 
 def test_longer_stages_of_one_stage_are_a_mistake():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hibio import augmentation
-from hibio.batch import fake
 from hibio.configs import AugmentationConfig
+from tests.hibio.fake import fake
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import pytest
 
-from hibio.batch import fake
 from hibio.configs import SIZES, ContextConfig, ModelConfig, TransformerConfig
 from hibio.flops import count_flops, transformer
 from hibio.model import HiBio
+from tests.hibio.fake import fake
 
 CONFIG = ModelConfig(**SIZES["tiny"])
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from data_pipelines import problems
-from hibio import batch, corpora
+from hibio import corpora
 from hibio.training import workdir
+from tests.hibio.fake import fake
 
 
 @pytest.fixture(scope="module")
 def tables():
-  return batch.fake(windows=2, spots=6, genes=10, pathways=3)[1]
+  return fake(windows=2, spots=6, genes=10, pathways=3)[1]
 
 
 def test_the_background_of_genes_is_the_checkpoints(tmp_path, tables, monkeypatch):
@@ -35,7 +36,7 @@ def test_a_run_that_does_not_say_leaves_the_corpus_its_own(tmp_path, tables, mon
 
 
 def test_genes_that_the_panel_has_gained_are_known_from_the_corpus(tmp_path, tables, monkeypatch):
-  earlier = batch.fake(windows=2, spots=6, genes=7, pathways=3)[1]
+  earlier = fake(windows=2, spots=6, genes=7, pathways=3)[1]
   share = np.full(7, 0.25, np.float32)
   learned = earlier.replace(statistics=earlier.statistics.replace(corpus_document_share=share))
   workdir.save_tables(tmp_path, ("a", "b", "c"), learned)

@@ -64,35 +64,22 @@ def reference(name, counts, document_share, mean):
       "tf_idf": tf * idf,
       "tf_idf_smooth": tf * (idf + 1),
       "surprisal": tf * max(0.0, np.log(tf / (mean[window, gene] + 1e-6))),
-      "mean_ratio": tf / (mean[window, gene] / document_share[window, gene] + 1e-6),
     }[name]
   return out
 
 
 @pytest.mark.parametrize("name", list(keywords.SCORES))
-def test_scores_equal_their_definition_on_every_background(name, counts, tables):
-  found = (counts > 0).sum(1)
-  share = {"slide": (1 + found) / (1 + SPOTS)}
-  mean = {"slide": (counts / counts.sum(-1, keepdims=True)).mean(1)}
-  share["corpus"] = np.broadcast_to(((1 + found) / (2 + SPOTS)).mean(0), (2, GENES))
-  mean["corpus"] = np.broadcast_to(mean["slide"].mean(0), (2, GENES))
-  for of in (share, mean):
-    of["mixed"] = 0.25 * of["slide"] + 0.75 * of["corpus"]
-  for background in keywords.BACKGROUNDS:
-    got = scored(
-      counts, tables, score=name, background=background, mix=0.25, min_documents=0,
-      min_document_share=0.0,
-    )  # fmt: skip
-    want = reference(name, counts, share[background], mean[background])
-    np.testing.assert_allclose(got, want, rtol=2e-4, atol=1e-6)  # float32 logs near 1
+def test_scores_equal_their_definition(name, counts, tables):
+  share = (1 + (counts > 0).sum(1)) / (1 + SPOTS)
+  mean = (counts / counts.sum(-1, keepdims=True)).mean(1)
+  got = scored(counts, tables, score=name, min_documents=0, min_document_share=0.0)
+  want = reference(name, counts, share, mean)
+  np.testing.assert_allclose(got, want, rtol=2e-4, atol=1e-6)  # float32 logs near 1
 
 
-@pytest.mark.parametrize("background", list(keywords.BACKGROUNDS))
 @pytest.mark.parametrize("name", ["tf_idf", "surprisal"])
-def test_a_local_gene_outranks_a_ubiquitous_one_that_is_twice_as_high(
-  name, background, counts, tables
-):
-  scores = scored(counts, tables, score=name, background=background)[:, :10]
+def test_a_local_gene_outranks_a_ubiquitous_one_that_is_twice_as_high(name, counts, tables):
+  scores = scored(counts, tables, score=name)[:, :10]
   assert (scores[..., LOCAL] > 3 * scores[..., HOUSEKEEPING]).all()
   raw = scored(counts, tables, score="raw")[:, :10]
   assert (raw[..., HOUSEKEEPING] > raw[..., LOCAL]).mean() > 0.9
@@ -110,22 +97,9 @@ def test_a_gene_with_too_few_counts_in_the_spot_is_no_keyword_there(counts, tabl
   np.testing.assert_array_equal(scores[counts >= 2], scored(counts, tables)[counts >= 2])
 
 
-def test_a_spot_without_a_section_is_read_against_the_corpus(counts, tables):
-  alone = dataclasses.replace(
-    tables,
-    num_spots=np.zeros_like(tables.num_spots),
-    document_frequency=np.zeros_like(tables.document_frequency),
-    mean_fraction=np.zeros_like(tables.mean_fraction),
-  )
-  want = scored(counts, tables, background="corpus")
-  np.testing.assert_array_equal(scored(counts, alone, background="corpus"), want)
-  assert (want > 0).any()
-
-
-@pytest.mark.parametrize("field", ["score", "background"])
-def test_a_name_that_does_not_exist_is_answered_with_those_that_do(field, counts, tables):
-  with pytest.raises(BadInputError, match="slide|surprisal"):
-    scored(counts, tables, **{field: "tfidf"})
+def test_a_score_that_does_not_exist_is_answered_with_those_that_do(counts, tables):
+  with pytest.raises(BadInputError, match="surprisal"):
+    scored(counts, tables, score="tfidf")
 
 
 def top(counts, tables, num_keywords=8, measured=None):

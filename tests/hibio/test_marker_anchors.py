@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.batch import fake
 from hibio.configs import ContextConfig, KeywordConfig, ModelConfig, TransformerConfig
 from hibio.model import HiBio
 from hibio.pathways import marker_anchors, pathway_anchors
+from tests.hibio.fake import fake
 
 GENES, PATHWAYS = 30, 4
 TOWER = TransformerConfig(width=8, depth=1, num_heads=2)

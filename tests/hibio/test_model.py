@@ -10,9 +10,10 @@ import pytest
 from jaxtyping import Array
 
 from data_pipelines.problems import BadInputError
-from hibio.batch import Batch, SectionStatistics, fake
+from hibio.batch import Batch, SectionStatistics
 from hibio.configs import SIZES, ContextConfig, KeywordConfig, ModelConfig, TransformerConfig
 from hibio.model import HiBio
+from tests.hibio.fake import fake
 
 GENES, PATHWAYS, SPOTS = 40, 3, 9
 TOWER = TransformerConfig(width=16, depth=1, num_heads=2)
@@ -360,32 +361,3 @@ def test_parameters_carry_the_names_that_sharding_rules_read(params):
     for layer in ("attention/qkv", "attention/out", "mlp/up", "mlp/down"):
       assert f"{tower}/{block}/{layer}/kernel" in names
   assert "gene_table/embedding" in names
-
-
-def test_region_prototypes_are_parameters_of_models_that_have_some(data, params):
-  batch, tables = data
-  model = HiBio(dataclasses.replace(CONFIG, region_prototypes=7), num_genes=GENES)
-
-  def run(key):
-    outputs, params = model.init_with_output(key, batch, tables.statistics, tables.membership)
-    return outputs.region_prototypes, params["params"]
-
-  vectors, found = jax.eval_shape(run, jax.random.key(0))
-  assert vectors.shape == found["region_prototypes"].shape == (7, 16)
-  assert set(found) - set(params["params"]) == {"region_prototypes"}
-
-
-def test_the_model_hands_over_its_region_prototypes_with_unit_norm(data, params):
-  batch, tables = data
-  raw = np.arange(32, dtype=np.float32).reshape(2, 16)
-
-  def handed_over(number, params):
-    model = HiBio(dataclasses.replace(CONFIG, region_prototypes=number), num_genes=GENES)
-    read = jax.jit(
-      lambda p: model.apply(p, batch, tables.statistics, tables.membership).region_prototypes
-    )
-    return read({"params": params})
-
-  got = handed_over(2, {**params["params"], "region_prototypes": raw})
-  np.testing.assert_allclose(got, raw / np.linalg.norm(raw, axis=1, keepdims=True), rtol=1e-5)
-  assert handed_over(0, params["params"]).shape == (0, 16)

@@ -21,7 +21,7 @@ def _outputs(batch) -> Outputs:
   image = np.zeros((windows, spots, 8), np.float32)
   image[np.arange(windows), :, batch.section_index] = 1.0
   no_gene, one_each = jnp.zeros((windows, spots, 0)), jnp.zeros((windows, spots))
-  scalars = ("log_scale", "bias", "anchor_log_scale", "anchor_bias")
+  scalars = ("log_scale", "anchor_log_scale")
   return Outputs(
     image=jnp.asarray(image),
     gene=jnp.ones((windows, spots, 8)),
@@ -33,7 +33,6 @@ def _outputs(batch) -> Outputs:
     keyword_weight=no_gene,
     region_score_image=one_each,
     region_score_gene=one_each,
-    region_prototypes=jnp.zeros((0, 8)),
     **dict.fromkeys(scalars, jnp.zeros(())),
   )
 

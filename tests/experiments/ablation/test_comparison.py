@@ -150,10 +150,10 @@ def test_one_value_of_a_key_is_no_sweep():
 
 
 def test_presets_that_share_another_key_are_a_sweep_of_their_own():
-  shared = "default:objectives.pathway_form=bce"
+  shared = "default:objectives.pathway_form=kl_indicator"
   names = ["default", *(f"{shared}:objectives.activity_threshold={x}" for x in (0.3, 1.5))]
   configs = {
-    name: {"objectives.pathway_form": "bce", "objectives.activity_threshold": value}
+    name: {"objectives.pathway_form": "kl_indicator", "objectives.activity_threshold": value}
     for name, value in zip(names, (0.8, 0.3, 1.5), strict=True)
   }
   found = sensitivity.sweeps(names, configs)

@@ -6,12 +6,12 @@ import pytest
 
 from data_pipelines.genes import GenePanel
 from hibio import configs
-from hibio.batch import fake
 from hibio.embed import Model
 from hibio.model import HiBio
 from hibio.pretrained import Pretrained
 from hibio.training import workdir as workdirs
 from tests.data_pipelines import hand_made
+from tests.hibio.fake import fake
 
 NAMES = ("LEFT", "RIGHT/OTHER", "REST")
 """One with a character that no key of an HDF5 file may hold."""

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from hibio import forward
-from hibio.batch import Batch, Tables, fake
+from hibio.batch import Batch, Tables
 from hibio.configs import ContextConfig, KeywordConfig, ModelConfig, TransformerConfig
 from hibio.model import HiBio
+from tests.hibio.fake import fake
 
 GENES, PATHWAYS = 24, 3
 

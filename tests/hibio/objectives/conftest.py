@@ -6,12 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.objectives.spot import Pairs
-
-
-def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
-  vectors = rng.normal(size=shape)
-  return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+from hibio.objectives.inputs import Pairs
+from tests.hibio.fake import unit_vectors
 
 
 @pytest.fixture
@@ -22,7 +18,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def pairs(rng) -> Pairs:
   """24 spots of width 8, 100 um apart; the sections overlap in their coordinates."""
-  image = unit(rng, 24, 8)
+  image = unit_vectors(rng, 24, 8)
   gene = image + 0.7 * rng.normal(size=image.shape).astype(np.float32)
   gene /= np.linalg.norm(gene, axis=-1, keepdims=True)
   lattice = np.stack(np.divmod(np.arange(12), 4), -1) * 100.0

@@ -7,12 +7,12 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from hibio.objectives import monitors
-from tests.hibio.objectives.conftest import unit
+from tests.hibio.fake import unit_vectors
 
 
 @pytest.fixture
 def embedding(rng):
-  return unit(rng, 20, 6)
+  return unit_vectors(rng, 20, 6)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def measure(embedding, other, mask):
 
 
 def test_monitors_match_numpy_on_the_unmasked_spots(embedding, mask, rng):
-  kept, other = embedding[mask], unit(rng, 20, 6)
+  kept, other = embedding[mask], unit_vectors(rng, 20, 6)
   eigenvalues = np.linalg.eigvalsh(np.cov(kept.T, bias=True))
   cosine = kept @ kept.T
   want = {
@@ -51,7 +51,7 @@ def test_monitors_match_numpy_on_the_unmasked_spots(embedding, mask, rng):
 
 def test_monitors_tell_collapse_from_spread(rng):
   everyone = jnp.ones(200, bool)
-  vectors = unit(rng, 200, 6)
+  vectors = unit_vectors(rng, 200, 6)
   of_a_line = np.sign(rng.normal(size=(200, 1))).astype(np.float32) * vectors[:1]
   spread, line, point = (
     measure(jnp.asarray(each), jnp.asarray(vectors), everyone)

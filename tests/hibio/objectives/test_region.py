@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
 from hibio.objectives import region
-from tests.hibio.objectives.conftest import unit
+from tests.hibio.fake import unit_vectors
 
 TEMPERATURE = 0.25
 PRESENT = np.array([1, 1, 1, 1, 0, 0], bool)
@@ -27,8 +27,8 @@ hierarchy = jax.jit(functools.partial(region.hierarchy, temperature=TEMPERATURE)
 @pytest.fixture
 def case(rng):
   """Spots, image regions and gene regions; rows 4 and 5 are not in use."""
-  image, gene = unit(rng, 2, 6, 5) * PRESENT[None, :, None]
-  return tuple(map(jnp.asarray, (unit(rng, 7, 5), image, gene)))
+  image, gene = unit_vectors(rng, 2, 6, 5) * PRESENT[None, :, None]
+  return tuple(map(jnp.asarray, (unit_vectors(rng, 7, 5), image, gene)))
 
 
 def test_region_contrast_is_the_cross_entropy_over_regions_that_do_not_touch(case):

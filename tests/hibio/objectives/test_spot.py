@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
-from scipy.stats import bernoulli
 
 from hibio.masked import masked_mean
 from hibio.objectives import spot
+from hibio.objectives.inputs import Pairs
 
-SCALE, BIAS = jnp.float32(5.0), jnp.float32(-3.0)
+SCALE = jnp.float32(5.0)
 RULE = dict(neighbour_radius_um=150.0, soft_target_share=0.2, soft_target_temperature=0.3)
 
 
-def contrast_of(name: str, **changes):
-  return jax.jit(functools.partial(spot.CONTRASTS[name], **(RULE | changes)))
+def info_nce(**changes):
+  return jax.jit(functools.partial(spot.info_nce, **(RULE | changes)))
 
 
 def reference_rule(pairs, radius_um=150.0):
@@ -47,7 +47,7 @@ def test_info_nce_is_the_masked_symmetric_cross_entropy_with_soft_targets(pairs,
     return -(target * np.where(allowed, log_probability, 0)).sum(1)
 
   want = (cross_entropy(logits) + cross_entropy(logits.T)) / 2
-  loss, chance = contrast_of("info_nce", soft_target_share=share)(pairs, SCALE, BIAS)
+  loss, chance = info_nce(soft_target_share=share)(pairs, SCALE)
   np.testing.assert_allclose(loss, np.where(valid, want, 0), rtol=2e-5, atol=1e-5)
   np.testing.assert_allclose(chance, np.where(valid, np.log(allowed.sum(1)), 0), rtol=1e-6)
 
@@ -62,59 +62,39 @@ def test_soft_targets_are_constants_for_the_gradient(pairs):
     both = jax.nn.log_softmax(logits) + jax.nn.log_softmax(transposed)
     return -0.5 * (target * both).sum(1)[np.flatnonzero(valid)].sum()
 
-  contrast = contrast_of("info_nce", soft_target_share=0.9)
-  got = jax.grad(lambda image: contrast(pairs._replace(image=image), SCALE, BIAS)[0].sum())
+  contrast = info_nce(soft_target_share=0.9)
+  got = jax.grad(lambda image: contrast(pairs._replace(image=image), SCALE)[0].sum())
   np.testing.assert_allclose(
     got(pairs.image), jax.jit(jax.grad(with_constant_target))(pairs.image), rtol=1e-3, atol=1e-4
   )
 
 
-def test_sigmoid_is_the_masked_bernoulli_cross_entropy_with_soft_targets(pairs):
-  image, gene, valid, allowed = reference_rule(pairs)
-  target = reference_target(image, gene, allowed, 0.2, 0.3)
-  yes = 1 / (1 + np.exp(-(5.0 * image @ gene.T - 3.0)))
-  per_question = -target * np.log(yes) - (1 - target) * np.log(1 - yes)
-  loss, chance = contrast_of("sigmoid")(pairs, SCALE, BIAS)
-  want = np.where(valid, np.where(allowed, per_question, 0).sum(1), 0)
-  np.testing.assert_allclose(loss, want, rtol=2e-5, atol=1e-5)
-  count = allowed.sum(1)
-  # A constant answer that is right once in n: n times the entropy of that coin.
-  np.testing.assert_allclose(
-    chance, np.where(valid, count * bernoulli(1 / count).entropy(), 0), rtol=1e-5
-  )
-
-
-@pytest.mark.parametrize("name", spot.CONTRASTS)
-def test_embeddings_that_know_nothing_sit_at_chance(pairs, name):
+def test_embeddings_that_know_nothing_sit_at_chance(pairs):
   collapsed = pairs._replace(image=pairs.image[:1].repeat(24, 0), gene=pairs.gene[:1].repeat(24, 0))
-  count = int(pairs.valid.sum())
-  bias = jnp.float32(-np.log(count - 1.0))  # the best constant answer
-  loss, chance = contrast_of(name, soft_target_share=0.0, neighbour_radius_um=0.0)(
-    collapsed, jnp.float32(0.0), bias
+  loss, chance = info_nce(soft_target_share=0.0, neighbour_radius_um=0.0)(
+    collapsed, jnp.float32(0.0)
   )
   np.testing.assert_allclose(loss, chance, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", spot.CONTRASTS)
-def test_leaving_spots_out_by_the_mask_is_the_same_as_not_having_them(pairs, name):
+def test_leaving_spots_out_by_the_mask_is_the_same_as_not_having_them(pairs):
   kept = np.flatnonzero(pairs.valid)
-  contrast = contrast_of(name)
-  loss, chance = contrast(pairs, SCALE, BIAS)
-  subset_loss, subset_chance = contrast(jax.tree.map(lambda leaf: leaf[kept], pairs), SCALE, BIAS)
+  contrast = info_nce()
+  loss, chance = contrast(pairs, SCALE)
+  subset_loss, subset_chance = contrast(jax.tree.map(lambda leaf: leaf[kept], pairs), SCALE)
   np.testing.assert_allclose(loss[kept], subset_loss, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(chance[kept], subset_chance, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", spot.CONTRASTS)
-def test_blocks_change_neither_the_values_nor_the_gradients(pairs, name):
-  def mean(image, gene, scale, bias, block):
+def test_blocks_change_neither_the_values_nor_the_gradients(pairs):
+  def mean(image, gene, scale, block):
     moved = pairs._replace(image=image, gene=gene)
-    loss, chance = spot.CONTRASTS[name](moved, scale, bias, **RULE, block=block)
+    loss, chance = spot.info_nce(moved, scale, **RULE, block=block)
     return masked_mean(loss, pairs.valid), (loss, chance)
 
-  arguments = (pairs.image, pairs.gene, SCALE, BIAS)
+  arguments = (pairs.image, pairs.gene, SCALE)
   whole, blocks = (
-    jax.jit(jax.value_and_grad(functools.partial(mean, block=block), (0, 1, 2, 3), has_aux=True))(
+    jax.jit(jax.value_and_grad(functools.partial(mean, block=block), (0, 1, 2), has_aux=True))(
       *arguments
     )
     for block in (None, 6)
@@ -128,14 +108,14 @@ def test_blocks_hold_a_fraction_of_the_table():
 
   def gradient(block):
     def mean(image, gene):
-      pairs = spot.Pairs(
+      pairs = Pairs(
         image,
         gene,
         jnp.ones(num_spots, bool),
         jnp.zeros((num_spots, 2)),
         jnp.arange(num_spots, dtype=jnp.int32),
       )
-      return spot.info_nce(pairs, SCALE, BIAS, **RULE, block=block)[0].mean()
+      return spot.info_nce(pairs, SCALE, **RULE, block=block)[0].mean()
 
     vectors = jax.ShapeDtypeStruct((num_spots, 16), jnp.float32)
     compiled = jax.jit(jax.grad(mean, (0, 1))).lower(vectors, vectors).compile()
@@ -148,20 +128,20 @@ def test_blocks_hold_a_fraction_of_the_table():
 def test_four_devices_and_blocks_give_what_one_device_gives(pairs):
   mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
   spread = jax.device_put(pairs, jax.NamedSharding(mesh, jax.P("data")))
-  want = contrast_of("info_nce")(pairs, SCALE, BIAS)
-  got = contrast_of("info_nce", block=12)(spread, SCALE, BIAS)
+  want = info_nce()(pairs, SCALE)
+  got = info_nce(block=12)(spread, SCALE)
   # rtol: the order of additions differs between devices.
   jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), got, want)
 
 
 def test_a_number_of_rows_that_blocks_do_not_divide_is_refused(pairs):
   with pytest.raises(ValueError, match="24 rows"):
-    spot.info_nce(pairs, SCALE, BIAS, **RULE, block=7)
+    spot.info_nce(pairs, SCALE, **RULE, block=7)
 
 
-def test_neighbours_in_space_are_no_negatives_but_the_same_place_in_another_section_is(pairs):
+def test_spatial_neighbours_are_excluded_as_negatives_and_the_same_place_elsewhere_is_not(pairs):
   everyone = pairs._replace(valid=jnp.ones(24, bool))
-  _, chance = contrast_of("info_nce")(everyone, SCALE, BIAS)
+  _, chance = info_nce()(everyone, SCALE)
   # The corner of a square lattice has 3 neighbours within 150 um, an inner spot has 8.
   np.testing.assert_allclose(np.exp(chance[0]), 24 - 3, rtol=1e-5)
   np.testing.assert_allclose(np.exp(chance[5]), 24 - 8, rtol=1e-5)
@@ -175,16 +155,13 @@ def test_a_radius_still_holds_far_from_the_origin(pairs):
   np.testing.assert_array_equal(spot.masked_share(moved, neighbour_radius_um=101.0), here)
 
 
-@pytest.mark.parametrize("name", spot.CONTRASTS)
-def test_gradients_are_finite_and_zero_when_no_pair_is_valid(pairs, name):
-  def mean(image, gene, scale, bias):
+def test_gradients_are_finite_and_zero_when_no_pair_is_valid(pairs):
+  def mean(image, gene, scale):
     nobody = pairs._replace(image=image, gene=gene, valid=jnp.zeros(24, bool))
-    loss, _ = spot.CONTRASTS[name](nobody, scale, bias, **RULE)
+    loss, _ = spot.info_nce(nobody, scale, **RULE)
     return masked_mean(loss, nobody.valid)
 
-  value, gradients = jax.jit(jax.value_and_grad(mean, (0, 1, 2, 3)))(
-    pairs.image, pairs.gene, SCALE, BIAS
-  )
+  value, gradients = jax.jit(jax.value_and_grad(mean, (0, 1, 2)))(pairs.image, pairs.gene, SCALE)
   assert float(value) == 0.0
   for gradient in gradients:
     np.testing.assert_array_equal(gradient, 0.0)

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.batch import fake
 from hibio.configs import ObjectiveConfig
-from hibio.objectives import total as objectives
+from hibio.objectives.total import total
 from hibio.outputs import Outputs
 from hibio.training import alarms, metrics
-from tests.hibio.objectives.test_total import GENES, SPOTS, WEIGHTS, WIDTH, WINDOWS, fake_outputs
+from tests.hibio.fake import fake, fake_outputs
+from tests.hibio.objectives.test_total import GENES, SPOTS, WEIGHTS, WIDTH, WINDOWS
 from tests.hibio.training import toy
 
 PATHWAYS = 9
@@ -25,7 +25,7 @@ def _unit(vectors):
 def _healthy():
   """Outputs whose two sides agree and whose keywords hold half of the counts."""
   batch, tables = fake(windows=WINDOWS, spots=SPOTS, genes=GENES, pathways=PATHWAYS)
-  outputs = fake_outputs(batch, PATHWAYS)
+  outputs = fake_outputs(batch, pathways=PATHWAYS, width=WIDTH)
   shape = (*batch.spot_mask.shape, 2)
   keywords = outputs.keywords.replace(fraction=jnp.full(shape, 0.25), mask=jnp.ones(shape, bool))
   return outputs.replace(gene=outputs.image, keywords=keywords), batch, tables
@@ -75,7 +75,7 @@ SPOILT = {
 
 @jax.jit
 def _metrics(outputs, batch, tables):
-  return objectives.total(outputs, batch, tables, ObjectiveConfig(max_regions=16), WEIGHTS)[1]
+  return total(outputs, batch, tables, ObjectiveConfig(max_regions=16), WEIGHTS)[1]
 
 
 def _line(outputs, batch, tables, **more):

@@ -10,7 +10,6 @@ import optax
 import pytest
 
 from hibio import forward
-from hibio.batch import fake
 from hibio.configs import (
   ContextConfig,
   KeywordConfig,
@@ -20,6 +19,7 @@ from hibio.configs import (
 )
 from hibio.model import HiBio
 from hibio.training import sharding
+from tests.hibio.fake import fake
 
 GOLDEN = Path(__file__).parent / "golden" / "sharding.json"
 MODEL = ModelConfig(

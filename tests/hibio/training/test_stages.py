@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from data_pipelines.problems import BadInputError
-from hibio.configs import STAGES, Stage, TrainingConfig
+from hibio import objectives
+from hibio.configs import Stage, TrainingConfig
 from hibio.training import stages
 
 THREE = tuple(
   dataclasses.replace(stage, share=share)
-  for stage, share in zip(STAGES, (0.4, 0.3, 0.3), strict=True)
+  for stage, share in zip(objectives.stages(), (0.4, 0.3, 0.3), strict=True)
 )
 CONFIG = TrainingConfig(num_steps=100, windows_per_batch=4, sections_per_batch=2, stages=THREE)
 WEIGHTS = dict.fromkeys((name for stage in CONFIG.stages for name in stage.objectives), 2.0)

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.genes import GenePanel
-from hibio.batch import Batch, Tables, fake
+from hibio.batch import Batch, Tables
 from hibio.configs import SIZES, ModelConfig, ObjectiveConfig, Stage, TrainingConfig
 from hibio.training import loop
+from tests.hibio.fake import fake
 
 GENES, WINDOWS, SPOTS = 12, 4, 8
 PANEL = GenePanel(tuple(f"g{n}" for n in range(GENES)), tuple(f"S{n}" for n in range(GENES)))

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from hibio.objectives.reconstruction import blended
+from hibio.pairwise import blended
 
 RADIUS = 150.0
 
