@@ -1,4 +1,4 @@
-"""Which animal a list of genes is of, told by the names alone."""
+"""Names of genes, the ordered panel of a corpus, and how it is chosen from its sections."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Bool, Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
+
+_ENSEMBL = re.compile(r"ENS[A-Z]{0,4}G\d{11}")
+_HEADER = "id\tsymbol"
 
 
 def guess_species(
@@ -34,11 +35,6 @@ def guess_species(
   if np.mean([word[0].isupper() and word[1:].islower() for word in words]) > 0.7:
     return "mouse"
   return None
-
-
-_ENSEMBL = re.compile(r"ENS[A-Z]{0,4}G\d{11}")
-_MIN_OVERLAP = 0.1
-_HEADER = "id\tsymbol"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +96,23 @@ class GenePanel:
     return panel
 
 
+def extended(old: GenePanel, chosen: GenePanel) -> GenePanel:
+  """The old panel, as it is, and behind it the genes of `chosen` that it does not hold.
+
+  A gene is the same as an old one if it has its Ensembl id, or its symbol where one of the two has
+  no Ensembl id.
+  """
+  by_id, by_symbol = set(old.ids), dict(zip(old.symbols, is_ensembl(old.ids), strict=True))
+  new = [
+    (id_, symbol)
+    for id_, symbol, ensembl in zip(chosen.ids, chosen.symbols, is_ensembl(chosen.ids), strict=True)
+    if id_ not in by_id and (symbol not in by_symbol or (ensembl and by_symbol[symbol]))
+  ]
+  return GenePanel(
+    (*old.ids, *(id_ for id_, _ in new)), (*old.symbols, *(symbol for _, symbol in new))
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class GeneSummary:
   """What choosing a panel needs of one section; small enough to keep for every section.
@@ -117,14 +130,6 @@ class GeneSummary:
   gene_ids: np.ndarray
   gene_symbols: np.ndarray
   document_frequency: Int[np.ndarray, " gene"]
-
-
-class Aligned(NamedTuple):
-  """One section over the panel's genes: counts, which genes it measures, and what was left out."""
-
-  counts: scipy.sparse.csr_matrix
-  measured: Bool[np.ndarray, " gene"]
-  dropped: dict[str, int]
 
 
 def is_ensembl(gene_ids: Sequence[str] | np.ndarray) -> Bool[np.ndarray, " gene"]:
@@ -207,93 +212,6 @@ def choose_panel(
   return GenePanel(tuple(chosen), tuple(symbols[name] for name in chosen))
 
 
-@dataclasses.dataclass(frozen=True)
-class PanelMap:
-  """Where the genes of a section lie on a panel; the same map serves its counts in any pieces.
-
-  Attributes:
-    onto: one row a gene of the section, one column a gene of the panel; 1 where they are the same.
-    measured: genes of the panel that the section measures.
-    dropped: reason -> genes without a partner.
-  """
-
-  onto: scipy.sparse.csr_matrix
-  measured: Bool[np.ndarray, " gene"]
-  dropped: dict[str, int]
-
-  def counts(self, own: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
-    """Counts over the section's genes -> over the panel's; genes of one row are summed."""
-    counts = (own @ self.onto).tocsr().astype(np.int32)
-    counts.sort_indices()
-    return counts
-
-
-def align(section: Section, panel: GenePanel) -> Aligned:
-  """The section's counts with the panel's genes as columns; genes of one row are summed.
-
-  Raises:
-    BadInputError: as `map_onto`.
-  """
-  found = map_onto(section.section_id, section.gene_ids, section.gene_symbols, panel)
-  return Aligned(found.counts(section.counts), found.measured, found.dropped)
-
-
-def map_onto(
-  name: str, gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel
-) -> PanelMap:
-  """Which genes of a section are which of the panel.
-
-  A gene is found by its Ensembl id, or by its symbol where the section or the panel has no Ensembl
-  id for it.
-
-  Raises:
-    BadInputError: section and panel have hardly a gene in common.
-  """
-  rows = panel_rows(gene_ids, gene_symbols, panel)
-  found = np.flatnonzero(rows >= 0)
-  smaller = min(len(rows), len(panel))
-  if len(found) < _MIN_OVERLAP * smaller or not len(found):
-    raise BadInputError(
-      name,
-      "genes",
-      f"{len(found)} genes of the panel among {_examples(gene_ids)}"
-      + _of_species(guess_species(gene_ids, gene_symbols)),
-      f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}"
-      + _of_species(guess_species(panel.ids, panel.symbols)),
-      "use a panel of the same species, or convert the gene names (--gene_names=TABLE of "
-      "ensembl_id and symbol)",
-    )
-  onto = scipy.sparse.csr_matrix(
-    (np.ones(len(found), np.int32), (found, rows[found])), shape=(len(rows), len(panel))
-  )
-  measured = np.zeros(len(panel), bool)
-  measured[rows[found]] = True
-  dropped = {
-    "genes outside the panel": len(rows) - len(found),
-    "panel genes not measured": int((~measured).sum()),
-  }
-  return PanelMap(onto, measured, {reason: n for reason, n in dropped.items() if n})
-
-
-def panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel) -> np.ndarray:
-  """Panel row of each gene of the section; -1 where it has none."""
-  by_id = {name: row for row, name in enumerate(panel.ids)}
-  rows = np.fromiter((by_id.get(i, -1) for i in gene_ids), np.int64, len(gene_ids))
-  # Two Ensembl ids can share a symbol: a symbol counts only where one side has nothing better.
-  panel_ensembl, ensembl = is_ensembl(panel.ids), is_ensembl(gene_ids)
-  taken = set(rows.tolist())
-  any_row, symbol_row = {}, {}
-  for row in range(len(panel) - 1, -1, -1):
-    if row not in taken:
-      any_row[panel.symbols[row]] = row
-      if not panel_ensembl[row]:
-        symbol_row[panel.symbols[row]] = row
-  for gene in np.flatnonzero(rows < 0):
-    table = symbol_row if ensembl[gene] else any_row
-    rows[gene] = table.get(gene_symbols[gene], -1)
-  return rows
-
-
 def _ids_by_symbol(summaries: Sequence[GeneSummary]) -> dict[str, str]:
   """The Ensembl id of each symbol; of several, the one detected most often, then the first."""
   votes: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
@@ -306,31 +224,6 @@ def _ids_by_symbol(summaries: Sequence[GeneSummary]) -> dict[str, str]:
   return {symbol: min(ids, key=lambda i: (-ids[i], i)) for symbol, ids in votes.items()}
 
 
-def _examples(names: Sequence[str] | np.ndarray) -> str:
-  return ", ".join(str(name) for name in list(names)[:3])
-
-
-def _of_species(species: str | None) -> str:
-  return f" ({species})" if species else ""
-
-
 def _first_names(summaries: Sequence[GeneSummary]) -> str:
-  shown = [f"{s.section_id}: {_examples(s.gene_ids)}" for s in summaries[:2]]
+  shown = [f"{s.section_id}: {', '.join(map(str, s.gene_ids[:3]))}" for s in summaries[:2]]
   return f"({'; '.join(shown)})"
-
-
-def extended(old: GenePanel, chosen: GenePanel) -> GenePanel:
-  """The old panel, as it is, and behind it the genes of `chosen` that it does not hold.
-
-  A gene is the same as an old one if it has its Ensembl id, or its symbol where one of the two has
-  no Ensembl id.
-  """
-  by_id, by_symbol = set(old.ids), dict(zip(old.symbols, is_ensembl(old.ids), strict=True))
-  new = [
-    (id_, symbol)
-    for id_, symbol, ensembl in zip(chosen.ids, chosen.symbols, is_ensembl(chosen.ids), strict=True)
-    if id_ not in by_id and (symbol not in by_symbol or (ensembl and by_symbol[symbol]))
-  ]
-  return GenePanel(
-    (*old.ids, *(id_ for id_, _ in new)), (*old.symbols, *(symbol for _, symbol in new))
-  )

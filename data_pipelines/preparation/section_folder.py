@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data_pipelines.alignment import align
 from data_pipelines.files import write_bytes, write_text
-from data_pipelines.genes import GenePanel, align
+from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest, shards, windows
 from data_pipelines.preparation.manifest import WORK
 from data_pipelines.preparation.options import PrepareOptions

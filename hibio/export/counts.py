@@ -16,7 +16,8 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
-from data_pipelines.genes import GenePanel, PanelMap, map_onto
+from data_pipelines.alignment import PanelMap, map_onto
+from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.statistics import SectionTable, streamed_table
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import StreamedSection

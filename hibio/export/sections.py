@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from data_pipelines.alignment import panel_rows
 from data_pipelines.console import Progress, say
 from data_pipelines.gene_names import GeneNames
-from data_pipelines.genes import GenePanel, panel_rows
+from data_pipelines.genes import GenePanel
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import raw_matrix
 from data_pipelines.section import StreamedSection

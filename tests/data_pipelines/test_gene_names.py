@@ -6,8 +6,9 @@ import gzip
 import numpy as np
 import pytest
 
+from data_pipelines.alignment import align
 from data_pipelines.gene_names import GeneNames
-from data_pipelines.genes import GenePanel, align
+from data_pipelines.genes import GenePanel
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines import hand_made

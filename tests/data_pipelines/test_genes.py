@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from data_pipelines import genes
+from data_pipelines import alignment, genes
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
 
@@ -68,11 +68,11 @@ def test_a_section_with_symbols_only_joins_one_with_ensembl_ids():
 
 def test_alignment_puts_each_gene_in_its_column_by_id_or_by_symbol():
   panel = genes.GenePanel((A, B, C), ("a", "b", "c"))
-  by_id = genes.align(section([[3, 1, 7]], [C, A, D], ["c", "a", "d"]), panel)
+  by_id = alignment.align(section([[3, 1, 7]], [C, A, D], ["c", "a", "d"]), panel)
   np.testing.assert_array_equal(by_id.counts.toarray(), [[1, 0, 3]])
   np.testing.assert_array_equal(by_id.measured, [True, False, True])
   assert by_id.dropped == {"genes outside the panel": 1, "panel genes not measured": 1}
-  by_symbol = genes.align(section([[3, 1, 7]], ["c", "b", "a"]), panel)
+  by_symbol = alignment.align(section([[3, 1, 7]], ["c", "b", "a"]), panel)
   np.testing.assert_array_equal(by_symbol.counts.toarray(), [[7, 1, 3]])
   assert by_symbol.counts.dtype == np.int32
   assert by_symbol.dropped == {}
@@ -80,15 +80,15 @@ def test_alignment_puts_each_gene_in_its_column_by_id_or_by_symbol():
 
 def test_an_ensembl_id_outside_the_panel_is_not_smuggled_in_by_a_shared_symbol():
   panel = genes.GenePanel((A, C), ("twin", "c"))
-  both = genes.align(section([[1, 10, 5]], [A, B, C], ["twin", "twin", "c"]), panel)
+  both = alignment.align(section([[1, 10, 5]], [A, B, C], ["twin", "twin", "c"]), panel)
   np.testing.assert_array_equal(both.counts.toarray(), [[1, 5]])
-  other = genes.align(section([[10, 5]], [B, C], ["twin", "c"]), panel)
+  other = alignment.align(section([[10, 5]], [B, C], ["twin", "c"]), panel)
   np.testing.assert_array_equal(other.measured, [False, True])
 
 
 def test_a_panel_gene_that_the_section_does_not_measure_is_not_measured_rather_than_zero():
   panel = genes.GenePanel((A, B), ("a", "b"))
-  aligned = genes.align(section([[0]], [A], ["a"]), panel)
+  aligned = alignment.align(section([[0]], [A], ["a"]), panel)
   np.testing.assert_array_equal(aligned.measured, [True, False])
 
 
@@ -96,7 +96,7 @@ def test_the_wrong_species_is_refused_with_names_of_both_sides():
   panel = genes.GenePanel((A, B), ("a", "b"))
   mouse = section([[1]], ["ENSMUSG00000000001"], ["Gnai3"])
   with pytest.raises(BadInputError, match="ENSMUSG00000000001.*ENSG00000000000"):
-    genes.align(mouse, panel)
+    alignment.align(mouse, panel)
 
 
 def test_sections_without_a_common_gene_give_no_panel():

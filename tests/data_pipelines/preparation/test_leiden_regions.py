@@ -13,7 +13,7 @@ from data_pipelines.preparation.regions import METHODS, method
 from data_pipelines.preparation.touching import MIN_SPOTS
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines.hand_made import lattice
-from tests.data_pipelines.test_preparation_regions import features_of, pieces
+from tests.data_pipelines.preparation.test_regions import features_of, pieces
 
 drawn = leiden_regions.leiden_regions
 

@@ -13,7 +13,7 @@ from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.prepare import PrepareOptions, prepare
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

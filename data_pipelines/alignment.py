@@ -1,0 +1,120 @@
+"""A section's own genes laid onto those of a panel."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Bool
+
+from data_pipelines.genes import GenePanel, guess_species, is_ensembl
+from data_pipelines.problems import BadInputError
+from data_pipelines.section import Section
+
+_MIN_OVERLAP = 0.1
+
+
+class Aligned(NamedTuple):
+  """One section over the panel's genes: counts, which genes it measures, and what was left out."""
+
+  counts: scipy.sparse.csr_matrix
+  measured: Bool[np.ndarray, " gene"]
+  dropped: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class PanelMap:
+  """Where the genes of a section lie on a panel; the same map serves its counts in any pieces.
+
+  Attributes:
+    onto: one row a gene of the section, one column a gene of the panel; 1 where they are the same.
+    measured: genes of the panel that the section measures.
+    dropped: reason -> genes without a partner.
+  """
+
+  onto: scipy.sparse.csr_matrix
+  measured: Bool[np.ndarray, " gene"]
+  dropped: dict[str, int]
+
+  def counts(self, own: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
+    """Counts over the section's genes -> over the panel's; genes of one row are summed."""
+    counts = (own @ self.onto).tocsr().astype(np.int32)
+    counts.sort_indices()
+    return counts
+
+
+def align(section: Section, panel: GenePanel) -> Aligned:
+  """The section's counts with the panel's genes as columns; genes of one row are summed.
+
+  Raises:
+    BadInputError: as `map_onto`.
+  """
+  found = map_onto(section.section_id, section.gene_ids, section.gene_symbols, panel)
+  return Aligned(found.counts(section.counts), found.measured, found.dropped)
+
+
+def map_onto(
+  name: str, gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel
+) -> PanelMap:
+  """Which genes of a section are which of the panel.
+
+  A gene is found by its Ensembl id, or by its symbol where the section or the panel has no Ensembl
+  id for it.
+
+  Raises:
+    BadInputError: section and panel have hardly a gene in common.
+  """
+  rows = panel_rows(gene_ids, gene_symbols, panel)
+  found = np.flatnonzero(rows >= 0)
+  smaller = min(len(rows), len(panel))
+  if len(found) < _MIN_OVERLAP * smaller or not len(found):
+    raise BadInputError(
+      name,
+      "genes",
+      f"{len(found)} genes of the panel among {_examples(gene_ids)}"
+      + _of_species(guess_species(gene_ids, gene_symbols)),
+      f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}"
+      + _of_species(guess_species(panel.ids, panel.symbols)),
+      "use a panel of the same species, or convert the gene names (--gene_names=TABLE of "
+      "ensembl_id and symbol)",
+    )
+  onto = scipy.sparse.csr_matrix(
+    (np.ones(len(found), np.int32), (found, rows[found])), shape=(len(rows), len(panel))
+  )
+  measured = np.zeros(len(panel), bool)
+  measured[rows[found]] = True
+  dropped = {
+    "genes outside the panel": len(rows) - len(found),
+    "panel genes not measured": int((~measured).sum()),
+  }
+  return PanelMap(onto, measured, {reason: n for reason, n in dropped.items() if n})
+
+
+def panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel) -> np.ndarray:
+  """Panel row of each gene of the section; -1 where it has none."""
+  by_id = {name: row for row, name in enumerate(panel.ids)}
+  rows = np.fromiter((by_id.get(i, -1) for i in gene_ids), np.int64, len(gene_ids))
+  # Two Ensembl ids can share a symbol: a symbol counts only where one side has nothing better.
+  panel_ensembl, ensembl = is_ensembl(panel.ids), is_ensembl(gene_ids)
+  taken = set(rows.tolist())
+  any_row, symbol_row = {}, {}
+  for row in range(len(panel) - 1, -1, -1):
+    if row not in taken:
+      any_row[panel.symbols[row]] = row
+      if not panel_ensembl[row]:
+        symbol_row[panel.symbols[row]] = row
+  for gene in np.flatnonzero(rows < 0):
+    table = symbol_row if ensembl[gene] else any_row
+    rows[gene] = table.get(gene_symbols[gene], -1)
+  return rows
+
+
+def _examples(names: Sequence[str] | np.ndarray) -> str:
+  return ", ".join(str(name) for name in list(names)[:3])
+
+
+def _of_species(species: str | None) -> str:
+  return f" ({species})" if species else ""
