@@ -14,7 +14,8 @@ from pathlib import Path
 
 from data_pipelines import entry
 from data_pipelines.files import write_text
-from hibio.report import markdown, over_runs
+from hibio.evaluation import over_runs
+from hibio.report import markdown
 
 FLAGS = entry.Flags(__doc__)
 _RESULTS = FLAGS.list(

@@ -6,8 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
-from hibio.evaluation.rows import Row
-from hibio.report.methods import lower_is_better
+from hibio.evaluation.rows import Row, lower_is_better
 
 MODEL = "hibio"
 

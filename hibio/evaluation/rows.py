@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 
 
@@ -50,3 +51,21 @@ class Row:
         values[name] = None
         values["note"] = values["note"] or "not a finite number"
     return values
+
+
+_LOWER = re.compile(
+  r"^(loss|mse|mae|rmse|chaos|pas)\b|^(loss|mse|mae|rmse)_|median_rank|housekeeping|_error"
+)
+
+_SEEN = ("image", "gene", "fused")
+
+
+def seen(method: str) -> str:
+  """What the method is given: "image", "gene", "fused" (both); "" where its name says nothing."""
+  what = method.partition("/")[2].partition("@")[0]
+  return what if what in _SEEN else ""
+
+
+def lower_is_better(metric: str) -> bool:
+  """Losses, errors, ranks and the like."""
+  return _LOWER.search(metric) is not None

@@ -1,15 +1,128 @@
-"""The figure that stands for each task on the first screen, and what it is compared with."""
+"""The figure that stands for each task on the first screen, and how it compares.
+
+The rule, which every report states: two figures tie where they differ by no more than a margin.
+The margin is the larger of
+
+- 5 % of how far the better of the two is from chance, and
+- the standard deviation of the difference over the parts that both figures are made of (folds,
+  donors, sections, seeds, classes), or, with fewer than two shared parts, the larger of their two
+  spreads.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 
-from hibio.evaluation.rows import Row
-from hibio.report.methods import lower_is_better, role, seen
-from hibio.report.verdict import Verdict, against_chance, compare, has_value
+import numpy as np
+
+from hibio.evaluation.baselines import is_control
+from hibio.evaluation.rows import Row, lower_is_better, seen
+
+LEAST_SHARE = 0.05
+
+RULE = (
+  "Two figures tie where they differ by no more than a margin: the larger of "
+  f"{LEAST_SHARE:.0%} of the better one's distance from chance, and the standard deviation of "
+  "their difference over the parts both are made of (folds, donors, sections, seeds or classes; "
+  "with fewer than two shared parts, the larger of their two spreads)."
+)
+
+
+ROLES = ("model", "untrained", "baseline", "control", "published")
+"""In the order of columns. A control knows more, or less, than a method may; it wins nothing."""
+
+_ROLES = (
+  ("model", re.compile(r"hibio\b")),
+  ("untrained", re.compile(r"untrained\b")),
+  ("control", re.compile(r"(shuffled|guess|random)\b")),
+)
+
+
+def role(row: Row, model_methods: Sequence[str] = ()) -> str:
+  """Whose figure it is: one of `ROLES`.
+
+  Args:
+    model_methods: further names that stand for the model, e.g. the keyword score it was trained
+      with.
+  """
+  if "not rerun" in row.note or row.method.startswith("published"):
+    return "published"
+  if row.method in model_methods:
+    return "model"
+  if is_control(row.method):
+    return "control"
+  return next((name for name, start in _ROLES if start.match(row.method)), "baseline")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+  """How one figure stands to another.
+
+  Attributes:
+    word: "above", "ties" or "below"; "unknown" where one of them has no value. Above is better,
+      also for a metric of which less is better.
+    difference: how much better the first is; negative for worse.
+    margin: the difference that still is a tie.
+  """
+
+  word: str
+  difference: float
+  margin: float
+
+
+def compare(one: Row | None, other: Row | None) -> Verdict:
+  """How `one` stands to `other`; both are of the same task, protocol and metric."""
+  if not (has_value(one) and has_value(other)):
+    return Verdict("unknown", math.nan, math.nan)
+  sign = -1.0 if lower_is_better(one.metric) else 1.0
+  difference = sign * (one.value - other.value)
+  margin = max(_spread_of_difference(one, other), LEAST_SHARE * _distance_from_chance(one, other))
+  return Verdict(_word(difference, margin), difference, margin)
+
+
+def against_chance(row: Row | None) -> Verdict:
+  """How a figure stands to guessing; the margin is its own spread."""
+  if not has_value(row) or row.chance is None or not math.isfinite(row.chance):
+    return Verdict("unknown", math.nan, math.nan)
+  sign = -1.0 if lower_is_better(row.metric) else 1.0
+  difference = sign * (row.value - row.chance)
+  margin = row.spread or 0.0
+  return Verdict(_word(difference, margin), difference, margin)
+
+
+def has_value(row: Row | None) -> bool:
+  """Whether there is a number to show."""
+  return row is not None and row.value is not None and math.isfinite(row.value)
+
+
+def _word(difference: float, margin: float) -> str:
+  if abs(difference) <= margin:
+    return "ties"
+  return "above" if difference > 0 else "below"
+
+
+def _spread_of_difference(one: Row, other: Row) -> float:
+  shared = [name for name in one.parts if name in other.parts]
+  differences = np.array([_number(one.parts[n]) - _number(other.parts[n]) for n in shared], float)
+  differences = differences[np.isfinite(differences)]
+  if len(differences) >= 2:
+    return float(differences.std())
+  return max(one.spread or 0.0, other.spread or 0.0)
+
+
+def _number(part: float | None) -> float:
+  return math.nan if part is None else part
+
+
+def _distance_from_chance(one: Row, other: Row) -> float:
+  values = [one.value, other.value]
+  better = min(values) if lower_is_better(one.metric) else max(values)
+  chance = 0.0 if one.chance is None else one.chance
+  return abs(better - chance)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +215,7 @@ def headlines(rows: Sequence[Row], model_methods: Sequence[str] = ()) -> Iterato
   """A line a task and modality that the model was scored in.
 
   Args:
-    model_methods: as in `methods.role`.
+    model_methods: as in `role`.
   """
   known = {headline.task: headline for headline in HEADLINES}
   order = list(known) + [task for task in dict.fromkeys(r.task for r in rows) if task not in known]

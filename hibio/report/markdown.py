@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from hibio.evaluation.rows import Row
-from hibio.report.dot_plot import figure, in_words
-from hibio.report.headlines import headlines
-from hibio.report.methods import lower_is_better, seen_in_words
+from hibio.evaluation.rows import Row, lower_is_better
+from hibio.report.headlines import RULE, headlines
+from hibio.report.summary import figure, in_words
 from hibio.report.tables import Block, Cell, TaskTable, number, task_tables
-from hibio.report.verdict import RULE
+from hibio.report.vocabulary import seen_in_words
 
 
 def markdown(
@@ -21,7 +20,7 @@ def markdown(
   is known, and by the numbers of the notes under the task's tables.
 
   Args:
-    model_methods: as in `report.methods.role`.
+    model_methods: as in `headlines.role`.
     leaks: reasons why these are no figures of unseen tissue; they come first.
   """
   rows = list(rows)

@@ -22,10 +22,9 @@ from hibio.pretrained import Pretrained
 from hibio.report import canvas, vocabulary
 from hibio.report.canvas import Canvas
 from hibio.report.curves import drawn_curves
-from hibio.report.dot_plot import summary_view
 from hibio.report.exhibits import Exhibits
-from hibio.report.methods import seen_in_words
-from hibio.report.verdict import RULE
+from hibio.report.headlines import RULE
+from hibio.report.summary import summary_view
 from hibio.report.views import task_views, tissue_views
 from hibio.training import metrics
 from hibio.training.alarms import first_steps
@@ -146,7 +145,7 @@ def _engine() -> jinja2.Environment:
     undefined=jinja2.StrictUndefined,
   )
   engine.globals.update(
-    in_words=seen_in_words,
+    in_words=vocabulary.seen_in_words,
     explain=vocabulary.protocol_explained,
   )
   return engine

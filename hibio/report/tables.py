@@ -9,10 +9,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from hibio.evaluation.rows import Row
-from hibio.report.headlines import best
-from hibio.report.methods import ROLES, role, seen
-from hibio.report.verdict import has_value
+from hibio.evaluation.rows import Row, seen
+from hibio.report.headlines import ROLES, best, has_value, role
 
 _ORDER_SEEN = ("image", "gene", "fused", "")
 
@@ -90,7 +88,7 @@ def task_tables(rows: Iterable[Row], model_methods: Sequence[str] = ()) -> list[
   """A table a (task, dataset), in the order of the rows.
 
   Args:
-    model_methods: as in `methods.role`.
+    model_methods: as in `headlines.role`.
   """
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:

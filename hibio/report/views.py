@@ -23,7 +23,6 @@ from hibio.report.exhibits import (
   ValueMap,
 )
 from hibio.report.headlines import HeadlineLine, headlines
-from hibio.report.methods import seen_in_words
 from hibio.report.tables import TaskTable, number, task_tables
 
 _OPEN_LINES = 24
@@ -103,7 +102,7 @@ def _parts(line: HeadlineLine) -> dict[str, Any]:
   rows = [row for row in (line.model, line.untrained, line.baseline) if row is not None]
   names = dict.fromkeys(name for row in rows for name in row.parts)
   return {
-    "title": f"{line.model.metric} {seen_in_words(line.sees)}".strip(),
+    "title": f"{line.model.metric} {vocabulary.seen_in_words(line.sees)}".strip(),
     "methods": [row.method for row in rows],
     "lines": [
       (name, [number(row.parts[name]) if name in row.parts else "" for row in rows])

@@ -110,6 +110,11 @@ _METRICS = (
 )
 
 
+def seen_in_words(what: str) -> str:
+  """`rows.seen` for a reader."""
+  return {"image": "from H&E", "gene": "from expression", "fused": "from both"}.get(what, "")
+
+
 def task_title(task: str) -> str:
   """The task's name for a heading."""
   return TASKS.get(task, (task.replace("_", " ").capitalize(), ""))[0]

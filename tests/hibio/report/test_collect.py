@@ -13,10 +13,10 @@ from hibio import corpora, pathways, pretrained
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.setting import Setting
 from hibio.report import collect
+from hibio.report.collect import NUM_HITS, retrieval_examples, spot_patches
 from hibio.report.exhibits import Exhibits
 from hibio.report.label_maps import named_after
-from hibio.report.retrieval_examples import NUM_HITS, retrieval_examples
-from hibio.report.shown_sections import ShownSections, spot_patches
+from hibio.report.shown_sections import ShownSections
 from hibio.report.value_maps import at_quantiles, in_sections, mean_defined, pathway_maps
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from hibio.report.headlines import headlines
-from hibio.report.verdict import against_chance, compare
+from hibio.report.headlines import against_chance, compare, headlines
 from tests.hibio.report.conftest import row
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.problems import BadInputError
-from hibio.report import over_runs
+from hibio.evaluation import over_runs
 from tests.experiments.conftest import run
 from tests.hibio.report.conftest import row
 

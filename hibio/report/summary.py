@@ -12,11 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hibio.evaluation.rows import Row
-from hibio.report.headlines import HeadlineLine, headlines
-from hibio.report.methods import lower_is_better, seen_in_words
+from hibio.evaluation.rows import Row, lower_is_better
+from hibio.report.headlines import HeadlineLine, Verdict, has_value, headlines
 from hibio.report.tables import number
-from hibio.report.verdict import Verdict, has_value
+from hibio.report.vocabulary import seen_in_words
 
 _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
