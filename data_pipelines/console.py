@@ -20,6 +20,20 @@ def clock(seconds: float | int) -> str:
   return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
+@contextlib.contextmanager
+def announced(
+  what: str,
+  usually: str,
+  out: Callable[[str], None] = say,
+  now: Callable[[], float] = time.monotonic,
+) -> Iterator[None]:
+  """Says that something begins which shows no progress, how long it usually takes, and took."""
+  out(f"{what}: usually {usually}")
+  begun = now()
+  yield
+  out(f"{what}: took {now() - begun:.0f} s")
+
+
 class Progress:
   """Counts what is done of a known total, and says so now and then.
 

@@ -24,7 +24,7 @@ from hibio import pretrained
 from hibio.evaluation import anchors, keyword_lists, keywords, regions, subject
 from hibio.evaluation.rows import Row
 from hibio.report import levels
-from hibio.training import workdir
+from hibio.training.tables import gene_set_names
 
 FLAGS = entry.Flags(__doc__)
 _CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a training run", required=True)
@@ -57,7 +57,7 @@ def main() -> None:
     if _HOUSEKEEPING.value
     else keyword_lists.of_corpus(corpus)
   )
-  names = workdir.gene_set_names(model.workdir)
+  names = gene_set_names(model.workdir)
   sets = [anchors.of_corpus(corpus, names)] if len(corpus.gene_set_names) else []
   if _GENE_SETS.value:
     sets.append(anchors.held_out(_GENE_SETS.value, corpus))

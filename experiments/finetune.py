@@ -18,7 +18,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_pipelines import entry
-from data_pipelines.loading.corpus import Corpus
 from experiments import finetuning
 from experiments.finetuning import get_config  # noqa: F401 (this file is a config file too)
 from hibio import configs, corpora, pretrained
@@ -46,10 +45,7 @@ def main() -> None:
   )
   source = pretrained.load(_CHECKPOINT.value)
   run.check(source, choices)
-  corpus = Corpus.open(
-    config.corpus
-    or corpora.corpus(config.synthetic.preset, config.synthetic.seed, workdir.absolute().parent)
-  )
+  corpus = corpora.opened(config)
   table = run.finetune(
     source,
     corpus,

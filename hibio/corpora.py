@@ -7,9 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipelines import synthetic
-from data_pipelines.console import say
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
@@ -18,7 +18,7 @@ from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.parameters import with_gene_sets
 from hibio.pathways import jaccard
 from hibio.pretrained import Pretrained
-from hibio.training.workdir import background, gene_set_names
+from hibio.training.tables import background, gene_set_names
 
 SPLITS = ("train", "validation", "test")
 
@@ -41,11 +41,9 @@ def tables_for(model: Pretrained, corpus: Corpus) -> Tables:
   since, only the corpus can tell.
 
   Raises:
-    BadInputError: the file of the work directory that says so is damaged.
+    BadInputError: the file of the work directory that says so is missing or damaged.
   """
   tables, known = tables_of(corpus), background(model.workdir)
-  if not known:
-    say(f"{model.workdir} does not say how common genes were in training: the corpus' own count")
   own = {name: np.asarray(getattr(tables.statistics, name)) for name in known}
   both = {name: np.concatenate([known[name], own[name][len(known[name]) :]]) for name in known}
   return tables.replace(statistics=tables.statistics.replace(**both))
@@ -80,6 +78,16 @@ def corpus(preset: str, seed: int, root: Path) -> Path:
     synthetic.write(preset, raw, seed)
   prepare([raw], folder / "corpus", PrepareOptions(gene_sets=(raw / "programs.gmt",)))
   return folder / "corpus"
+
+
+def opened(config: ConfigDict) -> Corpus:
+  """The corpus that a config names; synthetic tissue beside its work directory if it names none.
+
+  Raises:
+    BadInputError: no such corpus, or one that cannot be used.
+  """
+  beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
+  return Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
 
 
 RANDOM = "random"

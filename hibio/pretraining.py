@@ -1,27 +1,124 @@
-"""What pretraining and finetuning hand to the loop: batches, regions, looks at held-out donors."""
+"""A corpus and a config -> a trained work directory; and the parts that finetuning shares."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Int
+from ml_collections import ConfigDict
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions
-from hibio import configs
+from hibio import configs, corpora, forward
 from hibio.batch import Batch, Tables
 from hibio.evaluation.section_probe import section_probe
 from hibio.forward import Forward, embed
+from hibio.model import HiBio
 from hibio.outputs import Outputs
+from hibio.report import curves, section_figures
+from hibio.training import loop
+from hibio.training.recipe import Recipe, TrainResult
+from hibio.training.step import Total
+from hibio.training.timing import Stopwatch
+from hibio.training.workdir import record_end
 
 HELD_OUT_BATCHES = 6
 """Batches of held-out donors looked at during training; enough for a curve."""
 
 _SEEN = {"image": "has_patch", "gene": "has_counts"}
+
+
+def run(config: ConfigDict) -> Corpus:
+  """All that a config asks for, as `python -m experiments.pretrain` does; run again, it goes on.
+
+  Returns:
+    The corpus that was trained on, with the gene sets that the config names; synthetic tissue, made
+    first, where it names no corpus.
+
+  Raises:
+    BadInputError: an unknown key in the config, or a corpus that cannot be used.
+  """
+  clock = Stopwatch()
+  model, objectives, training = (
+    configs.from_dict(cls, config[name].to_dict(), f"config.{name}.")
+    for name, cls in (
+      ("model", configs.ModelConfig),
+      ("objectives", configs.ObjectiveConfig),
+      ("training", configs.TrainingConfig),
+    )
+  )
+  with clock.part("set-up"):
+    corpus = corpora.chosen(corpora.opened(config), config.gene_sets, config.gene_sets_seed)
+  workdir = Path(config.workdir)
+  pretrain(corpus, workdir, model, objectives, training, config.num_threads, clock)
+  return corpus
+
+
+def pretrain(
+  corpus: Corpus,
+  workdir: Path,
+  model_config: configs.ModelConfig,
+  objectives: configs.ObjectiveConfig,
+  training: configs.TrainingConfig,
+  num_threads: int = 2,
+  clock: Stopwatch | None = None,
+) -> TrainResult:
+  """Trains on the corpus' training donors, or goes on where the work directory stands.
+
+  Args:
+    num_threads: that decode patches.
+    clock: what `run.json` takes the seconds from; a new one by default.
+  """
+  clock = clock or Stopwatch()
+  with clock.part("set-up"):
+    recipe = _recipe(corpus, model_config, objectives, training, num_threads)
+  result = loop.train(recipe, workdir, clock)
+  with clock.part("figures"):
+    curves.draw(workdir)
+    _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
+  record_end(workdir, seconds=clock.shares())
+  return result
+
+
+def _recipe(
+  corpus: Corpus,
+  model_config: configs.ModelConfig,
+  objectives: configs.ObjectiveConfig,
+  training: configs.TrainingConfig,
+  num_threads: int,
+) -> Recipe:
+  model = HiBio(model_config, num_genes=len(corpus.panel))
+  tables = corpora.tables_of(corpus)
+  frozen = forward.frozen(model)
+  total = forward.loss(objectives, training.shuffle_pairs)
+  return Recipe(
+    init=lambda: forward.initial_params(model, corpora.first_window(corpus), tables, training.seed),
+    forward=forward.for_training(model, training.augmentation),
+    total=total,
+    batches=training_batches(corpus, training, num_threads),
+    tables=tables,
+    training=training,
+    model=model_config,
+    objectives=objectives,
+    panel=corpus.panel,
+    corpus={**corpus.manifest, "fingerprint": corpus.fingerprint},
+    refresh_regions=refresh_regions(corpus, frozen, training),
+    evaluate=while_training(corpus, frozen, total, training),
+  )
+
+
+def _draw_regions(
+  corpus: Corpus, regions: Int[np.ndarray, "level corpus_spot"], path: Path
+) -> None:
+  named = {f"regions, level {level}": ids for level, ids in enumerate(regions, 1)}
+  train = [s["section_id"] for s in corpus.manifest["sections"] if s["split"] == "train"]
+  section_figures.draw_groups(corpus, named, train[:3], path)
 
 
 def training_batches(
@@ -68,48 +165,57 @@ def refresh_regions(
   return refresh
 
 
-def held_out_split(corpus: Corpus) -> str:
-  """The donors to look at while training: validation, else test, else none ("")."""
-  return next((name for name in ("validation", "test") if corpus.manifest["splits"][name]), "")
+def while_training(
+  corpus: Corpus, frozen: Callable[..., Any], total: Total, training: configs.TrainingConfig
+) -> Callable[[Any, Tables], dict[str, float]] | None:
+  """`held_out` over validation donors, else test donors; None where the corpus has neither."""
+  for split in ("validation", "test"):
+    if corpus.manifest["splits"][split]:
+      return held_out(corpus, split, frozen, total, training)
+  return None
 
 
 def held_out(
   corpus: Corpus,
   split: str,
   frozen: Callable[..., Any],
-  measure: Callable[..., dict[str, jax.Array]],
+  total: Total,
   training: configs.TrainingConfig,
-  params,
-  tables: Tables,
-) -> dict[str, float]:
-  """Mean metrics over a few windows of donors that are not trained on.
+) -> Callable[[Any, Tables], dict[str, float]]:
+  """(params, tables) -> mean metrics over a few windows of donors that are not trained on.
 
   Where `frozen` gives embeddings, also how well they tell the windows' sections apart.
 
   Args:
     frozen: (params, batch, tables) -> outputs.
-    measure: (outputs, batch, tables) -> metrics.
+    total: (outputs, batch, tables, weights, key) -> (loss, metrics).
   """
-  arrays = loader.batches(
-    corpus,
-    split,
-    windows_per_batch=training.windows_per_batch,
-    sections_per_batch=training.sections_per_batch,
-    seed=0,
-  )
-  measured, seen = [], []
-  for one in itertools.islice(arrays, HELD_OUT_BATCHES):
-    batch = Batch(**one)
-    outputs = frozen(params, batch, tables)
-    metrics = measure(outputs, batch, tables)
-    measured.append({name: float(value) for name, value in metrics.items()})
-    if isinstance(outputs, Outputs):
-      seen.append((outputs.image, outputs.gene, batch))
-  return {
-    name: float(np.mean([one[name] for one in measured]))
-    for name in measured[0]
-    if name.startswith(("loss/", "chance/", "monitor/"))
-  } | (_sections_told(seen) if seen else {})
+  measure = forward.measure(total)
+
+  def look(params: Any, tables: Tables) -> dict[str, float]:
+    arrays = loader.batches(
+      corpus,
+      split,
+      windows_per_batch=training.windows_per_batch,
+      sections_per_batch=training.sections_per_batch,
+      seed=0,
+    )
+    measured, seen = [], []
+    for one in itertools.islice(arrays, HELD_OUT_BATCHES):
+      batch = Batch(**one)
+      outputs = frozen(params, batch, tables)
+      metrics = measure(outputs, batch, tables)
+      measured.append({name: float(value) for name, value in metrics.items()})
+      if isinstance(outputs, Outputs):
+        seen.append((outputs.image, outputs.gene, batch))
+    means = {
+      name: float(np.mean([one[name] for one in measured]))
+      for name in measured[0]
+      if name.startswith(("loss/", "chance/", "monitor/"))
+    }
+    return means | (_sections_told(seen) if seen else {})
+
+  return look
 
 
 def _sections_told(seen: Sequence[tuple[jax.Array, jax.Array, Batch]]) -> dict[str, float]:

@@ -25,7 +25,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from data_pipelines import files
 from data_pipelines.problems import BadInputError
 from hibio.training.checkpoints import read_params
-from hibio.training.workdir import PANEL, TABLES
+from hibio.training.tables import TABLES
+from hibio.training.workdir import PANEL
 
 PARAMETERS, META, CARD = "parameters.npz", "meta.json", "model_card.md"
 _SHIPPED = Path(__file__).parent / "checkpoints"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.console import clock, say
-from hibio.training.exits import INTERRUPTED, RunStopped
+from hibio.training.stopping import INTERRUPTED, RunStopped
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 60.0

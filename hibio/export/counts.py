@@ -24,7 +24,7 @@ from data_pipelines.section import StreamedSection
 from hibio import keywords, pathways
 from hibio.batch import SectionStatistics, Tables
 from hibio.configs import KeywordConfig
-from hibio.training.workdir import TABLES, WRITE_TABLES_AGAIN, saved_tables
+from hibio.training.tables import TABLES, WRITE_TABLES_AGAIN, saved_tables
 
 _PIECE = 1024
 """Spots read at a time."""

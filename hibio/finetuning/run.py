@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from data_pipelines.coexpression import coexpressed
-from data_pipelines.console import say
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import configs, corpora, forward, parameters, pretraining
-from hibio.batch import Batch, Tables
+from hibio.batch import Tables
 from hibio.evaluation import leakage
 from hibio.finetuning import forward as finetuned
 from hibio.finetuning import scores, tasks, trainable
@@ -28,7 +25,10 @@ from hibio.pretrained import Pretrained
 from hibio.report import curves
 from hibio.training import loop
 from hibio.training.optimizer import Trained
-from hibio.training.workdir import gene_set_names
+from hibio.training.recipe import Recipe
+from hibio.training.tables import gene_set_names
+from hibio.training.timing import Stopwatch
+from hibio.training.workdir import record_end
 
 
 def check(source: Pretrained, config: FinetuningConfig) -> None:
@@ -59,46 +59,65 @@ def finetune(
     BadInputError: config, corpus and checkpoint do not belong together, or a test donor of the
       corpus is one that the checkpoint was trained on.
   """
-  check(source, config)
-  _check(source, corpus, allow_leak)
-  tables, task = corpora.tables_for(source, corpus), None
-  if config.task != tasks.CONTINUE:
-    config, labels, weights = tasks.of_task(corpus, config)
-    tables, task = tables.replace(labels=labels), tasks.TASKS[config.task](config, weights)
-    _check_images(corpus, task)
+  clock = Stopwatch()
+  with clock.part("set-up"):
+    check(source, config)
+    _check(source, corpus, allow_leak)
+    tables, task = corpora.tables_for(source, corpus), None
+    if config.task != tasks.CONTINUE:
+      config, labels, weights = tasks.of_task(corpus, config)
+      tables, task = tables.replace(labels=labels), tasks.TASKS[config.task](config, weights)
+      _check_images(corpus, task)
+    training = dataclasses.replace(training, stages=task.stages if task else stages())
+    model, begin = _begin(source, corpus)
+    recipe = _recipe(source, corpus, model, begin, tables, task, config, training, num_threads)
+  loop.train(recipe, workdir, clock)
+  with clock.part("figures"):
+    if task is None:
+      curves.draw(workdir)
+  with clock.part("scores"):
+    table = scores.report(workdir, source, begin, corpus, tables, config)
+  record_end(workdir, seconds=clock.shares())
+  return table
+
+
+def _recipe(
+  source: Pretrained,
+  corpus: Corpus,
+  model: HiBio,
+  begin: Any,
+  tables: Tables,
+  task: tasks.Task | None,
+  config: FinetuningConfig,
+  training: configs.TrainingConfig,
+  num_threads: int,
+) -> Recipe:
+  """What the loop is handed; without a task it is what pretraining hands it."""
   objectives = _objectives(source, task)
-  training = dataclasses.replace(training, stages=task.stages if task else stages())
-  model, begin = _begin(source, corpus)
   trained = _trained(source, model, task, config)
-  functions = _functions(model, task, config, objectives, training, trained)
-  split = pretraining.held_out_split(corpus)
-  loop.train(
+  if task is None:
+    run = finetuned.continued(model, config, training.augmentation, trained)
+    frozen, total = finetuned.frozen(model, config), forward.loss(objectives, shuffle_pairs=False)
+  else:
+    run = finetuned.for_task(model, task, config, training.augmentation, trained)
+    frozen, total = finetuned.frozen_task(model, task, config), finetuned.loss(task)
+  return Recipe(
     init=lambda: finetuned.begun(begin, _adapters(begin, task, config, training.seed), task),
-    forward=functions.forward,
-    total=functions.total,
+    forward=run,
+    total=total,
     batches=pretraining.training_batches(corpus, training, num_threads),
     tables=tables,
-    workdir=workdir,
-    refresh_regions=None
-    if task
-    else pretraining.refresh_regions(corpus, finetuned.frozen(model, config), training),
-    evaluate=functools.partial(
-      pretraining.held_out, corpus, split, functions.frozen, functions.measure, training
-    )
-    if split
-    else None,
-    config=training,
-    model_config=model.config,
-    objective_config=objectives,
+    training=training,
+    model=model.config,
+    objectives=objectives,
     panel=corpus.panel,
-    corpus=corpus.manifest,
+    corpus={**corpus.manifest, "fingerprint": corpus.fingerprint},
+    refresh_regions=None if task else pretraining.refresh_regions(corpus, frozen, training),
+    evaluate=pretraining.while_training(corpus, frozen, total, training),
     trained=trained,
     more_config={"finetuning": configs.to_dict(config), "source": _source(source)},
     earlier_corpus=source.meta["corpus"],
   )
-  if task is None:
-    curves.draw(workdir)
-  return scores.report(workdir, source, begin, corpus, tables, config)
 
 
 def _objectives(source: Pretrained, task: tasks.Task | None) -> configs.ObjectiveConfig:
@@ -122,33 +141,6 @@ def _trained(
   )
 
 
-class _Functions(NamedTuple):
-  """What the loop is handed."""
-
-  forward: Callable
-  total: Callable
-  frozen: Callable[[Any, Batch, Tables], Any]
-  measure: Callable[[Any, Batch, Tables], dict[str, jax.Array]]
-
-
-def _functions(
-  model: HiBio,
-  task: tasks.Task | None,
-  config: FinetuningConfig,
-  objectives: configs.ObjectiveConfig,
-  training: configs.TrainingConfig,
-  trained: Trained,
-) -> _Functions:
-  if task is None:
-    run = finetuned.continued(model, config, training.augmentation, trained)
-    frozen, total = finetuned.frozen(model, config), forward.loss(objectives, shuffle_pairs=False)
-  else:
-    run = finetuned.for_task(model, task, config, training.augmentation, trained)
-    frozen, total = finetuned.frozen_task(model, task, config), finetuned.loss(task)
-
-  return _Functions(run, total, frozen, forward.measure(total))
-
-
 def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:
   """The checkpoint's model over the corpus' genes and gene sets, and its parameters there."""
   num_old, params = source.model.num_genes, source.params
@@ -159,13 +151,7 @@ def _begin(source: Pretrained, corpus: Corpus) -> tuple[HiBio, Any]:
       config = dataclasses.replace(config, reference_genes=num_old)
   names = corpus.gene_set_names
   if source.meta["corpus"]["fingerprint"] != corpus.fingerprint:
-    known = gene_set_names(source.workdir)
-    params = parameters.with_gene_sets(params, known, names)
-    if known is None and names:
-      say(
-        f"{source.workdir} does not say which gene sets it was trained with: all anchors begin as"
-        " what their genes make of them"
-      )
+    params = parameters.with_gene_sets(params, gene_set_names(source.workdir), names)
   return HiBio(config, len(corpus.panel)), params
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from sklearn.metrics import f1_score, recall_score
 
@@ -16,7 +15,7 @@ from data_pipelines.console import say
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
 from hibio import configs, forward, pretrained, pretraining
-from hibio.batch import Batch, Tables
+from hibio.batch import Tables
 from hibio.evaluation import annotation, expression, gather, leakage, predictions
 from hibio.evaluation.baselines import counts
 from hibio.evaluation.cohort import Cohort
@@ -150,15 +149,11 @@ def _objectives(
   config = configs.from_dict(configs.ObjectiveConfig, model.meta["config"]["objectives"])
   training = configs.from_dict(configs.TrainingConfig, model.meta["config"]["training"])
   total, frozen = forward.loss(config, shuffle_pairs=False), forward.frozen(model.model)
-
-  @jax.jit
-  def measure(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
-    return total(outputs, batch, tables, {}, jax.random.key(0))[1]
-
+  look = pretraining.held_out(corpus, "test", frozen, total, training)
   protocol = f"{pretraining.HELD_OUT_BATCHES} batches as in training, from held-out donors"
   split = "donors " + ", ".join(corpus.manifest["splits"]["test"])
   for method, params in (("continued", model.params), ("source", begin)):
-    found = pretraining.held_out(corpus, "test", frozen, measure, training, params, tables)
+    found = look(params, tables)
     for name in ("spot", "prototype", "region", "spot_to_region"):
       yield Row(
         "contrast",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hibio.training.exits import BUSY, RunStopped
+from hibio.training.stopping import BUSY, RunStopped
 
 NAME = "lock"
 SILENCE_SECONDS = 600

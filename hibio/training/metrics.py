@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import console, files
+from hibio.batch import Batch
 
 NAME = "metrics.jsonl"
 
@@ -60,6 +61,33 @@ def mean_of(steps: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     finite = values[np.isfinite(values)]
     means[name] = float(finite.mean()) if finite.size else math.nan
   return means
+
+
+def line(step: int, num_steps: int, values: Mapping[str, Any], seconds_left: float) -> str:
+  """`step 20/600 spot loss 5.21 (spot 4.80, chance 5.55) 812 pairs/s, 3:10 left`."""
+  spot = ""
+  if "loss/spot" in values and "chance/spot" in values:
+    spot = f" (spot {values['loss/spot']:.3f}, chance {values['chance/spot']:.3f})"
+  return (
+    f"step {step}/{num_steps} {values['stage']} loss {values['loss']:.3f}{spot}"
+    f" {values['pairs_per_second']:.0f} pairs/s, {console.clock(seconds_left)} left"
+  )
+
+
+def dump(workdir: Path, step: int, batch: Batch, metrics: Mapping[str, Any]) -> Path:
+  """Writes which spots a step read whose numbers are none, and what it measured; the file."""
+  real = np.asarray(batch.spot_mask)
+  depth = np.asarray(batch.counts).sum(-1)[real]
+  path = workdir / "nan_dump" / f"step-{step}.json"
+  content = {
+    "step": step,
+    "section_index": np.asarray(batch.section_index).tolist(),
+    "spot_index": np.asarray(batch.spot_index)[real].tolist(),
+    "counts_of_a_spot": {"least": depth.min(initial=0), "most": depth.max(initial=0)},
+    "metrics": dict(metrics),
+  }
+  files.write_text(path, to_json(content))
+  return path
 
 
 def to_json(value: Any) -> str:

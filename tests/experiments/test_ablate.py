@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hibio.training import metrics
-from hibio.training.exits import INTERRUPTED
+from hibio.training.stopping import INTERRUPTED
 from tests.experiments.conftest import ROOT, call, run
 
 BAD = "default:model.keywords.score=nosuch"

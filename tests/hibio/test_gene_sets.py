@@ -6,8 +6,7 @@ import pytest
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from experiments import hibio as experiment
-from experiments import pretrain
-from hibio import corpora, pretrained
+from hibio import corpora, pretrained, pretraining
 from tests.experiments.conftest import run
 
 
@@ -59,7 +58,7 @@ def test_a_run_does_not_go_on_with_other_sets_than_it_began_with(with_random_set
   config.gene_sets_seed = 1
   config.training.mesh = (1, 1, 1)
   with pytest.raises(BadInputError, match=r"corpus\.fingerprint"):
-    pretrain.run(config)
+    pretraining.run(config)
 
 
 def test_an_empty_choice_is_the_corpus_as_it_is(corpus):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from experiments.ablation import jobs
-from hibio.training.exits import INTERRUPTED, RunStopped
+from hibio.training.stopping import INTERRUPTED, RunStopped
 
 ACTOR = "tests.experiments.ablation.actor"
 

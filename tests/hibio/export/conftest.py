@@ -9,7 +9,8 @@ from hibio import configs
 from hibio.embed import Model
 from hibio.model import HiBio
 from hibio.pretrained import Pretrained
-from hibio.training import workdir as workdirs
+from hibio.training.description import describe
+from hibio.training.tables import save_tables
 from tests.data_pipelines import hand_made
 from tests.hibio.fake import fake
 
@@ -34,8 +35,8 @@ def model(tmp_path_factory) -> Model:
   section = hand_made.section("S", "D")
   panel = GenePanel(tuple(section.gene_ids), tuple(section.gene_symbols))
   corpus = {
+    "fingerprint": "0",
     "sections": [],
-    "panel": {"hash": panel.hash},
     "gene_sets": {"names": NAMES},
     "splits": {"train": ["D"], "validation": [], "test": []},
     "patch": {"um": PATCH_UM, "px": PATCH_PX},
@@ -46,9 +47,9 @@ def model(tmp_path_factory) -> Model:
   for number in range(len(NAMES)):
     membership[number, 10 * number : 10 * number + 10] = True
   tables = tables.replace(membership=membership)
-  workdirs.save_tables(workdir, NAMES, tables)
+  save_tables(workdir, NAMES, tables)
   module = HiBio(config, len(panel))
-  described = workdirs.describe(
+  described = describe(
     {
       "model": configs.to_dict(config),
       "objectives": {},

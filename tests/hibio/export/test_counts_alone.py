@@ -6,7 +6,7 @@ import pytest
 from data_pipelines.section import of_section
 from hibio.export.counts import counts_alone
 from hibio.export.section import Reader
-from hibio.training import workdir
+from hibio.training.tables import background
 from tests.data_pipelines import hand_made
 
 
@@ -35,7 +35,7 @@ def test_keyword_scores_are_the_surprisal_of_each_gene_times_its_pattern_in_the_
   documents = (found.counts[filled] > 0).sum(0)
   want[:, documents < max(5, 0.005 * filled.sum())] = 0
   want[found.counts < 1] = 0
-  want *= workdir.background(model.checkpoint.workdir)["corpus_spatial"] + 1e-4
+  want *= background(model.checkpoint.workdir)["corpus_spatial"] + 1e-4
   assert (want > 0).any()
   np.testing.assert_allclose(found.keyword_scores, want, atol=1e-6)
 

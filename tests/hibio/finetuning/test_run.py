@@ -27,8 +27,9 @@ from hibio.finetuning import run as finetuning
 from hibio.finetuning import scores
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
-from hibio.training import metrics, workdir
-from hibio.training.exits import RunStopped
+from hibio.training import metrics
+from hibio.training.description import describe
+from hibio.training.stopping import RunStopped
 from tests.data_pipelines import hand_made
 from tests.hibio.finetuning import small
 
@@ -82,8 +83,10 @@ def _source(corpus, ids, workdir_of=Path("runs/pretrained"), train=("Z",)):
 
   panel = GenePanel(tuple(ids), tuple(ids))
   manifest = {
-    "sections": [{"section_id": "z", "donor_id": "Z", "shards": {}}],
-    "panel": {"hash": panel.hash},
+    "fingerprint": "0",
+    "sections": [{"section_id": "z", "donor_id": "Z", "content": "0a", "split": "train"}],
+    "patch": {"um": 112.0, "px": model.config.patch_px},
+    "window_spots": 64,
     "gene_sets": {"names": ["left", "right", "other"]},
     "splits": {"train": list(train), "validation": [], "test": []},
   }
@@ -92,17 +95,27 @@ def _source(corpus, ids, workdir_of=Path("runs/pretrained"), train=("Z",)):
     "objectives": to_dict(ObjectiveConfig(max_regions=16)),
     "training": to_dict(TRAINING),
   }
-  meta = workdir.describe(config, panel, manifest) | {"step": 7}
+  meta = describe(config, panel, manifest) | {"step": 7}
   params = jax.tree_util.tree_map_with_path(drawn, shapes)
   return pretrained.Pretrained(workdir_of, model, params, meta)
+
+
+def _remembered(folder, corpus, names=(), genes=40):
+  """A work directory that holds what a run took for granted of the first `genes` genes."""
+  folder.mkdir(exist_ok=True)
+  keys = ("document_share", "mean_fraction", "spatial")
+  np.savez(
+    folder / "corpus.npz",
+    names=np.array(names or corpus.gene_set_names),
+    **{key: corpus.statistics[f"corpus_{key}"][:genes] for key in keys},
+  )
+  return folder
 
 
 @pytest.fixture(scope="module")
 def source(corpus, folder):
   """Knows all genes and gene sets of the corpus."""
-  (folder / "pretrained").mkdir()
-  np.savez(folder / "pretrained" / "corpus.npz", names=np.array(corpus.gene_set_names))
-  return _source(corpus, corpus.panel.ids, folder / "pretrained")
+  return _source(corpus, corpus.panel.ids, _remembered(folder / "pretrained", corpus))
 
 
 @pytest.fixture(autouse=True)
@@ -206,14 +219,14 @@ def test_another_checkpoint_or_another_label_is_refused_and_a_moved_checkpoint_i
     _run(other, corpus, tmp_path / "run")
   with pytest.raises(BadInputError, match=r"finetuning\.rank: found 4 asked for"):
     _run(source, corpus, tmp_path / "run", dataclasses.replace(LABELS, rank=4))
-  moved = dataclasses.replace(source, workdir=tmp_path / "elsewhere")
+  moved = dataclasses.replace(source, workdir=_remembered(tmp_path / "elsewhere", corpus))
   _run(moved, corpus, tmp_path / "run")
 
 
 def test_new_genes_are_learned_while_the_old_model_stays(corpus, tmp_path):
-  source = _source(corpus, corpus.panel.ids[:30])
+  source = _source(corpus, corpus.panel.ids[:30], _remembered(tmp_path / "old", corpus, genes=30))
   config = dataclasses.replace(LABELS, trainable="head", modality="gene")
-  params = _run(source, corpus, tmp_path, config, num_steps=2)
+  params = _run(source, corpus, tmp_path / "new", config, num_steps=2)
   table, old = params["model"]["gene_table"]["embedding"], source.params["gene_table"]["embedding"]
   assert table.shape == (40, 8)
   np.testing.assert_array_equal(table[:30], old)
@@ -224,17 +237,15 @@ def test_new_genes_are_learned_while_the_old_model_stays(corpus, tmp_path):
   ]
   for name in rest:
     jax.tree.map(np.testing.assert_array_equal, params["model"][name], source.params[name])
-  assert pretrained.load(tmp_path).model.config.reference_genes == 30
+  assert pretrained.load(tmp_path / "new").model.config.reference_genes == 30
 
 
-def test_anchors_of_a_checkpoint_that_names_its_gene_sets_are_kept(corpus, tmp_path):
-  np.savez(tmp_path / "corpus.npz", names=np.array(["right", "other", "left"]))
-  source = _source(corpus, corpus.panel.ids, tmp_path)
+def test_anchors_are_matched_to_the_gene_sets_by_name(corpus, tmp_path):
+  names = ("right", "other", "left")
+  source = _source(corpus, corpus.panel.ids, _remembered(tmp_path, corpus, names))
   offset = finetuning._begin(source, corpus)[1]["anchor_offset"]
   assert corpus.gene_set_names == ("left", "other", "right")
   np.testing.assert_array_equal(offset, source.params["anchor_offset"][[2, 1, 0]])
-  nameless = _source(corpus, corpus.panel.ids, tmp_path / "other")
-  assert not np.any(finetuning._begin(nameless, corpus)[1]["anchor_offset"])
 
 
 @pytest.mark.parametrize(
@@ -299,10 +310,12 @@ def test_where_pretraining_goes_on_adapters_learn_and_means_follow_and_nothing_e
 def test_a_test_donor_of_the_checkpoints_training_is_refused_unless_allowed(
   corpus, tmp_path, monkeypatch
 ):
-  source = _source(corpus, corpus.panel.ids, train=("B", "Z"))
+  source = _source(
+    corpus, corpus.panel.ids, _remembered(tmp_path / "old", corpus), train=("B", "Z")
+  )
   with pytest.raises(BadInputError, match="donor B was trained on"):
     _run(source, corpus, tmp_path)
   reached = RuntimeError("reached the loop")
-  monkeypatch.setattr(finetuning.loop, "train", lambda **_: (_ for _ in ()).throw(reached))
+  monkeypatch.setattr(finetuning.loop, "train", lambda *_: (_ for _ in ()).throw(reached))
   with pytest.raises(RuntimeError, match="reached the loop"):
     finetuning.finetune(source, corpus, tmp_path, LABELS, TRAINING, allow_leak=True)

@@ -174,7 +174,7 @@ def _last_start(folder):
 
 def test_a_run_says_and_records_what_rings_and_so_does_one_that_went_on(tmp_path, capfd):
   config = toy.config(num_steps=10)
-  toy.train(tmp_path / "whole", total=_collapsing, config=config)
+  toy.train(tmp_path / "whole", total=_collapsing, training=config)
   said = capfd.readouterr().err
   assert said.count("warning: collapse_image: dimension_std_image 0.01 is below 0.1") == 1
   lines = metrics.read(tmp_path / "whole")
@@ -188,8 +188,8 @@ def test_a_run_says_and_records_what_rings_and_so_does_one_that_went_on(tmp_path
       yield batch
 
   with pytest.raises(KeyboardInterrupt):
-    toy.train(tmp_path / "again", total=_collapsing, config=config, batches=stopped)
-  toy.train(tmp_path / "again", total=_collapsing, config=config)
+    toy.train(tmp_path / "again", total=_collapsing, training=config, batches=stopped)
+  toy.train(tmp_path / "again", total=_collapsing, training=config)
   again = metrics.read(tmp_path / "again")
   assert [line.get("alarms") for line in again] == [line.get("alarms") for line in lines]
   assert _last_start(tmp_path / "again")["alarms"] == {"collapse_image": 8}

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hibio.training import lock
-from hibio.training.exits import RunStopped
+from hibio.training.stopping import RunStopped
 
 
 def test_a_second_run_is_refused_and_told_of_the_first(tmp_path):

@@ -4,16 +4,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
+import time
 
 import numpy as np
 import pytest
 
-from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio.training import loop, metrics, workdir
+from hibio.training import loop, metrics
 from hibio.training.checkpoints import Checkpoints
-from hibio.training.exits import RunStopped
+from hibio.training.stopping import RunStopped
 from tests.hibio.training import toy
 
 CLOCK = ("pairs_per_second", "seconds", "data_wait_share")
@@ -38,7 +37,7 @@ def _same(left, right):
 def whole(tmp_path_factory):
   """A run of six steps over a stage boundary and two refreshes, never stopped."""
   folder = tmp_path_factory.mktemp("whole")
-  return folder, toy.train(folder, evaluate=_held_out, config=toy.config(evaluate_every=3))
+  return folder, toy.train(folder, evaluate=_held_out, training=toy.config(evaluate_every=3))
 
 
 @pytest.fixture
@@ -62,6 +61,30 @@ def test_a_line_says_all_there_is_to_know_of_a_step(whole):
     assert [line[f"regions/{name}"] for line in refreshed] == [value] * 2
 
 
+def test_the_parts_of_a_run_sum_to_its_wall_time(tmp_path):
+  begun = time.monotonic()
+  toy.train(tmp_path, evaluate=_held_out, training=toy.config(evaluate_every=3))
+  passed = time.monotonic() - begun
+  seconds = json.loads((tmp_path / "run.json").read_text())["history"][-1]["seconds"]
+  whole = seconds.pop("all")
+  named = {"set-up", "data", "compile", "step", "evaluate", "refresh", "checkpoint", "other"}
+  assert seconds.keys() == named
+  assert sum(seconds.values()) == pytest.approx(whole, rel=0.01)
+  assert whole == pytest.approx(passed, rel=0.01, abs=0.05)
+  assert seconds["other"] < 0.1 * whole
+
+
+def test_compilation_is_announced_once_with_an_estimate_and_what_it_took(tmp_path, capsys):
+  toy.train(tmp_path, evaluate=_held_out, training=toy.config(evaluate_every=3))
+  said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("compiling")]
+  assert [line.split(":")[0] for line in said] == [
+    "compiling the training step", "compiling the training step",
+    "compiling the evaluation of held-out donors", "compiling the evaluation of held-out donors",
+  ]  # fmt: skip
+  assert "usually" in said[0]
+  assert "took" in said[1]
+
+
 @pytest.mark.parametrize("at", [3, 5])  # before the stage boundary; between two refreshes
 def test_stopped_by_a_signal_it_saves_and_goes_on_bit_for_bit(whole, tmp_path, at):
   def drawn_and_stopped(step):
@@ -73,10 +96,10 @@ def test_stopped_by_a_signal_it_saves_and_goes_on_bit_for_bit(whole, tmp_path, a
   before = signal.getsignal(signal.SIGTERM)
   config = toy.config(evaluate_every=3, checkpoint_every=100)
   with pytest.raises(RunStopped, match=f"SIGTERM stopped it at step {at}, which") as stopped:
-    toy.train(tmp_path, batches=drawn_and_stopped, config=config, evaluate=_held_out)
+    toy.train(tmp_path, batches=drawn_and_stopped, training=config, evaluate=_held_out)
   assert stopped.value.code == 75
   assert signal.getsignal(signal.SIGTERM) is before
-  result = toy.train(tmp_path, config=config, evaluate=_held_out)
+  result = toy.train(tmp_path, training=config, evaluate=_held_out)
   _same(result, whole[1])
   wanted = _lines(whole[0])
   if at == 3:  # it stopped before looking at held-out donors
@@ -119,7 +142,7 @@ def test_a_finished_run_started_again_takes_no_step(copied, whole):
 
 def test_another_mesh_may_go_on(copied, whole):
   shutil.rmtree(copied / "checkpoints" / "6")
-  result = toy.train(copied, config=toy.config(mesh=(2, 1, 2), evaluate_every=0))
+  result = toy.train(copied, training=toy.config(mesh=(2, 1, 2), evaluate_every=0))
   for one, other in zip(toy.leaves(result.params), toy.leaves(whole[1].params), strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)  # sums in another order
   np.testing.assert_array_equal(result.regions, whole[1].regions)
@@ -127,22 +150,17 @@ def test_another_mesh_may_go_on(copied, whole):
 
 def test_another_config_is_refused_by_key_with_both_values(copied):
   with pytest.raises(BadInputError, match=r"training\.learning_rate: found 0\.1 asked for") as bad:
-    toy.train(copied, config=toy.config(learning_rate=0.1))
+    toy.train(copied, training=toy.config(learning_rate=0.1))
   assert "0.05, which the run in this work directory began with" in str(bad.value)
   (copied / "config.json").unlink()  # then the checkpoint itself says so
   with pytest.raises(BadInputError, match=r"training\.learning_rate"):
-    toy.train(copied, config=toy.config(learning_rate=0.1))
+    toy.train(copied, training=toy.config(learning_rate=0.1))
 
 
 def test_another_corpus_is_refused(copied):
-  other = toy.CORPUS | {"sections": [{"section_id": "a", "donor_id": "A", "shards": {"one": "01"}}]}
+  other = toy.CORPUS | {"fingerprint": "f" * 16}
   with pytest.raises(BadInputError, match=r"corpus\.fingerprint"):
     toy.train(copied, corpus=other)
-
-
-def test_the_fingerprint_is_the_one_that_the_corpus_gives_itself():
-  corpus = SimpleNamespace(manifest=toy.CORPUS)
-  assert workdir.corpus_fingerprint(toy.CORPUS) == Corpus.fingerprint.fget(corpus)
 
 
 def _some_spoilt(steps):
@@ -154,7 +172,7 @@ def _some_spoilt(steps):
 
 
 def test_bad_batches_are_skipped_and_counted(tmp_path):
-  result = toy.train(tmp_path, batches=_some_spoilt({1, 4}), config=toy.config(log_every=2))
+  result = toy.train(tmp_path, batches=_some_spoilt({1, 4}), training=toy.config(log_every=2))
   assert (result.step, result.skipped) == (6, 2)
   assert all(np.isfinite(leaf).all() for leaf in toy.leaves(result.params))
   lines = metrics.read(tmp_path)
@@ -181,7 +199,7 @@ def test_a_run_that_cannot_save_trains_on_and_then_says_so(tmp_path, monkeypatch
 
   monkeypatch.setattr(Checkpoints, "save", fail)
   with pytest.raises(RunStopped, match="3 checkpoint") as stopped:
-    toy.train(tmp_path, config=toy.config(checkpoint_every=1))
+    toy.train(tmp_path, training=toy.config(checkpoint_every=1))
   assert stopped.value.code == 74
   assert trained == [1, 2, 3]
 

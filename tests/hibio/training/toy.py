@@ -15,15 +15,19 @@ from data_pipelines.genes import GenePanel
 from hibio.batch import Batch, Tables
 from hibio.configs import SIZES, ModelConfig, ObjectiveConfig, Stage, TrainingConfig
 from hibio.training import loop
+from hibio.training.recipe import Recipe, TrainResult
+from hibio.training.timing import Stopwatch
 from tests.hibio.fake import fake
 
 GENES, WINDOWS, SPOTS = 12, 4, 8
 PANEL = GenePanel(tuple(f"g{n}" for n in range(GENES)), tuple(f"S{n}" for n in range(GENES)))
 CORPUS = {
-  "sections": [{"section_id": "a", "donor_id": "A", "shards": {"one": "00"}}],
-  "panel": {"hash": PANEL.hash},
+  "fingerprint": "0123456789abcdef",
+  "sections": [{"section_id": "a", "donor_id": "A", "content": "0a", "split": "train"}],
   "gene_sets": {"names": ["p"]},
   "splits": {"train": ["A"], "validation": [], "test": []},
+  "patch": {"um": 112.0, "px": 2},
+  "window_spots": SPOTS,
 }
 OBJECTIVES = ObjectiveConfig(weights=(("spot", 1.0), ("region", 0.5)))
 STAGES = (Stage("spot", 0.5, ("spot",)), Stage("region", 0.5, ("region",)))
@@ -102,23 +106,22 @@ def refresh_regions(params, tables):
   return np.asarray(tables.regions) + 1 + shift
 
 
-def train(workdir: Path, **changes) -> loop.TrainResult:
-  """A run of the toy; keywords replace arguments of `loop.train`."""
+def train(workdir: Path, clock: Stopwatch | None = None, **changes) -> TrainResult:
+  """A run of the toy; keywords replace fields of its recipe."""
   arguments = {
     "init": init,
     "forward": forward,
     "total": total,
     "batches": batches,
     "tables": tables(),
-    "workdir": workdir,
-    "config": config(),
-    "model_config": ModelConfig(**SIZES["tiny"]),
-    "objective_config": OBJECTIVES,
+    "training": config(),
+    "model": ModelConfig(**SIZES["tiny"]),
+    "objectives": OBJECTIVES,
     "panel": PANEL,
     "corpus": CORPUS,
     "refresh_regions": refresh_regions,
   }
-  return loop.train(**arguments | changes)
+  return loop.train(Recipe(**arguments | changes), workdir, clock)
 
 
 def leaves(tree) -> list[np.ndarray]:

@@ -1,14 +1,20 @@
 """A corpus is read with what the model took for granted of genes, not with its own guess."""
 
-import types
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from data_pipelines import problems
+from data_pipelines.loading.corpus import Corpus
 from hibio import corpora
-from hibio.training import workdir
+from hibio.pretrained import Pretrained
+from hibio.training.tables import TABLES, save_tables
 from tests.hibio.fake import fake
+
+
+def _tables_for(workdir):
+  return corpora.tables_for(mock.Mock(spec=Pretrained, workdir=workdir), mock.Mock(spec=Corpus))
 
 
 @pytest.fixture(scope="module")
@@ -21,27 +27,27 @@ def test_the_background_of_genes_is_the_checkpoints(tmp_path, tables, monkeypatc
     corpus_document_share=np.full(10, 0.25, np.float32),
     corpus_spatial=np.linspace(0, 1, 10).astype(np.float32),
   )
-  workdir.save_tables(tmp_path, ("a", "b", "c"), tables.replace(statistics=learned))
+  save_tables(tmp_path, ("a", "b", "c"), tables.replace(statistics=learned))
   monkeypatch.setattr(corpora, "tables_of", lambda corpus: tables)
-  got = corpora.tables_for(types.SimpleNamespace(workdir=tmp_path), None).statistics
+  got = _tables_for(tmp_path).statistics
   np.testing.assert_array_equal(got.corpus_spatial, learned.corpus_spatial)
   np.testing.assert_array_equal(got.corpus_document_share, learned.corpus_document_share)
   np.testing.assert_array_equal(got.log_mean, tables.statistics.log_mean)
 
 
-def test_a_run_that_does_not_say_leaves_the_corpus_its_own(tmp_path, tables, monkeypatch):
+def test_a_run_without_the_file_is_refused(tmp_path, tables, monkeypatch):
   monkeypatch.setattr(corpora, "tables_of", lambda corpus: tables)
-  got = corpora.tables_for(types.SimpleNamespace(workdir=tmp_path), None).statistics
-  np.testing.assert_array_equal(got.corpus_spatial, tables.statistics.corpus_spatial)
+  with pytest.raises(problems.BadInputError, match=r"corpus\.npz: file: found none"):
+    _tables_for(tmp_path)
 
 
 def test_genes_that_the_panel_has_gained_are_known_from_the_corpus(tmp_path, tables, monkeypatch):
   earlier = fake(windows=2, spots=6, genes=7, pathways=3)[1]
   share = np.full(7, 0.25, np.float32)
   learned = earlier.replace(statistics=earlier.statistics.replace(corpus_document_share=share))
-  workdir.save_tables(tmp_path, ("a", "b", "c"), learned)
+  save_tables(tmp_path, ("a", "b", "c"), learned)
   monkeypatch.setattr(corpora, "tables_of", lambda corpus: tables)
-  got = corpora.tables_for(types.SimpleNamespace(workdir=tmp_path), None).statistics
+  got = _tables_for(tmp_path).statistics
   np.testing.assert_array_equal(got.corpus_document_share[:7], 0.25)
   np.testing.assert_array_equal(
     got.corpus_document_share[7:], np.asarray(tables.statistics.corpus_document_share)[7:]
@@ -49,9 +55,9 @@ def test_genes_that_the_panel_has_gained_are_known_from_the_corpus(tmp_path, tab
 
 
 def test_a_damaged_file_is_named(tmp_path, tables, monkeypatch):
-  workdir.save_tables(tmp_path, ("a", "b", "c"), tables)
-  path = tmp_path / workdir.TABLES
+  save_tables(tmp_path, ("a", "b", "c"), tables)
+  path = tmp_path / TABLES
   path.write_bytes(path.read_bytes()[:-40])
   monkeypatch.setattr(corpora, "tables_of", lambda corpus: tables)
   with pytest.raises(problems.BadInputError, match=r"corpus\.npz: content: found damaged"):
-    corpora.tables_for(types.SimpleNamespace(workdir=tmp_path), None)
+    _tables_for(tmp_path)

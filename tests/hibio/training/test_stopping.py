@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 
-from hibio.training.interruption import Interruption
+from hibio.training.stopping import Interruption
 
 
 def test_a_signal_is_kept_until_asked_for(capfd):
@@ -22,7 +22,7 @@ def test_a_signal_is_kept_until_asked_for(capfd):
 def test_the_third_signal_ends_at_once():
   code = (
     "import os, signal\n"
-    "from hibio.training.interruption import Interruption\n"
+    "from hibio.training.stopping import Interruption\n"
     "with Interruption():\n"
     "  for _ in range(3): os.kill(os.getpid(), signal.SIGTERM)\n"
     "  print('still here')"

@@ -1,0 +1,62 @@
+"""Where the wall time of a run goes: every second belongs to exactly one named part."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+OTHER = "other"
+"""The part of what has no name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lap:
+  """Seconds between two looks at a watch, and how they are shared among the parts."""
+
+  seconds: float
+  parts: dict[str, float]
+
+  def of(self, *names: str) -> float:
+    """Seconds of these parts."""
+    return sum(self.parts.get(name, 0.0) for name in names)
+
+
+class Stopwatch:
+  """Seconds since it was made; inside a part, its time is that of no other."""
+
+  def __init__(self, now: Callable[[], float] = time.monotonic):
+    self._now, self._part = now, OTHER
+    self._start = self._since = now()
+    self._parts: defaultdict[str, float] = defaultdict(float)
+
+  @contextlib.contextmanager
+  def part(self, name: str) -> Iterator[None]:
+    """Time spent in the block; a part around it stands still meanwhile."""
+    around = self._part
+    self._change_to(name)
+    try:
+      yield
+    finally:
+      self._change_to(around)
+
+  def lap(self, since: Lap | None = None) -> Lap:
+    """What has passed since the watch was made, or since an earlier lap from then."""
+    self._change_to(self._part)
+    whole = Lap(self._since - self._start, dict(self._parts))
+    if since is None:
+      return whole
+    parts = {name: seconds - since.of(name) for name, seconds in whole.parts.items()}
+    return Lap(whole.seconds - since.seconds, parts)
+
+  def shares(self) -> dict[str, float]:
+    """Part -> its seconds so far; they sum to "all"."""
+    lap = self.lap()
+    return {name: round(value, 3) for name, value in (lap.parts | {"all": lap.seconds}).items()}
+
+  def _change_to(self, name: str) -> None:
+    now = self._now()
+    self._parts[self._part] += now - self._since
+    self._since, self._part = now, name
