@@ -4,9 +4,11 @@ import pytest
 
 from data_pipelines.loading.corpus import Corpus
 from hibio import pretraining
+from hibio.batch import fake
 from hibio.configs import TrainingConfig
 from hibio.outputs import Keywords, Outputs
 
+TABLES = fake(windows=1, spots=2, genes=3, pathways=1)[1]
 TRAINING = TrainingConfig(num_steps=1, windows_per_batch=4, sections_per_batch=2)
 
 
@@ -41,7 +43,7 @@ def _look(corpus, frozen):
   def total(outputs, batch, tables, weights, key):
     return 1.0, {"monitor/spots": batch.spot_mask.sum(), "loss": 1.0}
 
-  return pretraining.held_out(corpus, "train", frozen, total, TRAINING)(None, None)
+  return pretraining.held_out(corpus, "train", frozen, total, TRAINING)(None, TABLES)
 
 
 def test_a_look_says_which_modality_gives_its_section_away(corpus):
