@@ -4,11 +4,11 @@ import pytest
 
 from data_pipelines.loading.corpus import Corpus
 from hibio import pretraining
-from hibio.batch import fake
 from hibio.configs import TrainingConfig
 from hibio.outputs import Keywords, Outputs
+from tests.hibio.fake import fake
 
-TABLES = fake(windows=1, spots=2, genes=3, pathways=1)[1]
+TABLES = fake(windows=2, spots=6, genes=7, pathways=3)[1]
 TRAINING = TrainingConfig(num_steps=1, windows_per_batch=4, sections_per_batch=2)
 
 
