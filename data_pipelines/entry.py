@@ -153,9 +153,12 @@ def _found(config: str) -> str:
   if path and (ROOT / path).is_file():
     return f"{ROOT / path}{colon}{variants}"
   raise BadInputError(
-    path or "--config", "config", "no such file", "a config file such as experiments/hibio.py",
+    path or "--config",
+    "config",
+    "no such file",
+    "a config file such as experiments/hibio.py",
     "give the file's path",
-  )  # fmt: skip
+  )
 
 
 def _misspelt_key(argv: Sequence[str], message: str) -> BadInputError:

@@ -47,9 +47,12 @@ class GeneNames:
     table.columns = [str(name).strip().lower() for name in table.columns]
     if not any(columns <= set(table.columns) for columns in COLUMNS):
       raise BadInputError(
-        path, "columns", ", ".join(table.columns), "ensembl_id and symbol, or alias and symbol",
+        path,
+        "columns",
+        ", ".join(table.columns),
+        "ensembl_id and symbol, or alias and symbol",
         "rename the columns",
-      )  # fmt: skip
+      )
     symbols = [symbol.strip() for symbol in table["symbol"]]
     symbol_of, aliases = {}, collections.defaultdict(set)
     if "ensembl_id" in table:

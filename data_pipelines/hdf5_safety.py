@@ -76,9 +76,12 @@ def _damage_named(path: Path) -> Iterator[None]:
   except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
     reason = " ".join(str(error).split())
     raise BadInputError(
-      path, "content", f"damaged ({reason})", "a complete HDF5 file",
+      path,
+      "content",
+      f"damaged ({reason})",
+      "a complete HDF5 file",
       "copy or download the file again",
-    ) from error  # fmt: skip
+    ) from error
 
 
 def csr_from_columns(
@@ -90,8 +93,7 @@ def csr_from_columns(
     BadInputError: pointers or indices do not describe a matrix of that shape.
   """
   rows, columns = shape
-  indptr, indices = (_whole(values, name, path) for values, name in
-                     ((indptr, "indptr"), (indices, "indices")))  # fmt: skip
+  indptr, indices = _whole(indptr, "indptr", path), _whole(indices, "indices", path)
   wrong = None
   if len(indptr) != columns + 1:
     wrong = "indptr", f"{len(indptr)} entries", f"{columns + 1}"

@@ -8,7 +8,6 @@ problems; 3: nothing in it can be used.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -19,13 +18,12 @@ import numpy as np
 from data_pipelines import entry, readers
 from data_pipelines.files import sha256
 from data_pipelines.genes import is_ensembl
+from data_pipelines.preparation import manifest as manifests
+from data_pipelines.preparation.splits import content_hash
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from data_pipelines.section import Section
-from data_pipelines.text_files import read_json
 
 EXIT_PROBLEMS = 1
-_CORPUS_FORMAT = "hibio-corpus"
-
 
 FLAGS = entry.Flags(__doc__)
 _INPUT = FLAGS.string("input", None, "Folder of raw sections, or a prepared corpus", required=True)
@@ -45,7 +43,7 @@ def report(folder: Path, metadata: str | os.PathLike | None = None) -> int:
   Raises:
     BadInputError: nothing was found.
   """
-  if (folder / "manifest.json").is_file():
+  if (folder / manifests.FILE).is_file():
     return _report_corpus(folder)
   return _report_sections(readers.open_sections(folder, metadata))
 
@@ -58,13 +56,14 @@ def _report_sections(sources: Sequence[readers.SectionSource]) -> int:
       section = source.read()
       blank = _image_problem(section)
     except BadInputError as problem:
-      found = {str(p): p for p in (problem, *source.problems())}
+      found = dict.fromkeys(map(str, (problem, *source.problems())))
       bad.append(source.section_id)
-      print(f"{source.section_id}  {source.reader}  {source.path}\n  PROBLEM " +
-            "\n  PROBLEM ".join(found))  # fmt: skip
+      print(f"{source.section_id}  {source.reader}  {source.path}")
+      for line in found:
+        print(f"  PROBLEM {line}")
       continue
     print(_described(section, source))
-    same = seen.setdefault(_counts_hash(section), section.section_id)
+    same = seen.setdefault(content_hash(section), section.section_id)
     problems = [blank] if blank else []
     if same != section.section_id:
       problems.append(f"the same counts as section {same}: is it listed twice?")
@@ -73,8 +72,8 @@ def _report_sections(sources: Sequence[readers.SectionSource]) -> int:
     if problems:
       bad.append(source.section_id)
   donors = {source.donor_id for source in sources}
-  print(f"{len(sources)} sections, {len(donors)} donors, {len(bad)} with problems"
-        + (f": {', '.join(bad)}" if bad else ""))  # fmt: skip
+  names = f": {', '.join(bad)}" if bad else ""
+  print(f"{len(sources)} sections, {len(donors)} donors, {len(bad)} with problems{names}")
   if len(bad) == len(sources):
     return EXIT_BAD_INPUT
   return EXIT_PROBLEMS if bad else 0
@@ -121,30 +120,20 @@ def _image_problem(section: Section) -> str | None:
   return None
 
 
-def _counts_hash(section: Section) -> str:
-  counts = section.counts.copy()
-  counts.sort_indices()
-  parts = (counts.data, counts.indices.astype(np.int64), counts.indptr.astype(np.int64))
-  return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
-
-
 def _report_corpus(folder: Path) -> int:
-  path = folder / "manifest.json"
-  manifest = read_json(path)
-  if manifest.get("format") != _CORPUS_FORMAT:
-    raise BadInputError(
-      path, "format", repr(manifest.get("format")), repr(_CORPUS_FORMAT),
-      "give a folder that data_pipelines.prepare wrote",
-    )  # fmt: skip
   try:
-    return _report_manifest(folder, manifest)
+    return _report_manifest(folder, manifests.read(folder))
   except (KeyError, TypeError, AttributeError) as error:
     raise BadInputError(
-      path, "content", f"incomplete ({error})", "a complete manifest", "prepare the corpus again"
+      folder / manifests.FILE,
+      "content",
+      f"incomplete ({error})",
+      "a complete manifest",
+      "prepare the corpus again",
     ) from error
 
 
-def _report_manifest(folder: Path, manifest: dict) -> int:
+def _report_manifest(folder: Path, manifest: manifests.Manifest) -> int:
   sections, patch = manifest["sections"], manifest["patch"]
   spots = sum(section["num_spots"] for section in sections)
   print(f"prepared corpus, version {manifest['version']}, {folder}")

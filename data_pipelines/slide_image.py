@@ -58,9 +58,12 @@ class SlideImage:
       rotated = tags.get(_EXIF_ORIENTATION, 1) not in (0, 1)
     if width * height > MAX_PIXELS:
       raise BadInputError(
-        path, "size", f"{width} x {height} px", f"at most {MAX_PIXELS:,} pixels",
+        path,
+        "size",
+        f"{width} x {height} px",
+        f"at most {MAX_PIXELS:,} pixels",
         "crop or downscale the image, then point to the smaller file",
-      )  # fmt: skip
+      )
     return cls(path, width, height, kind, rotated)
 
   def pixels(self) -> UInt8[np.ndarray, "height width 3"]:
@@ -113,9 +116,12 @@ class SlideImage:
         return _to_rgb(image)
       except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise BadInputError(
-          self.path, "pixels", f"damaged image data ({error})", "a complete PNG, JPEG or TIFF",
+          self.path,
+          "pixels",
+          f"damaged image data ({error})",
+          "a complete PNG, JPEG or TIFF",
           "copy the file again from its source",
-        ) from error  # fmt: skip
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,9 +143,12 @@ class ArrayImage(SlideImage):
     """
     if len(shape) != 3 or shape[2] not in (3, 4) or not shape[0] * shape[1]:
       raise BadInputError(
-        path, f"image {kind}", f"an array of shape {tuple(shape)}", "height x width x 3, RGB",
+        path,
+        f"image {kind}",
+        f"an array of shape {tuple(shape)}",
+        "height x width x 3, RGB",
         "store the H&E image in colour, or name its file",
-      )  # fmt: skip
+      )
     return cls(Path(path), int(shape[1]), int(shape[0]), kind, load=load)
 
   def _decoded(self, at_least_px: int | None = None) -> Image.Image:
@@ -182,9 +191,12 @@ def _crop_on_white(image: Image.Image, box: tuple, out_px: int) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
   if not path.is_file():
     raise BadInputError(
-      path, "image", "no such file", "a PNG, JPEG or TIFF image",
+      path,
+      "image",
+      "no such file",
+      "a PNG, JPEG or TIFF image",
       "correct the path, or leave the image out for an expression-only section",
-    )  # fmt: skip
+    )
   try:
     with warnings.catch_warnings():
       # We set our own, higher, limit: whole-slide images exceed Pillow's.
@@ -196,8 +208,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = limit
   except (OSError, Image.DecompressionBombError, struct.error) as error:
     raise BadInputError(
-      path, "image", f"not readable ({error})", "a PNG, JPEG or TIFF image",
+      path,
+      "image",
+      f"not readable ({error})",
+      "a PNG, JPEG or TIFF image",
       "convert it to PNG, JPEG or TIFF",
-    ) from error  # fmt: skip
+    ) from error
   with image:
     yield image

@@ -96,9 +96,12 @@ def read_text(path: Path) -> str:
     text = read_bytes(path).decode("utf-8-sig")
   except UnicodeDecodeError as error:
     raise BadInputError(
-      path, "text", f"byte {error.object[error.start]:#x} at {error.start}", "UTF-8 text",
+      path,
+      "text",
+      f"byte {error.object[error.start]:#x} at {error.start}",
+      "UTF-8 text",
       "save the file as UTF-8",
-    ) from error  # fmt: skip
+    ) from error
   return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -134,14 +137,20 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=str) for name in names})
   except (pd.errors.ParserError, ValueError) as error:
     raise BadInputError(
-      path, "table", f"not readable ({str(error).strip()})", f"{len(names)} columns in every line",
+      path,
+      "table",
+      f"not readable ({str(error).strip()})",
+      f"{len(names)} columns in every line",
       "mend that line",
-    ) from error  # fmt: skip
+    ) from error
   if table.shape[1] != len(names):
     raise BadInputError(
-      path, "columns", f"{table.shape[1]} in the first line", f"{len(names)} as in the header",
+      path,
+      "columns",
+      f"{table.shape[1]} in the first line",
+      f"{len(names)} as in the header",
       "separate every line as the header is",
-    )  # fmt: skip
+    )
   table.columns = names
   return table
 
@@ -154,18 +163,24 @@ def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.Data
   """
   if absent := [name for name in columns if name not in table]:
     raise BadInputError(
-      path, f"column {absent[0]}", f"only {', '.join(map(str, table.columns))}",
-      ", ".join(columns), "add the column, or rename the one that holds it",
-    )  # fmt: skip
+      path,
+      f"column {absent[0]}",
+      f"only {', '.join(map(str, table.columns))}",
+      ", ".join(columns),
+      "add the column, or rename the one that holds it",
+    )
   numbers = pd.DataFrame({name: as_numbers(table[name].tolist()) for name in columns})
   bad = ~numbers.abs().lt(float("inf")).all(axis=1)
   if bad.any():
     row = int(bad.to_numpy().argmax())
     column = next(c for c in columns if not abs(numbers[c].iloc[row]) < float("inf"))
     raise BadInputError(
-      path, f"column {column}", f"{table[column].iloc[row]!r} in data row {row + 1}", "a number",
+      path,
+      f"column {column}",
+      f"{table[column].iloc[row]!r} in data row {row + 1}",
+      "a number",
       "correct or remove that row",
-    )  # fmt: skip
+    )
   return numbers
 
 

@@ -61,9 +61,12 @@ class Corpus:
     panel = GenePanel.load(_file(path, manifests.PANEL))
     if panel.hash != manifest["panel"]["hash"]:
       raise BadInputError(
-        path / manifests.PANEL, "gene panel", f"hash {panel.hash}", manifest["panel"]["hash"],
+        path / manifests.PANEL,
+        "gene panel",
+        f"hash {panel.hash}",
+        manifest["panel"]["hash"],
         "put back the panel that the corpus was prepared with, or prepare it again",
-      )  # fmt: skip
+      )
     gene_sets = _arrays(path, manifests.GENE_SETS)
     try:
       spots = pd.read_parquet(_file(path, manifests.SPOTS))
@@ -158,10 +161,12 @@ class Corpus:
         found = sha256(self.section_folder(number) / name)
         if found != expected:
           raise BadInputError(
-            self.section_folder(number) / name, "SHA-256", found[:16] + "...",
+            self.section_folder(number) / name,
+            "SHA-256",
+            found[:16] + "...",
             expected[:16] + "...",
             f"delete {self.section_folder(number)} and run data_pipelines.prepare again",
-          )  # fmt: skip
+          )
 
   def _check(self) -> None:
     for number, section in enumerate(self.manifest["sections"]):
@@ -177,15 +182,20 @@ class Corpus:
         raise BadInputError(self.path / file, what, f"{found:,}", f"{spots:,}", _AGAIN)
     if "corpus_spatial" not in self.statistics:
       raise BadInputError(
-        self.path / manifests.STATISTICS, "tables", "those of an earlier version",
+        self.path / manifests.STATISTICS,
+        "tables",
+        "those of an earlier version",
         "how patterned each gene is over the tissue",
         "run the same data_pipelines.prepare command again; finished sections are kept",
-      )  # fmt: skip
+      )
     if self.membership.shape[1] != len(self.panel):
       raise BadInputError(
-        self.path / manifests.GENE_SETS, "genes", str(self.membership.shape[1]),
-        str(len(self.panel)), _AGAIN,
-      )  # fmt: skip
+        self.path / manifests.GENE_SETS,
+        "genes",
+        str(self.membership.shape[1]),
+        str(len(self.panel)),
+        _AGAIN,
+      )
 
 
 def _file(folder: Path, name: str) -> Path:

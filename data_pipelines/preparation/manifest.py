@@ -49,18 +49,24 @@ def read(corpus: Path) -> Manifest:
   if not path.is_file():
     if (corpus / WORK).is_dir():
       raise BadInputError(
-        corpus, FILE, "an unfinished corpus", "a finished one",
+        corpus,
+        FILE,
+        "an unfinished corpus",
+        "a finished one",
         "run the same data_pipelines.prepare command again; finished sections are kept",
-      )  # fmt: skip
+      )
     inside = ", ".join(sorted(entry.name for entry in corpus.iterdir())[:5]) or "nothing"
     raise BadInputError(corpus, FILE, f"a folder with {inside}", "a prepared corpus", prepare)
   try:
     manifest = json.loads(path.read_text(encoding="utf-8"))
   except (OSError, ValueError) as error:
     raise BadInputError(
-      path, "JSON", f"not readable ({error})", "what data_pipelines.prepare wrote",
+      path,
+      "JSON",
+      f"not readable ({error})",
+      "what data_pipelines.prepare wrote",
       "delete this file and run data_pipelines.prepare again",
-    ) from error  # fmt: skip
+    ) from error
   if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
     raise BadInputError(path, "format", "another kind of file", FORMAT, prepare)
   if manifest.get("version") != FORMAT_VERSION:
@@ -86,9 +92,12 @@ def claimed(output: Path) -> Iterator[None]:
     raise BadInputError(output, "--output", "a file", "a folder", "give another --output")
   if output.is_dir() and any(output.iterdir()) and not work.is_dir():
     raise BadInputError(
-      output, "--output", "a folder with other files", "a new or empty folder, or a corpus",
+      output,
+      "--output",
+      "a folder with other files",
+      "a new or empty folder, or a corpus",
       "give another --output",
-    )  # fmt: skip
+    )
   if (output / FILE).is_file():
     read(output)
   try:
@@ -96,17 +105,23 @@ def claimed(output: Path) -> Iterator[None]:
     lock = (work / "lock").open("w")
   except OSError as error:
     raise BadInputError(
-      output, "--output", f"not writable ({error.strerror})", "a folder that can be written to",
+      output,
+      "--output",
+      f"not writable ({error.strerror})",
+      "a folder that can be written to",
       "give another --output, or ask for the right to write there",
-    ) from error  # fmt: skip
+    ) from error
   with lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
       raise BadInputError(
-        output, "--output", "another prepare is writing to it", "one at a time",
+        output,
+        "--output",
+        "another prepare is writing to it",
+        "one at a time",
         "wait until it has finished, or give another --output",
-      ) from error  # fmt: skip
+      ) from error
     yield
 
 
@@ -121,6 +136,9 @@ def disk_full_explained(output: Path) -> Iterator[None]:
     shutil.rmtree(output / WORK / "partial", ignore_errors=True)
     used = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
     raise BadInputError(
-      output, "disk", f"no space left after {used / 1e6:,.0f} MB", "room for the whole corpus",
+      output,
+      "disk",
+      f"no space left after {used / 1e6:,.0f} MB",
+      "room for the whole corpus",
       "free some space and run the same command again; finished sections are kept",
-    ) from error  # fmt: skip
+    ) from error

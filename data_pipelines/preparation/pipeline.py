@@ -105,9 +105,12 @@ def _prepare(
 def _panel(sections: Sections, training: Sequence[str], options: PrepareOptions) -> GenePanel:
   if not training:
     raise BadInputError(
-      "--test_donors", "training donors", "none", "at least one, to choose the genes from",
+      "--test_donors",
+      "training donors",
+      "none",
+      "at least one, to choose the genes from",
       "hold out fewer donors, or give the genes of another corpus with --panel=panel.tsv",
-    )  # fmt: skip
+    )
   progress = Progress("prepare: genes", len(sections.sources), "sections", every_seconds=0)
   found = {}
   for name in sections.sources:
@@ -160,23 +163,32 @@ def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
       name = source.section_id
       if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", name):
         raise BadInputError(
-          source.path, "section name", repr(name), "letters, digits, '.', '_' and '-', at most 80",
+          source.path,
+          "section name",
+          repr(name),
+          "letters, digits, '.', '_' and '-', at most 80",
           "rename the section in the metadata table or its folder",
-        )  # fmt: skip
+        )
       if name in found:
         raise BadInputError(
-          source.path, "section name", f"{name}, also in {found[name].path}", "each name once",
+          source.path,
+          "section name",
+          f"{name}, also in {found[name].path}",
+          "each name once",
           "rename one of the two, or give only one of them as --input",
-        )  # fmt: skip
+        )
       found[name] = source
   if options.sections is None:
     return found
   for name in options.sections:
     if name not in found:
       raise BadInputError(
-        "--sections", "section", repr(name), f"some of {', '.join(sorted(found)[:20])}",
+        "--sections",
+        "section",
+        repr(name),
+        f"some of {', '.join(sorted(found)[:20])}",
         "correct the name",
-      )  # fmt: skip
+      )
   return {name: source for name, source in found.items() if name in options.sections}
 
 

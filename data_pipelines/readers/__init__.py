@@ -65,16 +65,21 @@ def open_sections(
   for source in sorted(sources, key=lambda s: s.section_id):
     if source.section_id in by_id:
       raise BadInputError(
-        root, "sections", f"{source.section_id} twice ({by_id[source.section_id].path} and "
-        f"{source.path})", "each section once", "rename one of the folders",
-      )  # fmt: skip
+        root,
+        "sections",
+        f"{source.section_id} twice ({by_id[source.section_id].path} and {source.path})",
+        "each section once",
+        "rename one of the folders",
+      )
     by_id[source.section_id] = source
   if table.rows and not any(source.entry.table for source in sources):
     raise BadInputError(
-      next(iter(table.rows.values()))[0].table, "section",
-      f"{', '.join(list(table.rows)[:3])}", f"names of sections: {', '.join(list(by_id)[:3])}",
+      next(iter(table.rows.values()))[0].table,
+      "section",
+      f"{', '.join(list(table.rows)[:3])}",
+      f"names of sections: {', '.join(list(by_id)[:3])}",
       "write the names as the folders or count files have them",
-    )  # fmt: skip
+    )
   return list(by_id.values())
 
 
@@ -145,9 +150,12 @@ def _no_folder(root: Path) -> BadInputError:
     packed = root.name.endswith(_ARCHIVES)
     endings = [f"a file ending in {r.suffix}" for r in READERS.values() if r.suffix]
     return BadInputError(
-      root, "input", "an archive" if packed else "a file", _or(["a folder of sections", *endings]),
+      root,
+      "input",
+      "an archive" if packed else "a file",
+      _or(["a folder of sections", *endings]),
       "unpack it first" if packed else "give the folder it lies in",
-    )  # fmt: skip
+    )
   if root.is_symlink():
     return BadInputError(root, "input", "a broken link", "a folder", "correct the link")
   beside = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
@@ -162,15 +170,21 @@ def _nothing_found(root: Path) -> BadInputError:
     for ending, platform in _NOT_READ_YET.items():
       if path.name.lower().endswith(ending):
         return BadInputError(
-          path.parent, "platform", platform, expected,
+          path.parent,
+          "platform",
+          platform,
+          expected,
           "these cells are not read yet; pool them to spots and write a Space Ranger folder",
-        )  # fmt: skip
+        )
   there = sorted(p.name for p in root.iterdir())
   packed = next((name for name in there if name.endswith(_ARCHIVES)), None)
   return BadInputError(
-    root, "folder", f"only {', '.join(there[:6]) or 'nothing'}", expected,
+    root,
+    "folder",
+    f"only {', '.join(there[:6]) or 'nothing'}",
+    expected,
     f"unpack {packed} first" if packed else "give the folder that holds them",
-  )  # fmt: skip
+  )
 
 
 def _or(words: Sequence[str]) -> str:

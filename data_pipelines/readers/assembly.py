@@ -46,9 +46,12 @@ class Positions:
   def __post_init__(self):
     if twice := [i for i, n in collections.Counter(self.ids.tolist()).items() if n > 1]:
       raise BadInputError(
-        self.path, "spots", f"{len(twice)} names twice ({', '.join(twice[:3])})",
-        "each spot once", "remove the repeated rows",
-      )  # fmt: skip
+        self.path,
+        "spots",
+        f"{len(twice)} names twice ({', '.join(twice[:3])})",
+        "each spot once",
+        "remove the repeated rows",
+      )
     if not self.on_tissue.any():
       raise BadInputError(
         self.path, "spots", "none on tissue", "spots on tissue", "mark the spots under tissue"

@@ -71,9 +71,12 @@ def _numbers(cells: bytes, genes: list[str], path: Path, line: int) -> np.ndarra
   texts = cells.decode("utf-8", "replace").rstrip("\r\n").split("\t")
   if len(texts) != len(genes):
     raise BadInputError(
-      path, f"line {line}", f"{len(texts)} values", f"{len(genes)}, as genes in the header",
+      path,
+      f"line {line}",
+      f"{len(texts)} values",
+      f"{len(genes)}, as genes in the header",
       "copy the file again, separated by tabs",
-    )  # fmt: skip
+    )
   numbers = as_numbers(texts)
   if not np.isfinite(numbers).all():
     wrong = int((~np.isfinite(numbers)).argmax())

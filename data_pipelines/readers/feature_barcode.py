@@ -41,9 +41,12 @@ def read_h5(path: Path) -> RawCounts:
     shape = np.asarray(group["shape"][()]).astype(np.int64).ravel().tolist()
     if shape != [len(ids), len(barcodes)]:
       raise BadInputError(
-        path, "shape", f"{shape}", f"[{len(ids)}, {len(barcodes)}], features by barcodes",
+        path,
+        "shape",
+        f"{shape}",
+        f"[{len(ids)}, {len(barcodes)}], features by barcodes",
         "write the matrix again from its source",
-      )  # fmt: skip
+      )
     counts = csr_from_columns(
       data=group["data"][()],
       indices=group["indices"][()],
@@ -120,9 +123,12 @@ def _parse(content: bytes, path: Path, shape: tuple[int, int]) -> scipy.sparse.c
     row.min() >= 1 and row.max() <= rows and column.min() >= 1 and column.max() <= columns
   ):
     raise BadInputError(
-      path, "entries", "a row or column outside the matrix", f"1 to {rows} and 1 to {columns}",
+      path,
+      "entries",
+      "a row or column outside the matrix",
+      f"1 to {rows} and 1 to {columns}",
       again,
-    )  # fmt: skip
+    )
   place = row.astype(np.int64) - 1, column.astype(np.int64) - 1
   matrix = scipy.sparse.coo_matrix((value, place), shape=(rows, columns))
   return (matrix.T if (rows, columns) == shape else matrix).tocsr()
@@ -157,9 +163,12 @@ def _matrix_group(file: h5py.File, path: Path) -> h5py.Group:
 
 def _no_matrix(path: Path, found: str) -> BadInputError:
   return BadInputError(
-    path, "matrix", found, "the group `matrix` of a feature-barcode matrix",
+    path,
+    "matrix",
+    found,
+    "the group `matrix` of a feature-barcode matrix",
     "give the filtered_feature_bc_matrix.h5 that Space Ranger wrote",
-  )  # fmt: skip
+  )
 
 
 def _strings(group: h5py.Group, name: str, path: Path) -> np.ndarray:

@@ -80,9 +80,12 @@ def read_labels(path: Path) -> LabelTable:
   }
   if not columns:
     raise BadInputError(
-      path, "columns", ", ".join(map(str, table.columns)), "an id column and a label column",
+      path,
+      "columns",
+      ", ".join(map(str, table.columns)),
+      "an id column and a label column",
       "add a column of labels",
-    )  # fmt: skip
+    )
   return LabelTable(path, table.iloc[:, key].to_numpy(str), columns)
 
 
@@ -97,9 +100,12 @@ def joined_labels(
   if len(set(table.ids.tolist())) < len(table.ids):
     twice = table.ids[pd.Index(table.ids).duplicated()]
     raise BadInputError(
-      table.path, "spots", f"{len(twice)} names twice ({', '.join(twice[:3])})",
-      "one label a spot", "remove the repeated rows",
-    )  # fmt: skip
+      table.path,
+      "spots",
+      f"{len(twice)} names twice ({', '.join(twice[:3])})",
+      "one label a spot",
+      "remove the repeated rows",
+    )
   rows, rule = match(spot_ids, table.ids)
   if not (rows >= 0).any():
     raise no_overlap(table.path, "labels", spot_ids, table.ids)

@@ -150,9 +150,12 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
 def _spots(layout: Layout) -> tuple[pd.DataFrame, Positions]:
   if layout.spots is None:
     raise BadInputError(
-      layout.counts, "spots", f"no position file of section {layout.name}",
-      f"{layout.name}_selection.tsv in {_folder(layout.folder, _SPOTS)}", "add the file",
-    )  # fmt: skip
+      layout.counts,
+      "spots",
+      f"no position file of section {layout.name}",
+      f"{layout.name}_selection.tsv in {_folder(layout.folder, _SPOTS)}",
+      "add the file",
+    )
   table = read_table(layout.spots)
   return table, _positions(table, layout.spots)
 
@@ -176,9 +179,12 @@ def _warped(positions: Positions, layout: Layout) -> Positions:
   """The same spots where another section's image shows them; those that were not registered go."""
   if layout.clusters is None:
     raise BadInputError(
-      layout.folder, "positions warped", f"no cluster file of {layout.name}",
-      f"clusters/{layout.name}-cluster-annotation.tsv.gz", "add it, or use positions spots",
-    )  # fmt: skip
+      layout.folder,
+      "positions warped",
+      f"no cluster file of {layout.name}",
+      f"clusters/{layout.name}-cluster-annotation.tsv.gz",
+      "add it, or use positions spots",
+    )
   table = read_table(layout.clusters)
   numbers = read_numbers(table, ["x", "y", "warped_x", "warped_y"], layout.clusters)
   ids = _keys(numbers["x"].to_numpy(), numbers["y"].to_numpy())
@@ -242,16 +248,17 @@ def _named(folder: Path | None, name: str) -> Path | None:
   if folder is None:
     return None
   pattern = re.compile(rf"(.*[^A-Za-z0-9])?{re.escape(name)}([^A-Za-z0-9].*)?")
-  matches = [
-    p for p in sorted(folder.iterdir())
-    if p.is_file() and not p.name.startswith(".") and pattern.fullmatch(p.name.partition(".")[0])
-  ]  # fmt: skip
+  files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+  matches = [p for p in files if pattern.fullmatch(p.name.partition(".")[0])]
   exact = [p for p in matches if p.name.partition(".")[0] in (name, f"{name}_selection")]
   if len(matches) > 1 and len(exact) != 1:
     raise BadInputError(
-      folder, f"section {name}", f"{len(matches)} files ({', '.join(p.name for p in matches[:3])})",
-      "one file a section", "leave the one that belongs to the counts",
-    )  # fmt: skip
+      folder,
+      f"section {name}",
+      f"{len(matches)} files ({', '.join(p.name for p in matches[:3])})",
+      "one file a section",
+      "leave the one that belongs to the counts",
+    )
   return (exact or matches or [None])[0]
 
 

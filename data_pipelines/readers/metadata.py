@@ -99,10 +99,12 @@ class Metadata:
       earlier = rows.get(entry.section, ())
       if {None, entry.image} & {e.image for e in earlier}:
         raise BadInputError(
-          path, "section", f"{entry.section} twice",
+          path,
+          "section",
+          f"{entry.section} twice",
           "each section once, or rows with different images (the first that is there counts)",
           "remove one of the rows",
-        )  # fmt: skip
+        )
       rows[entry.section] = (*earlier, entry)
     return cls(rows)
 
@@ -127,9 +129,12 @@ def file_name(name: str) -> str:
 def _check_columns(names: list[str], path: Path) -> None:
   if "section" not in names:
     raise BadInputError(
-      path, "column section", f"only {', '.join(names)}", ", ".join(COLUMNS),
+      path,
+      "column section",
+      f"only {', '.join(names)}",
+      ", ".join(COLUMNS),
       "add a column section with the names of the sections",
-    )  # fmt: skip
+    )
   for name in names:
     near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.8)
     if name not in COLUMNS and near and near[0] not in names:
@@ -148,10 +153,12 @@ def _values(row: dict[str, str], path: Path) -> dict:
       values["image_scale"] = -1.0
     if not 0 < values["image_scale"] <= 100:
       raise BadInputError(
-        path, f"image_scale {where}", repr(row["image_scale"]),
+        path,
+        f"image_scale {where}",
+        repr(row["image_scale"]),
         "image pixels per pixel of the positions, e.g. 0.2876",
         "divide the image's width by the width of the image the positions were measured on",
-      )  # fmt: skip
+      )
   if row.get("positions", "spots") not in POSITIONS:
     raise BadInputError(
       path, f"positions {where}", repr(row["positions"]), " or ".join(POSITIONS), "correct it"

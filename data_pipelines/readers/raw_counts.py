@@ -75,9 +75,12 @@ class RawCounts:
 def _refuse_repeated_spots(raw: RawCounts) -> None:
   if twice := [i for i, n in collections.Counter(raw.spot_ids.tolist()).items() if n > 1]:
     raise BadInputError(
-      raw.path, "spots", f"{len(twice)} names twice ({', '.join(twice[:3])})", "each spot once",
+      raw.path,
+      "spots",
+      f"{len(twice)} names twice ({', '.join(twice[:3])})",
+      "each spot once",
       "remove the repeated rows",
-    )  # fmt: skip
+    )
 
 
 def not_raw(values: np.ndarray) -> tuple[np.ndarray, str] | None:
@@ -145,9 +148,12 @@ def _genes_only(raw: RawCounts) -> RawCounts:
   if not expressed.any():
     kinds = ", ".join(sorted(set(raw.feature_types.tolist())))
     raise BadInputError(
-      raw.path, "feature types", kinds or "no genes", "Gene Expression",
+      raw.path,
+      "feature types",
+      kinds or "no genes",
+      "Gene Expression",
       "give a matrix with gene expression",
-    )  # fmt: skip
+    )
   raw = _columns(raw, expressed, "features that are no genes")
   named = np.array([bool(i) for i in raw.gene_ids], bool)
   raw = _columns(raw, named, "genes without a name")
@@ -162,9 +168,12 @@ def _without_prefix_and_version(raw: RawCounts) -> RawCounts:
   prefixes = {m[1] for i in raw.gene_ids if (m := _GENOME_PREFIX.match(i))}
   if len(prefixes) > 1:
     raise BadInputError(
-      raw.path, "genes", f"two genomes ({', '.join(sorted(prefixes))})", "one species",
+      raw.path,
+      "genes",
+      f"two genomes ({', '.join(sorted(prefixes))})",
+      "one species",
       "split the matrix by genome",
-    )  # fmt: skip
+    )
   ids, symbols = raw.gene_ids.tolist(), raw.gene_symbols.tolist()
   if prefixes:
     ids = [_GENOME_PREFIX.sub("", i, count=1) for i in ids]

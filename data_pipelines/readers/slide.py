@@ -32,8 +32,8 @@ def colour(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "he
 
   Black is 0: density there is noise.
   """
-  smooth = np.stack([gaussian_filter(one.astype(float), _SMOOTH_PX) for one in
-                     np.moveaxis(pixels, -1, 0)], -1)  # fmt: skip
+  channels = np.moveaxis(pixels, -1, 0).astype(float)
+  smooth = np.stack([gaussian_filter(channel, _SMOOTH_PX) for channel in channels], axis=-1)
   density = -np.log10((smooth + 1.0) / 256.0)
   return np.where(smooth.max(-1) < _BLACK, 0.0, density.max(-1) - density.min(-1))
 
@@ -76,9 +76,12 @@ def share_of_tissue(
   mask = tissue_mask(pixels)
   if not mask.any():
     raise BadInputError(
-      image.path, "tissue", "none (no coloured area)", "an H&E image of tissue",
+      image.path,
+      "tissue",
+      "none (no coloured area)",
+      "an H&E image of tissue",
       "give a stained image, or the places to read with --spots",
-    )  # fmt: skip
+    )
   scale = pixels.shape[1] / image.width_px
   radius = max(side_px * scale / 2, 0.5)
   # Mean over a square: a running sum over each axis.
@@ -165,16 +168,22 @@ def with_grid(path: Path, um_per_px: float | None, grid: str, pitch_um: float) -
   places = image.width_px * image.height_px / max(pitch_px, 1e-9) ** 2
   if not pitch_px >= 1 or places > _MOST_PLACES:
     raise BadInputError(
-      "--grid_um", "value", f"{pitch_um:g}, {pitch_px:.3g} px", "at least a pixel, and at most "
-      f"{_MOST_PLACES:,} places", "choose a wider grid",
-    )  # fmt: skip
+      "--grid_um",
+      "value",
+      f"{pitch_um:g}, {pitch_px:.3g} px",
+      f"at least a pixel, and at most {_MOST_PLACES:,} places",
+      "choose a wider grid",
+    )
   positions, array = GRIDS[grid](float(image.width_px), float(image.height_px), pitch_px)
   on_tissue = share_of_tissue(image, positions, pitch_px) >= _MIN_TISSUE
   if not on_tissue.any():
     raise BadInputError(
-      path, "tissue", f"none as wide as the grid's {pitch_um:g} um", "tissue under the grid",
+      path,
+      "tissue",
+      f"none as wide as the grid's {pitch_um:g} um",
+      "tissue under the grid",
       "choose a finer grid with --grid_um, or check --um_per_px",
-    )  # fmt: skip
+    )
   positions, array = positions[on_tissue], array[on_tissue]
   ids = np.array([f"{row}x{column}" for row, column in array.tolist()])
   return Slide(_section(image, positions, um_per_px, how), ids, array, 0.55 * pitch_um)
@@ -202,10 +211,12 @@ def with_spots(path: Path, um_per_px: float | None, table: Path) -> Slide:
   x, y = positions.T
   if not ((x >= 0) & (x < image.width_px) & (y >= 0) & (y < image.height_px)).any():
     raise BadInputError(
-      table, "columns x and y", f"x {x.min():.0f} to {x.max():.0f}, y {y.min():.0f} to "
-      f"{y.max():.0f}", f"places on the image, {image.width_px} x {image.height_px} px",
+      table,
+      "columns x and y",
+      f"x {x.min():.0f} to {x.max():.0f}, y {y.min():.0f} to {y.max():.0f}",
+      f"places on the image, {image.width_px} x {image.height_px} px",
       "give pixels of this image",
-    )  # fmt: skip
+    )
   return Slide(_section(image, positions, um_per_px, how), ids, None, 55.0)
 
 
@@ -227,9 +238,12 @@ def scale_of(image: SlideImage, given: float | None) -> tuple[float, str]:
     return stated, "resolution in the TIFF"
   found = "nothing" if stated is None else f"{stated:.4g} by the TIFF's resolution"
   raise BadInputError(
-    image.path, "micrometres a pixel", found, f"a length of {low:g} to {high:g}",
+    image.path,
+    "micrometres a pixel",
+    found,
+    f"a length of {low:g} to {high:g}",
     "give --um_per_px, e.g. 0.5 for a 20x scan",
-  )  # fmt: skip
+  )
 
 
 def _section(

@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import feature_barcode, joins, lattice
@@ -24,24 +23,17 @@ from data_pipelines.readers.space_ranger_files import (
   label_candidates,
   layout_of,
   listing,
+  read_positions,
 )
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
-from data_pipelines.text_files import read_json, read_numbers, read_text
+from data_pipelines.text_files import read_json
 
 PITCH_UM = 100.0
 SPOT_DIAMETER_UM = 65.0
 """What `spot_diameter_fullres` stands for; 65 to 70 um by the lattice in outputs of 10x."""
 _DIAMETER_TOLERANCE = 0.15
 _IMAGE_SIZE_TOLERANCE = 0.01
-_POSITION_COLUMNS = (
-  "barcode",
-  "in_tissue",
-  "array_row",
-  "array_col",
-  "pxl_row_in_fullres",
-  "pxl_col_in_fullres",
-)
 _GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
 
 
@@ -120,66 +112,16 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   )
 
 
-def read_positions(path: Path) -> Positions:
-  """The positions file of any version, with a header or without one.
-
-  Raises:
-    BadInputError: not six columns, no numbers, `in_tissue` other than 0 and 1, a barcode twice.
-  """
-  if path.suffix == ".parquet":
-    try:
-      table = pd.read_parquet(path).astype(str)
-    except Exception as error:  # pyarrow raises its own kinds
-      raise BadInputError(
-        path, "parquet", f"not readable ({error})", "a parquet table", "copy the file again"
-      ) from error
-  else:
-    table = _position_rows(path)
-  if absent := [name for name in _POSITION_COLUMNS if name not in table]:
-    raise BadInputError(
-      path, "header", ", ".join(map(str, table.columns)), ", ".join(_POSITION_COLUMNS),
-      f"add or rename {absent[0]}",
-    )  # fmt: skip
-  on_tissue = table["in_tissue"].str.strip().str.lower()
-  on_tissue = on_tissue.replace({"true": "1", "false": "0", "1.0": "1", "0.0": "0"})
-  if not on_tissue.isin(("0", "1")).all():
-    wrong = table["in_tissue"][~on_tissue.isin(("0", "1"))].iloc[0]
-    raise BadInputError(path, "column in_tissue", repr(wrong), "0 or 1", "correct the column")
-  numbers = read_numbers(table, list(_POSITION_COLUMNS[2:]), path)
-  return Positions(
-    path=path,
-    ids=table["barcode"].to_numpy(str),
-    rows=numbers["array_row"].to_numpy(),
-    columns=numbers["array_col"].to_numpy(),
-    positions_px=numbers[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(),
-    on_tissue=(on_tissue == "1").to_numpy(),
-  )
-
-
-def _position_rows(path: Path) -> pd.DataFrame:
-  rows = [line.replace('"', "").split(",") for line in read_text(path).split("\n") if line.strip()]
-  bad = next((n for n, row in enumerate(rows, 1) if len(row) != 6), None)
-  if bad is not None:
-    raise BadInputError(
-      path, f"line {bad}", f"{','.join(rows[bad - 1])[:60]!r}", "six columns separated by commas",
-      "give the file as Space Ranger wrote it",
-    )  # fmt: skip
-  # The name of the file says nothing: both names exist with and without a header.
-  header = not re.fullmatch(r"\s*(-?[\d.]+|true|false)\s*", rows[0][1], re.IGNORECASE)
-  names = [name.strip() for name in rows[0]] if header else list(_POSITION_COLUMNS)
-  if len(set(names)) < len(names):
-    raise BadInputError(path, "header", ", ".join(names), ", ".join(_POSITION_COLUMNS), "rename")
-  return pd.DataFrame(rows[1:] if header else rows, columns=names, dtype=str)
-
-
 def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
   notes: tuple[str, ...] = ()
   if layout.h5 is None and layout.matrix_market is None:
     raise BadInputError(
-      layout.folder, "counts", f"only {listing(layout.folder)}",
+      layout.folder,
+      "counts",
+      f"only {listing(layout.folder)}",
       "filtered_feature_bc_matrix.h5 or the folder filtered_feature_bc_matrix",
       "copy the counts beside the folder spatial",
-    )  # fmt: skip
+    )
   if layout.h5 is None:
     raw = feature_barcode.read_matrix_market(layout.matrix_market)
   else:
@@ -188,10 +130,12 @@ def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
       shape = feature_barcode.matrix_market_shape(layout.matrix_market)
       if shape != raw.counts.shape[::-1]:
         raise BadInputError(
-          layout.h5, "shape", "{1} features x {0} barcodes".format(*raw.counts.shape),
+          layout.h5,
+          "shape",
+          "{1} features x {0} barcodes".format(*raw.counts.shape),
           "{} x {}, as in the folder {} beside it".format(*shape, layout.matrix_market.name),
           "remove the one that does not belong to this section",
-        )  # fmt: skip
+        )
       notes += (f"{layout.h5.name} is read, {layout.matrix_market.name} beside it is not",)
   if not layout.filtered:
     notes += ("unfiltered counts: spots on tissue are taken by the positions file",)
@@ -206,9 +150,12 @@ def _positions_file(layout: Layout) -> Path:
       layout.packed, "archive", "a packed folder", "the folder spatial", "unpack it first"
     )
   raise BadInputError(
-    layout.folder, "positions", f"only {listing(layout.folder / 'spatial')}",
-    "one of " + ", ".join(POSITION_FILES), "copy the file into the folder spatial",
-  )  # fmt: skip
+    layout.folder,
+    "positions",
+    f"only {listing(layout.folder / 'spatial')}",
+    "one of " + ", ".join(POSITION_FILES),
+    "copy the file into the folder spatial",
+  )
 
 
 def _scalefactors(layout: Layout) -> dict:
@@ -284,9 +231,12 @@ def _factor(scalefactors: dict, key: str, file: Path) -> float:
   value = scalefactors.get(key)
   if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
     raise BadInputError(
-      file, key, repr(value) if key in scalefactors else "nothing", "a positive number",
+      file,
+      key,
+      repr(value) if key in scalefactors else "nothing",
+      "a positive number",
       "take scalefactors_json.json from the Space Ranger output",
-    )  # fmt: skip
+    )
   return float(value)
 
 

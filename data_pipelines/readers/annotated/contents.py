@@ -168,9 +168,12 @@ def _element(item: Any, path: Path) -> Any:
   except Exception as error:  # anndata adds notes to whatever h5py, pandas and NumPy raise
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise BadInputError(
-      path, item.name, f"not readable ({reason})", "what anndata writes",
+      path,
+      item.name,
+      f"not readable ({reason})",
+      "what anndata writes",
       "read the file with the anndata that wrote it, and write it again",
-    ) from error  # fmt: skip
+    ) from error
 
 
 def _libraries(spatial: Any) -> dict[str, Library]:

@@ -75,9 +75,12 @@ class SparseRows:
       or self._indices.shape[0] != stored
     ):
       raise BadInputError(
-        path, f"{group.name}/indptr", "pointers that fit no matrix",
-        f"{shape[0] + 1:,} that rise from 0 to {stored:,}", _AGAIN,
-      )  # fmt: skip
+        path,
+        f"{group.name}/indptr",
+        "pointers that fit no matrix",
+        f"{shape[0] + 1:,} that rise from 0 to {stored:,}",
+        _AGAIN,
+      )
 
   def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
     data, indices = [], []
@@ -90,9 +93,12 @@ class SparseRows:
     values = np.concatenate(data) if data else np.zeros(0)
     if len(found) and not (found.min() >= 0 and found.max() < self.shape[1]):
       raise BadInputError(
-        self._path, self._indices.name, f"{found.min()} to {found.max()}",
-        f"0 to {self.shape[1] - 1}", _AGAIN,
-      )  # fmt: skip
+        self._path,
+        self._indices.name,
+        f"{found.min()} to {found.max()}",
+        f"0 to {self.shape[1] - 1}",
+        _AGAIN,
+      )
     return scipy.sparse.csr_matrix(
       (values, found, np.r_[0, np.cumsum(lengths)]), shape=(len(rows), self.shape[1])
     )

@@ -42,9 +42,12 @@ def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarra
   obs, keys = contents.obs, set(contents.libraries)
   if column is not None and column not in obs:
     raise BadInputError(
-      contents.path, f"obs[{column!r}]", f"only {_shown(obs.columns)}", "a column of sections",
+      contents.path,
+      f"obs[{column!r}]",
+      f"only {_shown(obs.columns)}",
+      "a column of sections",
       "correct --library_key",
-    )  # fmt: skip
+    )
   column = column or (LIBRARY_COLUMN if LIBRARY_COLUMN in obs else None)
   if column is None and len(keys) == 1:
     return np.full(len(obs), next(iter(keys)), dtype=object)
@@ -63,9 +66,12 @@ def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarra
     return np.full(len(obs), contents.path.stem or "section", dtype=object)
   if missing := int(obs[column].isna().sum()):
     raise BadInputError(
-      contents.path, f"obs[{column!r}]", f"{missing} spots without a section", "one for each spot",
+      contents.path,
+      f"obs[{column!r}]",
+      f"{missing} spots without a section",
+      "one for each spot",
       "fill in the column",
-    )  # fmt: skip
+    )
   return obs[column].astype(str).to_numpy(dtype=object)
 
 
@@ -82,16 +88,21 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
   else:
     if not all(name in contents.obs for name in PIXEL_COLUMNS):
       raise BadInputError(
-        contents.path, "obsm['spatial']", f"obsm keys {_shown(contents.obsm_keys)}",
+        contents.path,
+        "obsm['spatial']",
+        f"obsm keys {_shown(contents.obsm_keys)}",
         "positions of the spots, x and y in pixels of the full-size image",
         "store them in obsm['spatial']",
-      )  # fmt: skip
+      )
     values, where = contents.obs[list(PIXEL_COLUMNS)].to_numpy(), "obs"
   if values.ndim != 2 or values.shape[1] < 2:
     raise BadInputError(
-      contents.path, where, f"an array of shape {values.shape}", "two columns, x and y",
+      contents.path,
+      where,
+      f"an array of shape {values.shape}",
+      "two columns, x and y",
       "store x and y",
-    )  # fmt: skip
+    )
   try:
     values = values[:, :2].astype(np.float64)
     bad = int((~np.isfinite(values)).any(axis=1).sum())
@@ -99,9 +110,12 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
     bad = len(values)
   if bad:
     raise BadInputError(
-      contents.path, where, f"{bad} spots without a position", "numbers",
+      contents.path,
+      where,
+      f"{bad} spots without a position",
+      "numbers",
       "give every spot a position, or remove those spots",
-    )  # fmt: skip
+    )
   return values
 
 

@@ -81,9 +81,12 @@ def find(contents: Contents, layer: str | None = None) -> RawMatrix:
   there = [where for where in wanted if where in contents.matrices]
   if not there:
     raise BadInputError(
-      contents.path, "counts", f"matrices {', '.join(contents.matrices) or 'none'}",
-      " or ".join(wanted), "name the layer of raw counts with --layer",
-    )  # fmt: skip
+      contents.path,
+      "counts",
+      f"matrices {', '.join(contents.matrices) or 'none'}",
+      " or ".join(wanted),
+      "name the layer of raw counts with --layer",
+    )
   seen = {}
   for where in there:
     problem = _problem(contents.matrices[where][0])

@@ -51,9 +51,12 @@ def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
   ids = list(dict.fromkeys(names.tolist()))
   if choices.image is not None and len(ids) > 1:
     raise BadInputError(
-      contents.path, "--image", f"one image for {len(ids)} sections ({', '.join(ids[:3])})",
-      "one section", "give the sections one by one, or store their images in uns['spatial']",
-    )  # fmt: skip
+      contents.path,
+      "--image",
+      f"one image for {len(ids)} sections ({', '.join(ids[:3])})",
+      "one section",
+      "give the sections one by one, or store their images in uns['spatial']",
+    )
   matrix = matrix_of(contents, choices)
   return [
     section_of(contents, choices, matrix, name, np.flatnonzero(names == name)) for name in ids
@@ -108,9 +111,12 @@ def section_of(
     )
   if image is None:
     raise BadInputError(
-      contents.path, "content", f"neither counts nor an image of section {name}", "one of them",
+      contents.path,
+      "content",
+      f"neither counts nor an image of section {name}",
+      "one of them",
       "store raw counts in layers['counts'], or give --image",
-    )  # fmt: skip
+    )
   return section
 
 

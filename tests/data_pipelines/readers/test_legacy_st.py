@@ -322,8 +322,7 @@ def test_the_scales_of_real_sections_printed_alike_agree(real_data):
 
 
 def test_the_table_of_her2st_places_spots_on_the_tissue_of_the_painted_images(real_data):
-  path = raw_folders.Path(__file__).parents[3] / "experiments" / "datasets" / "her2st.csv"
-  sources = {s.section_id: s for s in readers.open_sections(real_data / "her2st", path)}
+  sources = {s.section_id: s for s in readers.open_sections(real_data / "her2st", HER2ST_TABLE)}
   for name in ("A1", "A2"):
     section = sources[name].read()
     pixels = section.image.pixels()

@@ -16,7 +16,8 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.synthetic import writing
 
 # Of what the files of `tiny`, seed 0, hold. Raise VERSION in presets.py when it changes, and print
-# the new one: python -c "from tests.data_pipelines.synthetic import test_writing as t; t.print_digest()"
+# the new one:
+# python -c "from tests.data_pipelines.synthetic import test_writing as t; t.print_digest()"
 GOLDEN = "325d7e567c31a4e8614bd0f65b5fc68f951d0ec2585f8beafd28497b0efdfa15"
 
 
