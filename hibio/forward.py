@@ -90,7 +90,7 @@ Forward = Callable[..., Outputs]
 
 
 @dataclasses.dataclass(frozen=True)
-class Embedded:
+class SpotVectors:
   """Embeddings of the spots that were asked for, in the order of `spot_index`.
 
   Attributes:
@@ -107,13 +107,13 @@ class Embedded:
   readout: Float[np.ndarray, "spot gene"]
 
 
-def embed(
+def spot_vectors(
   forward: Forward,
   params,
   tables: Tables,
   batches: Iterable[Mapping[str, np.ndarray]],
   readout_genes: np.ndarray | None = None,
-) -> Embedded:
+) -> SpotVectors:
   """Embeds every real spot of `batches` (dictionaries with the fields of `Batch`).
 
   Args:
@@ -135,4 +135,4 @@ def embed(
     )
   index, image, gene, readout = (np.concatenate(part) for part in zip(*parts, strict=True))
   order = np.argsort(index, kind="stable")
-  return Embedded(index[order], image[order], gene[order], readout[order])
+  return SpotVectors(index[order], image[order], gene[order], readout[order])

@@ -18,7 +18,7 @@ from data_pipelines.preparation import regions
 from hibio import configs, corpora, forward
 from hibio.batch import Batch, Tables
 from hibio.evaluation.section_probe import section_probe
-from hibio.forward import Forward, embed
+from hibio.forward import Forward, spot_vectors
 from hibio.model import HiBio
 from hibio.outputs import Outputs
 from hibio.report import curves, section_figures
@@ -155,7 +155,7 @@ def refresh_regions(
 
   def refresh(params: Any, tables: Tables) -> np.ndarray:
     windows = loader.windows_once(corpus, ("train",), windows_per_batch=training.windows_per_batch)
-    found = embed(frozen, params, tables, windows)
+    found = spot_vectors(frozen, params, tables, windows)
     features = np.concatenate([found.image, found.gene], axis=1)
     before = np.asarray(tables.regions)
     return regions.refreshed(

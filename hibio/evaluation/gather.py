@@ -17,7 +17,7 @@ from hibio.corpora import SPLITS
 from hibio.evaluation import zero_shot
 from hibio.evaluation.baselines import BASELINES
 from hibio.evaluation.cohort import Cohort, modality
-from hibio.forward import Embedded, Forward, embed
+from hibio.forward import Forward, SpotVectors, spot_vectors
 
 WINDOWS_PER_BATCH = 4
 OfPatches = Callable[[np.ndarray, float], dict[str, np.ndarray]]
@@ -96,7 +96,7 @@ def with_model(
     windows: what the model is shown; by default every window of the corpus as it is.
   """
   shown = (windows or every_window)(corpus)
-  found: Embedded = embed(frozen, params, tables, shown, readout_genes)
+  found: SpotVectors = spot_vectors(frozen, params, tables, shown, readout_genes)
   fused = np.concatenate([found.image, found.gene], axis=1)
   embeddings = dict(zip(MODALITIES, (found.image, found.gene, fused), strict=True))
   return dataclasses.replace(

@@ -18,7 +18,7 @@ from hibio.batch import Tables
 from hibio.evaluation import gather, leakage
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.keyword_lists import Housekeeping
-from hibio.forward import embed
+from hibio.forward import spot_vectors
 
 MOST_DRAWN = 2
 """Sections drawn where nobody names them."""
@@ -131,7 +131,7 @@ def _with_embeddings(
   """The cohort with a model's embeddings; only splits in which it has spots are read."""
   splits = tuple(dict.fromkeys(cohort.spots["split"]))
   windows = loader.windows_once(corpus, splits, windows_per_batch=gather.WINDOWS_PER_BATCH)
-  found = embed(frozen, params, tables, windows)
+  found = spot_vectors(frozen, params, tables, windows)
   rows = np.searchsorted(found.spot_index, cohort.spots["spot_index"].to_numpy())
   image, gene = found.image[rows], found.gene[rows]
   seen = {"image": image, "gene": gene, "fused": np.concatenate([image, gene], axis=1)}

@@ -15,7 +15,7 @@ from hibio import corpora, forward, pretrained, tissue
 from hibio.evaluation import gather
 from hibio.export import files
 from hibio.export.files import Request
-from hibio.forward import embed
+from hibio.forward import spot_vectors
 from tests.experiments.conftest import run
 
 
@@ -61,7 +61,7 @@ def test_a_spot_has_the_embedding_that_evaluation_computes_from_the_corpus(workd
   corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   model = pretrained.load(workdir)
   genes = np.arange(len(corpus.panel))
-  found = embed(
+  found = spot_vectors(
     forward.frozen(model.model), model.params, corpora.tables_of(corpus),
     gather.every_window(corpus), genes,
   )  # fmt: skip
