@@ -17,14 +17,15 @@ help:
 	@echo "make docs       build the site from docs/ into site/"
 	@echo "make lint       ruff format --check and ruff check"
 	@echo "make format     ruff format and ruff check --fix"
-	@echo "make lock       recompile requirements.lock from requirements.txt"
+	@echo "make lock       recompile requirements.lock from requirements.txt and the extras test and dev"
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.lock
+$(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hibio: python: version: found " + sys.version.split()[0] + ", expected 3.11 or newer. Fix: make PYTHON=python3.12 setup.")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 demo: setup
@@ -41,7 +42,7 @@ test-notebooks: setup
 	$(BIN)/python -m pytest -q -m notebooks
 
 test-scverse: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-scverse.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[scverse]"
 	$(BIN)/python -m pytest -q -m scverse
 
 docs: setup
@@ -59,7 +60,7 @@ format: setup
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv
-	$(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --quiet requirements.txt -o requirements.lock
+	$(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --quiet requirements.txt pyproject.toml --extra test --extra dev -o requirements.lock
 	rm -rf $(VENV)-lock
 
 clean:

@@ -14,7 +14,7 @@ pytestmark = [
   pytest.mark.scverse,
   pytest.mark.skipif(
     bool(MISSING),
-    reason=f"{' and '.join(MISSING)} not installed (pip install -r requirements-scverse.txt): "
+    reason=f"{' and '.join(MISSING)} not installed (pip install 'hibio-st[scverse]'): "
     "NOT checked that others' tools draw our results",
   ),
   pytest.mark.filterwarnings("ignore"),  # theirs
