@@ -30,7 +30,7 @@ class PanelMap:
   """Where the genes of a section lie on a panel; the same map serves its counts in any pieces.
 
   Attributes:
-    onto: one row a gene of the section, one column a gene of the panel; 1 where they are the same.
+    onto: `[gene of the section, gene of the panel]`; 1 where they are the same gene.
     measured: genes of the panel that the section measures.
     dropped: reason -> genes without a partner.
   """

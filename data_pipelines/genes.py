@@ -42,8 +42,8 @@ class GenePanel:
   """Ordered genes. A gene a section does not measure is missing there, not zero.
 
   Attributes:
-    ids: one id a gene: the Ensembl id without version where known, else the approved symbol.
-    symbols: one symbol a gene, same order.
+    ids: one id per gene: the Ensembl id without version where known, else the approved symbol.
+    symbols: one symbol per gene, same order.
   """
 
   ids: tuple[str, ...]

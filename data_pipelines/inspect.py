@@ -87,7 +87,7 @@ def _described(section: Section, source: readers.SectionSource) -> str:
     f"{section.section_id}  {section.platform}  {source.path}",
     f"  donor {section.donor_id}, {section.species or 'species unknown'}",
     f"  {section.num_spots:,} spots x {section.counts.shape[1]:,} genes ({names}), "
-    f"{int(np.median(depth)):,} counts a spot (median), "
+    f"{int(np.median(depth)):,} counts per spot (median), "
     f"{1 - section.counts.nnz / np.prod(section.counts.shape):.0%} zeros",
   ]
   image = section.image
@@ -96,7 +96,7 @@ def _described(section: Section, source: readers.SectionSource) -> str:
   else:
     lines.append(
       f"  image {image.path.name}, {image.kind}, {image.width_px:,} x {image.height_px:,} px, "
-      f"{section.um_per_px:.3g} um a pixel by {section.um_per_px_source}"
+      f"{section.um_per_px:.3g} um per pixel by {section.um_per_px_source}"
     )
   for name, values in section.labels.items():
     classes = sorted(set(values.tolist()) - {""})
@@ -142,7 +142,7 @@ def _report_manifest(folder: Path, manifest: manifests.Manifest) -> int:
     f"(panel {manifest['panel']['hash']}), {len(manifest['gene_sets']['names'])} gene sets"
   )
   print(
-    f"  patches {patch['um']:g} um, {patch['px']} px; {manifest['window_spots']} spots a window"
+    f"  patches {patch['um']:g} um, {patch['px']} px; {manifest['window_spots']} spots per window"
   )
   for split, donors in manifest["splits"].items():
     print(f"  {split}: {len(donors)} donors ({', '.join(donors[:8])})")

@@ -32,11 +32,11 @@ class Section:
     positions_um: spot centres in micrometres.
     positions_px: spot centres in pixels of `image` (or of the full-size image where none is given).
     array_positions: (row, column) on the array's lattice.
-    um_per_px: micrometres a pixel of `image`.
+    um_per_px: micrometres per pixel of `image`.
     um_per_px_source: how `um_per_px` was found, e.g. "lattice pitch".
     image: handle on the H&E image; None for expression-only sections.
     image_scale: pixels of `image` per pixel of the full-size image that the platform measured on.
-    labels: name -> one string a spot, "" where unlabelled.
+    labels: name -> one string per spot, "" where unlabelled.
     dropped: reason -> how many spots, genes or labels were left out.
     notes: what a careful user should know; printed by `inspect`, kept in the manifest.
   """
@@ -110,7 +110,7 @@ class StreamedSection:
     section_id: its name.
     rows: row of each spot in the table that holds all sections.
     positions_px: spot centres in pixels of `image`, or of the full-size image where there is none.
-    um_per_px: micrometres a pixel of the same image.
+    um_per_px: micrometres per pixel of the same image.
     um_per_px_source: how it was found.
     image: H&E image; None for expression alone.
     image_scale: pixels of `image` per pixel of the full-size image.

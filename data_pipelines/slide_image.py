@@ -17,7 +17,7 @@ from PIL import Image
 from data_pipelines.problems import BadInputError
 
 MAX_PIXELS = 2_000_000_000
-"""An H&E slide at 0.25 um a pixel stays below this; a decompression bomb need not."""
+"""An H&E slide at 0.25 um per pixel stays below this; a decompression bomb need not."""
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _EXIF_ORIENTATION = 0x0112
@@ -94,7 +94,7 @@ class SlideImage:
     return np.asarray(image)
 
   def stated_um_per_px(self) -> float | None:
-    """Micrometres a pixel by the resolution tags of a TIFF; None where it has none.
+    """Micrometres per pixel by the resolution tags of a TIFF; None where it has none.
 
     Other formats carry a number that programs make up, mostly 72 an inch.
     """
@@ -160,7 +160,7 @@ class ArrayImage(SlideImage):
 
 def _to_rgb(image: Image.Image) -> Image.Image:
   if image.mode in ("I", "F"):
-    raise ValueError("more than 16 bits a pixel: not a brightfield image")
+    raise ValueError("more than 16 bits per pixel: not a brightfield image")
   if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
     rgba = image.convert("RGBA")
     background = Image.new("RGBA", rgba.size, "white")

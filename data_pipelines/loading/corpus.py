@@ -36,7 +36,7 @@ class Corpus:
     membership: genes of each gene set.
     gene_set_names: names of the gene sets.
     regions: region of each spot at each level, finest first, as prepared.
-    spots: one row a spot: section_id, spot_id, x_um, y_um, ..., and a column for each label.
+    spots: one row per spot: section_id, spot_id, x_um, y_um, ..., and a column for each label.
   """
 
   path: Path

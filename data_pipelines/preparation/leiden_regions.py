@@ -16,14 +16,14 @@ import scipy.sparse
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
 
-from data_pipelines.preparation.touching import (
+from data_pipelines.preparation.spot_graph import (
   KAPPA,
   MIN_SPOTS,
   absorbed,
   contracted,
   means_of,
   renumbered,
-  touching,
+  spot_graph,
 )
 from data_pipelines.problems import BadInputError
 
@@ -54,7 +54,7 @@ def leiden_regions(
     Traag, Waltman & van Eck 2019, doi 10.1038/s41598-019-41695-z; modularity with resolution.
   """
   native = _native()
-  graph, spacing = touching(positions_um)
+  graph, spacing = spot_graph(positions_um)
   norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
   directions = (features / norms).astype(np.float64)
   weights = _weights(graph, directions, positions_um, spacing)

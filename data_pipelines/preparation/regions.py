@@ -20,15 +20,15 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from data_pipelines.preparation.leiden_regions import leiden_regions
-from data_pipelines.preparation.statistics import MIN_LOG_STD
-from data_pipelines.preparation.touching import (
+from data_pipelines.preparation.spot_graph import (
   KAPPA,
   absorbed,
   contracted,
   means_of,
   renumbered,
-  touching,
+  spot_graph,
 )
+from data_pipelines.preparation.statistics import MIN_LOG_STD
 from data_pipelines.problems import BadInputError
 
 PCA_COMPONENTS = 20
@@ -49,7 +49,7 @@ def nested_regions(
     features: of any scale; only their direction counts.
     spots_per_region: what each level aims for, finest first.
   """
-  graph, spacing = touching(positions_um)
+  graph, spacing = spot_graph(positions_um)
   norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
   directions = (features / norms).astype(np.float64) / np.sqrt(2 * KAPPA)
   levels: list[np.ndarray] = []
@@ -92,7 +92,7 @@ def check_regions(
   regions: Int[np.ndarray, "level spot"], positions_um: Float[np.ndarray, "spot 2"]
 ) -> list[str]:
   """What is wrong with one section's regions, a sentence each; empty if they are sound."""
-  graph, _ = touching(positions_um)
+  graph, _ = spot_graph(positions_um)
   problems = []
   for level, ids in enumerate(regions):
     edges = graph.tocoo()

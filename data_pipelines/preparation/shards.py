@@ -195,7 +195,7 @@ def _elements(spots: WindowedSpots) -> Iterator[tuple[int, dict]]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """TFDS prints what it does; we print one line a section ourselves."""
+  """TFDS prints what it does; we print one line per section ourselves."""
   tfds.disable_progress_bar()
   with contextlib.redirect_stdout(io.StringIO()):
     yield

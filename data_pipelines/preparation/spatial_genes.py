@@ -9,7 +9,7 @@ import scipy.sparse
 from jaxtyping import Bool, Float
 
 from data_pipelines.preparation import statistics
-from data_pipelines.preparation.touching import touching
+from data_pipelines.preparation.spot_graph import spot_graph
 
 _COLUMNS = 2048
 """Columns worked on at a time."""
@@ -25,8 +25,7 @@ def morans_i(
   values lie anywhere. Every pair of neighbours weighs the same.
 
   Args:
-    graph: symmetric, True for spots that touch, as `data_pipelines.preparation.regions.touching`
-      gives it.
+    graph: symmetric, True for spots that touch, as `spot_graph` gives it.
 
   References:
     Moran 1950, doi:10.1093/biomet/37.1-2.17.
@@ -69,7 +68,7 @@ def spatial_excess(
   counts: scipy.sparse.csr_matrix, positions_um: Float[np.ndarray, "spot 2"]
 ) -> Float[np.ndarray, " gene"]:
   """Moran's I of each gene's log expression, less two standard deviations of chance; at least 0."""
-  graph, _ = touching(positions_um)
+  graph, _ = spot_graph(positions_um)
   pairs = max(graph.nnz / 2, 1.0)
   found = morans_i(statistics.log_expression(counts), graph) - expected_morans_i(
     max(counts.shape[0], 2)

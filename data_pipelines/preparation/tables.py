@@ -1,6 +1,6 @@
 """The corpus' small tables, made from the finished sections: spots, statistics, gene sets, regions.
 
-They are made anew whenever anything has changed: reading counts back takes seconds.
+They are rebuilt whenever anything has changed: reading counts back takes seconds.
 """
 
 from __future__ import annotations

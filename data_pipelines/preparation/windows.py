@@ -53,7 +53,7 @@ class Thumbnail:
 
   Attributes:
     jpeg: JPEG bytes.
-    um_per_px: micrometres a pixel of it.
+    um_per_px: micrometres per pixel of it.
   """
 
   jpeg: bytes
@@ -61,7 +61,7 @@ class Thumbnail:
 
 
 def encoded_patches(section: Section, patch_um: float, patch_px: int) -> list[bytes]:
-  """One JPEG a spot: the square of `patch_um` around its centre, at `patch_px` a side.
+  """One JPEG per spot: the square of `patch_um` around its centre, at `patch_px` a side.
 
   The section's image is decoded once and released. Outside the image is white.
   """

@@ -27,7 +27,7 @@ class Positions:
 
   Attributes:
     path: file they came from, for messages.
-    ids: one id a spot.
+    ids: one id per spot.
     rows: array row.
     columns: array column.
     positions_px: (x, y) in pixels of the full-size image.
@@ -81,7 +81,7 @@ def assemble(
     raw: cleaned counts.
     every_spot_counted: the matrix also holds spots beside the tissue.
     positions: of the array's spots.
-    um_per_px: micrometres a pixel of the full-size image.
+    um_per_px: micrometres per pixel of the full-size image.
     image_scale: pixels of `image` per pixel of the positions.
     labels: tables to join by spot id.
 

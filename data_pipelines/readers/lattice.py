@@ -1,4 +1,4 @@
-"""Micrometres a pixel, from the regular lattice on which every array prints its spots.
+"""Micrometres per pixel, from the regular lattice on which every array prints its spots.
 
 The lattice is the one scale that every platform states and no export loses; tags in image files
 are often missing or wrong.
@@ -44,13 +44,13 @@ def um_per_px(
     raise BadInputError(
       file,
       "positions",
-      f"pixel distances that are {low:.3g} to {high:.3g} um a pixel by the array coordinates",
+      f"pixel distances that are {low:.3g} to {high:.3g} um per pixel by the array coordinates",
       "one scale for all spots (are the rows of one column shuffled?)",
       fix,
     )
   if not _PLAUSIBLE_UM_PER_PX[0] <= ratio <= _PLAUSIBLE_UM_PER_PX[1]:
     raise BadInputError(
-      file, "positions", f"{ratio:.3g} um a pixel", "{} to {}".format(*_PLAUSIBLE_UM_PER_PX), fix
+      file, "positions", f"{ratio:.3g} um per pixel", "{} to {}".format(*_PLAUSIBLE_UM_PER_PX), fix
     )
   return float(ratio)
 

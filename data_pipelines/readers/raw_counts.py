@@ -1,4 +1,4 @@
-"""What every count matrix goes through before it is believed: raw integers, one column a gene."""
+"""What every count matrix is checked for: raw integers, each spot once, one column per gene."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class RawCounts:
   Attributes:
     path: file it came from, for messages.
     counts: `[spot, gene]`.
-    spot_ids: one id a row.
-    gene_ids: one id a column.
-    gene_symbols: one symbol a column.
+    spot_ids: one id per row.
+    gene_ids: one id per column.
+    gene_symbols: one symbol per column.
     feature_types: kind of each column, "" where the file does not say.
     dropped: reason -> how many were left out.
     notes: what a careful user should know.

@@ -221,7 +221,7 @@ def with_spots(path: Path, um_per_px: float | None, table: Path) -> Slide:
 
 
 def scale_of(image: SlideImage, given: float | None) -> tuple[float, str]:
-  """Micrometres a pixel: as given, else by the resolution that a TIFF states.
+  """Micrometres per pixel: as given, else by the resolution that a TIFF states.
 
   Raises:
     BadInputError: neither, or an absurd one.
@@ -230,7 +230,7 @@ def scale_of(image: SlideImage, given: float | None) -> tuple[float, str]:
   if given is not None:
     if not low <= given <= high:
       raise BadInputError(
-        "--um_per_px", "value", f"{given:g}", f"{low:g} to {high:g}", "give micrometres a pixel"
+        "--um_per_px", "value", f"{given:g}", f"{low:g} to {high:g}", "give micrometres per pixel"
       )
     return given, "given"
   stated = image.stated_um_per_px()
@@ -239,7 +239,7 @@ def scale_of(image: SlideImage, given: float | None) -> tuple[float, str]:
   found = "nothing" if stated is None else f"{stated:.4g} by the TIFF's resolution"
   raise BadInputError(
     image.path,
-    "micrometres a pixel",
+    "micrometres per pixel",
     found,
     f"a length of {low:g} to {high:g}",
     "give --um_per_px, e.g. 0.5 for a 20x scan",

@@ -27,7 +27,7 @@ class Preset:
     num_background_genes: genes that belong to no program.
     effect: fold change of a program's genes where the program is on.
     field_effect: fold change of a field program's genes, a standard deviation of its field.
-    depth: median UMIs a spot.
+    depth: median UMIs per spot.
     depth_sd: sd of the log depth that nothing explains.
     depth_by_density: log depth, a standard deviation of the density field.
     housekeeping_share: share of UMIs in housekeeping and mitochondrial genes.

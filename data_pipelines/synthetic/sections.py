@@ -52,7 +52,7 @@ class DrawnSection:
     counted: spots with counts: all in tissue, and a few off it with ambient counts.
     counts: UMIs of the counted spots, over the measured genes.
     measured: which genes the section measures.
-    truth: one row a spot in tissue.
+    truth: one row per spot in tissue.
   """
 
   name: str

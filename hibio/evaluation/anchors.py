@@ -18,8 +18,8 @@ from scipy.stats import rankdata
 
 from data_pipelines.gene_sets import membership, read_gmt
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation.regions import touching
 from data_pipelines.preparation.spatial_genes import morans_i
+from data_pipelines.preparation.spot_graph import spot_graph
 from data_pipelines.problems import BadInputError
 from hibio import pathways
 from hibio.evaluation import zero_shot
@@ -133,7 +133,7 @@ def measure(subject: Subject, sets: GeneSets) -> AnchorScores:
       activity = np.asarray(pathways.activity(expression, measured, jnp.asarray(members)))[0]
       if key == (ANCHORS, 0):
         activities[section] = activity
-        spatial.append(morans_i(activity, touching(positions_um)[0]))
+        spatial.append(morans_i(activity, spot_graph(positions_um)[0]))
       for modality in MODALITIES:
         seen = subject.held_out.spots[_NEEDS[modality]].to_numpy()[rows]
         if seen.sum() < _FEWEST_SPOTS:

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines.preparation.regions import touching
 from data_pipelines.preparation.spatial_genes import expected_morans_i, morans_i
+from data_pipelines.preparation.spot_graph import spot_graph
 from hibio import configs, keywords
 from hibio.batch import SectionStatistics
 from hibio.evaluation import keyword_lists
@@ -77,7 +77,7 @@ def measure(subject: Subject, section: str) -> SectionLists:
   expressed = np.asarray((cohort.counts > 0).sum(0)).ravel()
   fewest = max(config.min_documents, config.min_document_share * len(cohort.spots))
   eligible = (expressed >= fewest) & cohort.measured[section]
-  graph = touching(cohort.spots[["x_um", "y_um"]].to_numpy(np.float64))[0]
+  graph = spot_graph(cohort.spots[["x_um", "y_um"]].to_numpy(np.float64))[0]
   spatial = _morans_i(cohort, np.arange(len(eligible)), graph)
   lists, shares, weights, single = {}, {}, {}, {}
   for score, by in asked(config).items():

@@ -15,7 +15,8 @@ from jaxtyping import Int
 from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import homogeneity_score
 
-from data_pipelines.preparation.regions import nested_regions, stacked, touching
+from data_pipelines.preparation.regions import nested_regions, stacked
+from data_pipelines.preparation.spot_graph import spot_graph
 from hibio.evaluation.baselines import counts
 from hibio.evaluation.predictions import is_labelled
 from hibio.evaluation.rows import Row
@@ -95,7 +96,7 @@ def _shapes(
   positions_um = cohort.spots[["x_um", "y_um"]].to_numpy(np.float64)
   values: dict[str, dict[str, float]] = {}
   for section, rows in cohort.sections():
-    own, graph = ids[:, rows], touching(positions_um[rows])[0]
+    own, graph = ids[:, rows], spot_graph(positions_um[rows])[0]
     spots = sizes(own[level])
     shown = {
       "regions": float(len(spots)),

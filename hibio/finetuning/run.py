@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipelines.coexpression import coexpressed
+from data_pipelines.loading.coexpression import coexpressed
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import configs, corpora, forward, parameters, pretraining

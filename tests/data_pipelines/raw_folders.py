@@ -185,7 +185,7 @@ class LegacyST:
 
 
 def legacy_st(folder: Path, names=("A1", "A2", "B1"), *, side=6, genes=12, seed=0) -> LegacyST:
-  """Writes `folder` with `counts` and `spots` of each section; 1 um a pixel."""
+  """Writes `folder` with `counts` and `spots` of each section; 1 um per pixel."""
   rng = np.random.default_rng(seed)
   y, x = np.divmod(np.arange(side * side), side)
   x, y = x + 3, y + 5

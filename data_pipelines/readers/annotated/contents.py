@@ -23,7 +23,7 @@ from data_pipelines.readers.annotated.count_rows import CountRows, MemoryRows
 
 POSITION_KEYS = ("spatial", "X_spatial")
 CACHE_BYTES = 16 * 1024**2
-"""Of each matrix: rows of one window lie all over a file, and packed chunks are dear to unpack."""
+"""Of each matrix: rows of one window lie all over a file, and unpacking chunks is expensive."""
 
 
 @dataclasses.dataclass(frozen=True)

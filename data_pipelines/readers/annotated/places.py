@@ -153,7 +153,7 @@ class Evidence(NamedTuple):
 
 
 def um_per_px(evidence: Evidence) -> tuple[float, str]:
-  """Micrometres a pixel of the full-size image, and how it was found.
+  """Micrometres per pixel of the full-size image, and how it was found.
 
   Raises:
     BadInputError: nothing in the file states a length, or two lengths contradict each other.
@@ -165,7 +165,7 @@ def um_per_px(evidence: Evidence) -> tuple[float, str]:
   if not found:
     raise BadInputError(
       evidence.path,
-      "micrometres a pixel",
+      "micrometres per pixel",
       f"no length in the scalefactors ({', '.join(evidence.scalefactors) or 'none'}) and no "
       "lattice of known pitch",
       "microns_per_pixel, spot_diameter_fullres, or array_row and array_col of a Visium slide",
@@ -176,7 +176,7 @@ def um_per_px(evidence: Evidence) -> tuple[float, str]:
     if not 1 - _TOLERANCE <= second / value <= 1 + _TOLERANCE:
       raise BadInputError(
         evidence.path,
-        "micrometres a pixel",
+        "micrometres per pixel",
         f"{value:.4g} by {how} beside {second:.4g} by {other}",
         "the same length by both",
         "give positions in pixels of the full-size image, or say --um_per_px",

@@ -29,7 +29,7 @@ class Choices:
     library_key: column of `obs` that names sections.
     image: H&E image file, for an AnnData of one section.
     image_scale: pixels of `image` per pixel of the positions.
-    um_per_px: micrometres a pixel of the positions.
+    um_per_px: micrometres per pixel of the positions.
   """
 
   layer: str | None = None

@@ -98,7 +98,7 @@ def test_a_patch_shows_the_tissue_at_its_spot(corpus):
     at = batch["positions_um"][batch["has_patch"]] / hand_made.UM_PER_PX
     # Pixel values are coordinates; JPEG and the subsampled colours blur them a little.
     assert np.abs(centre - (at - 0.5)).max() < 8
-    # 80 um at 5 um a pixel are 16 pixels, the first and the last 15 apart.
+    # 80 um at 5 um per pixel are 16 pixels, the first and the last 15 apart.
     patches = batch["patches"][batch["has_patch"]].astype(float)
     across = patches[:, :, -1, 0].mean(1) - patches[:, :, 0, 0].mean(1)
     down = patches[:, -1, :, 1].mean(1) - patches[:, 0, :, 1].mean(1)

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from data_pipelines.preparation import leiden_regions, regions
 from data_pipelines.preparation.regions import METHODS, method
-from data_pipelines.preparation.touching import MIN_SPOTS
+from data_pipelines.preparation.spot_graph import MIN_SPOTS, spot_graph
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines.hand_made import lattice
 from tests.data_pipelines.preparation.test_regions import features_of, pieces
@@ -92,7 +92,7 @@ def test_halves_that_differ_are_found_where_two_regions_are_asked_for():
 
 
 def test_a_spots_pull_on_its_neighbour_falls_with_distance_and_with_angle():
-  graph, spacing = regions.touching(np.array([[0.0, 0], [100, 0], [100, 140]]))
+  graph, spacing = spot_graph(np.array([[0.0, 0], [100, 0], [100, 140]]))
   directions = np.array([[1.0, 0], [0.6, 0.8], [0.6, 0.8]])
   weights = leiden_regions._weights(
     graph, directions, np.array([[0.0, 0], [100, 0], [100, 140]]), spacing

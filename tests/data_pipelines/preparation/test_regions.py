@@ -6,8 +6,8 @@ import pytest
 import scipy.sparse
 
 from data_pipelines.preparation import regions
+from data_pipelines.preparation.spot_graph import MIN_SPOTS
 from data_pipelines.preparation.statistics import log_expression
-from data_pipelines.preparation.touching import MIN_SPOTS
 from tests.data_pipelines.hand_made import lattice, section
 
 

@@ -6,7 +6,7 @@ import scipy.sparse
 
 from data_pipelines.preparation import spatial_genes
 from data_pipelines.preparation.spatial_genes import expected_morans_i, morans_i
-from data_pipelines.preparation.touching import touching
+from data_pipelines.preparation.spot_graph import spot_graph
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_the_mean_is_over_training_sections_that_measure_the_gene():
 def lattice():
   x, y = np.meshgrid(np.arange(9.0), np.arange(7.0))
   positions = 100 * np.stack([x.ravel(), y.ravel()], axis=1)
-  return positions, touching(positions)[0]
+  return positions, spot_graph(positions)[0]
 
 
 def _reference(values, weights):

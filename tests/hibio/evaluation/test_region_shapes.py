@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_pipelines.preparation.regions import touching
+from data_pipelines.preparation.spot_graph import spot_graph
 from hibio.evaluation import regions
 
-LINE = touching(np.stack([100.0 * np.arange(6), np.zeros(6)], axis=1))[0]
+LINE = spot_graph(np.stack([100.0 * np.arange(6), np.zeros(6)], axis=1))[0]
 
 
 def test_a_region_in_two_pieces_is_noticed():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from data_pipelines.coexpression import coexpressed
 from data_pipelines.genes import GenePanel, extended
+from data_pipelines.loading.coexpression import coexpressed
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.loading.windows import Windows
 from data_pipelines.preparation.pipeline import _corpus_key

@@ -17,7 +17,7 @@ MIN_SPOTS = 4
 """Regions of fewer spots are given to a neighbour."""
 
 
-def touching(
+def spot_graph(
   positions_um: Float[np.ndarray, "spot 2"],
 ) -> tuple[scipy.sparse.csr_matrix, float]:
   """The symmetric graph of spots that touch, and the median distance to the nearest spot."""
