@@ -83,9 +83,11 @@ class ModelConfig:
     patch_px: side of the image patch the model reads.
     token_px: side of one image token; divides `patch_px`.
     image: the image transformer.
-    gene: the gene transformer.
+    gene: the gene transformer; the table of genes is as wide.
     keywords: keyword genes.
-    image_stem: a name in `hibio.encoders.image.STEMS`: how tokens are made of pixels.
+    image_encoder: a name in `hibio.encoders.IMAGE_ENCODERS`.
+    gene_encoder: a name in `hibio.encoders.GENE_ENCODERS`.
+    image_stem: a name in `hibio.encoders.vit.STEMS`: how tokens are made of pixels.
     gene_input: a name in `hibio.encoders.gene.TOKENS`: what the gene tower is told of a keyword.
     gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
       weighs by its pattern over the tissue.
@@ -103,6 +105,8 @@ class ModelConfig:
   image: TransformerConfig
   gene: TransformerConfig
   keywords: KeywordConfig = KeywordConfig()
+  image_encoder: str = "vit"
+  gene_encoder: str = "keywords"
   image_stem: str = "convolutions"
   gene_input: str = "values"
   gene_profile: bool = True

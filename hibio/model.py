@@ -8,14 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from data_pipelines.problems import BadInputError
+from hibio import encoders
 from hibio.batch import Batch, SectionStatistics
 from hibio.configs import ModelConfig
+from hibio.encoders.base import check_heads, require
 from hibio.encoders.context import NeighbourContext
-from hibio.encoders.gene import TOKENS, GeneEncoder, ProfileReader, profile_sum
-from hibio.encoders.image import STEMS, ImageEncoder
+from hibio.encoders.gene import ProfileReader, profile_sum
 from hibio.expression import fraction, in_section_units
 from hibio.keywords import keyword_scores, pattern, top_keywords
+from hibio.masked import unit
 from hibio.nn.centring import Centring
 from hibio.nn.layers import Dense
 from hibio.outputs import Keywords, Outputs
@@ -56,7 +57,10 @@ class HiBio(nn.Module):
       BadInputError: sizes in the config that do not fit together, or do not fit the batch.
     """
     config, dtype = self.config, jnp.dtype(self.config.dtype)
+    built = encoders.of(config)
     _check(config, batch, self.num_genes)
+    for encoder in built.values():
+      encoder.check(batch)
     batch, statistics, membership = jax.tree.map(jnp.asarray, (batch, statistics, membership))
     gene_table = nn.Embed(
       self.num_genes,
@@ -68,9 +72,7 @@ class HiBio(nn.Module):
     keywords, keyword_weight = self.keywords(batch, statistics)
     first = statistics.measured[:, : config.reference_genes]
     measured_share = first.mean(-1, dtype=jnp.float32)[batch.section_index]
-    gene = GeneEncoder(config.gene, config.gene_input, dtype, name="gene")(
-      keywords, gene_table, measured_share
-    )
+    gene = built["gene"](keywords, gene_table, measured_share)
     if config.gene_profile:
       profile = profile_sum(
         in_section_units(batch.counts, statistics, batch.section_index),
@@ -78,12 +80,7 @@ class HiBio(nn.Module):
         gene_table.astype(dtype),
       )
       gene += ProfileReader(config.gene.width, dtype, name="profile")(profile)
-    towers = {
-      "image": ImageEncoder(config.image, config.token_px, config.image_stem, dtype, name="image")(
-        batch.patches
-      ),
-      "gene": gene,
-    }
+    towers = {"image": built["image"](batch), "gene": gene}
     known = {
       "image": batch.spot_mask & batch.has_patch,
       "gene": batch.spot_mask & batch.has_counts,
@@ -102,7 +99,7 @@ class HiBio(nn.Module):
             profile, batch.positions_um, known[name], radius_um=config.context.radius_um
           )
           vectors += ProfileReader(config.embedding_width, dtype, name="neighbourhood")(around)
-      embedding[name] = _unit(vectors.astype(jnp.float32))
+      embedding[name] = unit(vectors.astype(jnp.float32))
       query = Dense(config.gene.width, dtype=dtype, name=f"readout_{name}")(embedding[name])
       readout[name] = (query @ gene_table.T.astype(dtype)).astype(jnp.float32)
       readout[name] += gene_bias[None, None]
@@ -150,52 +147,12 @@ class HiBio(nn.Module):
     # At least one row: a checkpoint cannot hold an empty array.
     rows = max(len(members), 1)
     offset = self.param("anchor_offset", nn.initializers.zeros, (rows, width))[: len(members)]
-    return _unit(members + offset), offset
-
-
-def _unit(vectors: Float[Array, "*dims width"]) -> Float[Array, "*dims width"]:
-  return vectors * jax.lax.rsqrt(jnp.maximum((vectors**2).sum(-1, keepdims=True), 1e-12))
+    return unit(members + offset), offset
 
 
 def _check(config: ModelConfig, batch: Batch, num_genes: int) -> None:
   """Sizes that must divide or equal each other."""
   side, genes = batch.patches.shape[-2], batch.counts.shape[-1]
-  wrong = [
-    ("patch_px", config.patch_px, f"{side}, the side of the patches", config.patch_px == side),
-    (
-      "token_px",
-      config.token_px,
-      f"a divisor of patch_px = {side}",
-      side % config.token_px == 0,
-    ),
-    (
-      "image_stem",
-      config.image_stem,
-      f"one of {', '.join(STEMS)}",
-      config.image_stem in STEMS,
-    ),
-    (
-      "token_px",
-      config.token_px,
-      "a power of two, as each convolution halves the patch",
-      config.image_stem != "convolutions" or config.token_px & (config.token_px - 1) == 0,
-    ),
-    (
-      "gene_input",
-      config.gene_input,
-      f"one of {', '.join(TOKENS)}",
-      config.gene_input in TOKENS,
-    ),
-    ("num_genes", num_genes, f"{genes}, the genes of the counts", num_genes == genes),
-  ]
-  for name, width, heads in (
-    ("image", config.image.width, config.image.num_heads),
-    ("gene", config.gene.width, config.gene.num_heads),
-    ("context", config.embedding_width, config.context.num_heads),
-  ):
-    wrong.append(
-      (f"{name}.num_heads", heads, f"a divisor of the width {width}", width % heads == 0)
-    )
-  for field, found, expected, good in wrong:
-    if not good:
-      raise BadInputError("config", f"model.{field}", str(found), expected, f"change model.{field}")
+  require(config.patch_px == side, "patch_px", config.patch_px, f"{side}, the side of the patches")
+  require(num_genes == genes, "num_genes", num_genes, f"{genes}, the genes of the counts")
+  check_heads("context", config.embedding_width, config.context.num_heads)

@@ -1,0 +1,37 @@
+"""The encoders by name. A new one is a file with a class (see `hibio.encoders.base`) and one line.
+
+`model.image_encoder` and `model.gene_encoder` of the config choose among them.
+"""
+
+from __future__ import annotations
+
+from hibio.configs import ModelConfig
+from hibio.encoders.base import Encoder, GeneEncoder, ImageEncoder, require
+from hibio.encoders.gene import KeywordTransformer
+from hibio.encoders.vit import VisionTransformer
+
+IMAGE_ENCODERS: dict[str, type[ImageEncoder]] = {
+  "vit": VisionTransformer,
+}
+"""Patches -> a vector a spot."""
+
+GENE_ENCODERS: dict[str, type[GeneEncoder]] = {
+  "keywords": KeywordTransformer,
+}
+"""Keyword genes -> a vector a spot."""
+
+
+def of(config: ModelConfig) -> dict[str, Encoder]:
+  """Modality -> its encoder; the name of its subtree in the model's parameters is the same.
+
+  Raises:
+    BadInputError: no encoder has the name that the config asks for.
+  """
+  found = {}
+  for modality, name, known in (
+    ("image", config.image_encoder, IMAGE_ENCODERS),
+    ("gene", config.gene_encoder, GENE_ENCODERS),
+  ):
+    require(name in known, f"{modality}_encoder", name, f"one of {', '.join(known)}")
+    found[modality] = known[name](config, name=modality)
+  return found

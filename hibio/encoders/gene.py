@@ -1,4 +1,4 @@
-"""What the gene tower is told of each keyword gene beside which one it is."""
+"""From keyword genes, and from the whole profile, to a vector a spot."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from hibio.configs import TransformerConfig
+from hibio.batch import Batch
+from hibio.encoders.base import GeneEncoder, check_heads, require
 from hibio.expression import log_expression
-from hibio.nn.layers import Dense, SeedPooling, Transformer
+from hibio.nn.layers import Dense, SeedPooling, Transformer, in_last_blocks, transformer_flops
 from hibio.outputs import Keywords
 
 _MIN_WEIGHT = 1e-6
@@ -88,16 +90,8 @@ class ProfileReader(nn.Module):
     return Dense(self.width, dtype=self.dtype, name="out")(normed)
 
 
-class GeneEncoder(nn.Module):
-  """Keyword genes attend to each other and are pooled by a seed that prefers the heavy ones.
-
-  Attributes:
-    told: a name in `tokens.TOKENS`.
-  """
-
-  config: TransformerConfig
-  told: str = "values"
-  dtype: jax.typing.DTypeLike = jnp.float32
+class KeywordTransformer(GeneEncoder):
+  """Keyword genes attend to each other and are pooled by a seed that prefers the heavy ones."""
 
   @nn.compact
   def __call__(
@@ -106,28 +100,39 @@ class GeneEncoder(nn.Module):
     gene_table: Float[Array, "gene width"],
     measured_share: Float[Array, " window"],
   ) -> Float[Array, "window spot width"]:
-    """The vector of each spot.
-
-    Args:
-      gene_table: a vector a gene of the panel.
-      measured_share: share of the panel that the section's platform measures.
-    """
-    width = self.config.width
+    config = self.config.gene
     # Rows of length about 1 become as large as the value part of a token.
-    identity = jnp.take(gene_table, keywords.gene, axis=0, mode="clip") * width**0.5
-    told, pull = TOKENS[self.told](keywords, measured_share)
+    identity = jnp.take(gene_table, keywords.gene, axis=0, mode="clip") * config.width**0.5
+    told, pull = TOKENS[self.config.gene_input](keywords, measured_share)
     values = told.astype(self.dtype)
-    values = nn.gelu(Dense(width, dtype=self.dtype, name="value_in")(values))
-    values = Dense(width, dtype=self.dtype, name="value_out")(values)
+    values = nn.gelu(Dense(config.width, dtype=self.dtype, name="value_in")(values))
+    values = Dense(config.width, dtype=self.dtype, name="value_out")(values)
     tokens = identity.astype(self.dtype) + values
 
     windows, spots, num_keywords, _ = tokens.shape
-    tokens = tokens.reshape(windows * spots, num_keywords, width)
+    tokens = tokens.reshape(windows * spots, num_keywords, config.width)
     mask = keywords.mask.reshape(windows * spots, num_keywords)
     pull = pull.reshape(windows * spots, num_keywords)
-    tokens = Transformer(self.config, self.dtype, name="transformer")(tokens, mask)
+    tokens = Transformer(config, self.dtype, name="transformer")(tokens, mask)
     trust = self.param("trust", nn.initializers.ones, ())
-    pooled = SeedPooling(self.config.num_heads, self.dtype, name="pooling")(
-      tokens, trust * pull, mask
-    )
-    return pooled.reshape(windows, spots, width)
+    pooled = SeedPooling(config.num_heads, self.dtype, name="pooling")(tokens, trust * pull, mask)
+    return pooled.reshape(windows, spots, config.width)
+
+  @property
+  def num_blocks(self) -> int:
+    return self.config.gene.depth
+
+  def in_last_blocks(self, path: str, number: int) -> bool | np.ndarray:
+    return in_last_blocks(path, "transformer", self.num_blocks, number)
+
+  def check(self, batch: Batch) -> None:
+    told, gene = self.config.gene_input, self.config.gene
+    require(told in TOKENS, "gene_input", told, f"one of {', '.join(TOKENS)}")
+    check_heads("gene", gene.width, gene.num_heads)
+
+  def flops(self) -> float:
+    keywords = self.config.keywords.num_keywords
+    width, heads = self.config.gene.width, self.config.gene.num_heads
+    values = 2 * keywords * (4 * width + width**2)
+    pooling = 4 * keywords * width * heads + 2 * heads * width**2
+    return values + pooling + transformer_flops(self.config.gene, keywords)

@@ -13,7 +13,7 @@ import numpy as np
 from data_pipelines.loading.coexpression import coexpressed
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio import configs, corpora, forward, parameters, pretraining
+from hibio import configs, corpora, encoders, forward, parameters, pretraining
 from hibio.batch import Tables
 from hibio.evaluation import leakage
 from hibio.finetuning import forward as finetuned
@@ -131,10 +131,9 @@ def _objectives(source: Pretrained, task: tasks.Task | None) -> configs.Objectiv
 def _trained(
   source: Pretrained, model: HiBio, task: tasks.Task | None, config: FinetuningConfig
 ) -> Trained:
-  depth = {"image": model.config.image.depth, "gene": model.config.gene.depth}
   return trainable.trained_by(
     config.trainable,
-    trainable.Scope(depth, config.last_blocks),
+    trainable.Scope(encoders.of(model.config), config.last_blocks),
     modalities=None if task is None else tasks.heads.MODALITIES[task.modality],
     follows_means=task is None,
     num_old_genes=source.model.num_genes,

@@ -7,7 +7,6 @@ the task does not read are left out by every rule: decay alone would move them.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.problems import BadInputError
+from hibio import encoders
 from hibio.configs import ModelConfig
+from hibio.encoders.base import Encoder
 from hibio.nn.centring import TRACKED
 from hibio.training.optimizer import Trained, rows
 
@@ -38,11 +39,11 @@ class Scope:
   """What rules need to know beside a parameter's path.
 
   Attributes:
-    depth: blocks of each tower.
+    encoders: of each modality, by the name of its subtree.
     last_blocks: those at its end that are trained by `last_blocks`.
   """
 
-  depth: Mapping[str, int]
+  encoders: Mapping[str, Encoder]
   last_blocks: int = 1
 
 
@@ -53,15 +54,10 @@ def full(path: str, scope: Scope) -> Part:
 
 
 def last_blocks(path: str, scope: Scope) -> Part:
-  """The last blocks of each transformer and the norm behind them, unrolled or scanned."""
-  match = re.match(r"(image|gene)/transformer/(?:block_(\d+)|(blocks)|norm)/", path)
-  if match is None:
-    return False
-  tower, number, scanned = match.groups()
-  first = scope.depth[tower] - scope.last_blocks
-  if scanned:
-    return np.arange(scope.depth[tower]) >= first
-  return number is None or int(number) >= first
+  """The last blocks of each encoder and what lies behind them, as the encoder itself tells them."""
+  tower, _, inside = path.partition("/")
+  encoder = scope.encoders.get(tower)
+  return encoder is not None and encoder.in_last_blocks(inside, scope.last_blocks)
 
 
 def none(path: str, scope: Scope) -> Part:
@@ -92,10 +88,10 @@ def check(name: str, model: ModelConfig, blocks: int) -> None:
     raise BadInputError(
       "config", "finetuning.trainable", repr(name), f"one of {', '.join(RULES)}", "correct the name"
     )
-  most = min(model.image.depth, model.gene.depth)
+  most = min(encoder.num_blocks for encoder in encoders.of(model).values())
   if name == "last_blocks" and not 1 <= blocks <= most:
     raise BadInputError(
-      "config", "finetuning.last_blocks", str(blocks), f"1 to {most}, the blocks of a tower",
+      "config", "finetuning.last_blocks", str(blocks), f"1 to {most}, the blocks of an encoder",
       "lower it, or train all with --config.finetuning.trainable=full",
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from hibio.configs import TransformerConfig
@@ -164,6 +165,35 @@ class Transformer(nn.Module):
       for depth in range(self.config.depth):
         tokens = Block(self.config, self.dtype, name=f"block_{depth}")(tokens, mask)
     return _normed("norm", tokens)
+
+
+def in_last_blocks(path: str, name: str, depth: int, number: int) -> bool | np.ndarray:
+  """Whether a parameter lies in the last blocks of a `Transformer` or in the norm behind them.
+
+  Args:
+    path: of the parameter in the module that holds the transformer.
+    name: of the transformer in that module.
+    depth: its number of blocks.
+    number: of them, counted from the end.
+
+  Returns:
+    For a parameter of scanned blocks, whose leading axis is depth: a bool for each block.
+  """
+  here, _, inside = path.partition("/")
+  part = inside.partition("/")[0]
+  if here != name:
+    return False
+  if part == "blocks":
+    return np.arange(depth) >= depth - number
+  block = part.removeprefix("block_")
+  return part == "norm" or (block.isdigit() and int(block) >= depth - number)
+
+
+def transformer_flops(config: TransformerConfig, num_tokens: int) -> int:
+  """Operations of a `Transformer` over a set of tokens: matrix products, a multiply-add as two."""
+  width, hidden = config.width, int(config.mlp_ratio * config.width)
+  per_token = 2 * (4 * width**2 + 2 * width * hidden) + 4 * num_tokens * width
+  return config.depth * num_tokens * per_token
 
 
 def _carry(block, tokens, mask):

@@ -6,8 +6,9 @@ import jax
 import pytest
 
 from hibio.configs import SIZES, ContextConfig, ModelConfig, TransformerConfig
-from hibio.flops import count_flops, transformer
+from hibio.flops import count_flops
 from hibio.model import HiBio
+from hibio.nn.layers import transformer_flops
 from tests.hibio.fake import fake
 
 CONFIG = ModelConfig(**SIZES["tiny"])
@@ -27,7 +28,7 @@ def test_the_count_is_that_of_the_compiled_model_but_for_small_things():
 def test_a_vit_s_takes_what_its_paper_says():
   """4.6 GFLOP at 224 px counting a multiply-add once (Touvron et al. 2021, table 5)."""
   vit_s = TransformerConfig(width=384, depth=12, num_heads=6)
-  assert transformer(vit_s, 197) / 2 == pytest.approx(4.6e9, rel=0.03)
+  assert transformer_flops(vit_s, 197) / 2 == pytest.approx(4.6e9, rel=0.03)
 
 
 def test_scanning_does_not_hide_depth():

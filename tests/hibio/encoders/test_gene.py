@@ -1,15 +1,19 @@
 """The gene encoder reads a set of keyword genes: their names and values, not their order."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.configs import TransformerConfig
-from hibio.encoders.gene import GeneEncoder
+from hibio.configs import ModelConfig, TransformerConfig
+from hibio.encoders.gene import KeywordTransformer
 from hibio.outputs import Keywords
 
 GENES, WIDTH = 20, 8
+TOWER = TransformerConfig(width=WIDTH, depth=1, num_heads=2)
+CONFIG = ModelConfig(embedding_width=WIDTH, patch_px=8, token_px=4, image=TOWER, gene=TOWER)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def keywords():
 @pytest.fixture(scope="module")
 def encoder(keywords):
   table = jnp.asarray(np.random.default_rng(1).normal(size=(GENES, WIDTH)).astype(np.float32))
-  model = GeneEncoder(TransformerConfig(width=WIDTH, depth=1, num_heads=2))
+  model = KeywordTransformer(CONFIG)
   share = jnp.array([1.0, 0.5])
   params = jax.jit(model.init)(jax.random.key(0), keywords, table, share)
   apply = jax.jit(model.apply)
@@ -93,7 +97,7 @@ def test_a_keyword_is_heard_more_when_it_is_heavy(encoder, keywords):
 
 def test_a_sentence_tells_names_and_order_and_nothing_else(keywords):
   table = jnp.asarray(np.random.default_rng(1).normal(size=(GENES, WIDTH)).astype(np.float32))
-  model = GeneEncoder(TransformerConfig(width=WIDTH, depth=1, num_heads=2), told="sentence")
+  model = KeywordTransformer(dataclasses.replace(CONFIG, gene_input="sentence"))
   share = jnp.array([1.0, 0.5])
   params = jax.jit(model.init)(jax.random.key(0), keywords, table, share)
   encode = jax.jit(lambda keywords, share: model.apply(params, keywords, table, share))

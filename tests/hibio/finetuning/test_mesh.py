@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from hibio import parameters
+from hibio import encoders, parameters
 from hibio.configs import AugmentationConfig
 from hibio.finetuning import forward, tasks, trainable
 from hibio.finetuning.config import FinetuningConfig
@@ -27,10 +27,10 @@ def _loss_and_norm(shape):
   added = {"adapters": parameters.begin(0, begin, 2, ("image",)), "heads": task.begin(begin)}
   added = jax.tree.map(lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype("f"), added)
   params = {"model": begin, "adapters": added["adapters"], "heads": {task.name: added["heads"]}}
+  scope = trainable.Scope(encoders.of(small.config(depth=1)))
   trained = trainable.trained_by(
-    "lora", trainable.Scope({"image": 1, "gene": 1}), modalities=("image",), follows_means=False,
-    num_old_genes=small.GENES,
-  )  # fmt: skip
+    "lora", scope, modalities=("image",), follows_means=False, num_old_genes=small.GENES
+  )
   model = HiBio(small.config(depth=1), small.GENES)
   run = forward.for_task(model, task, CONFIG, AugmentationConfig(False, 0.0, 0.0), trained)
 

@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 
 from data_pipelines.problems import BadInputError
+from hibio import encoders
 from hibio.configs import TrainingConfig
 from hibio.finetuning import trainable
 from hibio.training.optimizer import make_optimizer
 from tests.hibio.finetuning import small
 
-SCOPE = trainable.Scope({"image": 2, "gene": 2}, last_blocks=1)
+SCOPE = trainable.Scope(encoders.of(small.config()), last_blocks=1)
 TREE = {"heads": {"annotation": {"kernel": np.ones((8, 3), np.float32)}}}
 
 

@@ -1,6 +1,6 @@
-"""From the pixels of a patch to tokens: what a token is made of before tokens attend to each other.
+"""A vision transformer, trained from scratch, and the stems that make its tokens of pixels.
 
-Each stem is called in the image encoder and leaves its parameters there.
+Each stem is called in the encoder and leaves its parameters there.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Shaped, UInt8
+from jaxtyping import Array, Float, Shaped
 
-from hibio.configs import TransformerConfig
-from hibio.nn.layers import Dense, Transformer
+from hibio.batch import Batch
+from hibio.encoders.base import ImageEncoder, check_heads, require
+from hibio.nn.layers import Dense, Transformer, in_last_blocks, transformer_flops
 
 _FEWEST_CHANNELS = 16
 
@@ -78,30 +79,53 @@ _MEAN, _SPREAD = 0.65, 0.2
 """Rough mean and standard deviation of H&E pixels over all colours and stains."""
 
 
-class ImageEncoder(nn.Module):
+class VisionTransformer(ImageEncoder):
   """Tokens of a patch with learned positions attend to each other; their mean is the patch.
-
-  Attributes:
-    stem: a name in `stems.STEMS`: how tokens are made of pixels.
 
   References:
     Dosovitskiy et al. 2021, arXiv:2010.11929.
   """
 
-  config: TransformerConfig
-  token_px: int
-  stem: str = "convolutions"
-  dtype: jax.typing.DTypeLike = jnp.float32
-
   @nn.compact
-  def __call__(
-    self, patches: UInt8[Array, "window spot height width 3"]
-  ) -> Float[Array, "window spot channel"]:
+  def __call__(self, batch: Batch) -> Float[Array, "window spot channel"]:
+    config, patches = self.config, batch.patches
     windows, spots = patches.shape[:2]
     pixels = patches.reshape(windows * spots, *patches.shape[2:]).astype(self.dtype)
     pixels = (pixels / 255.0 - _MEAN) / _SPREAD
-    tokens = STEMS[self.stem](pixels, self.config.width, self.token_px, self.dtype)
+    tokens = STEMS[config.image_stem](pixels, config.image.width, config.token_px, self.dtype)
     positions = self.param("positions", nn.initializers.normal(0.02), tokens.shape[1:])
     tokens = tokens + positions[None].astype(self.dtype)
-    tokens = Transformer(self.config, self.dtype, name="transformer")(tokens)
-    return tokens.mean(1).reshape(windows, spots, self.config.width)
+    tokens = Transformer(config.image, self.dtype, name="transformer")(tokens)
+    return tokens.mean(1).reshape(windows, spots, config.image.width)
+
+  @property
+  def num_blocks(self) -> int:
+    return self.config.image.depth
+
+  def in_last_blocks(self, path: str, number: int) -> bool | np.ndarray:
+    return in_last_blocks(path, "transformer", self.num_blocks, number)
+
+  def check(self, batch: Batch) -> None:
+    config, side = self.config, batch.patches.shape[-2]
+    token, stem = config.token_px, config.image_stem
+    require(side % token == 0, "token_px", token, f"a divisor of patch_px = {side}")
+    require(stem in STEMS, "image_stem", stem, f"one of {', '.join(STEMS)}")
+    require(
+      stem != "convolutions" or token & (token - 1) == 0,
+      "token_px",
+      token,
+      "a power of two, as each convolution halves the patch",
+    )
+    check_heads("image", config.image.width, config.image.num_heads)
+
+  def flops(self) -> float:
+    config = self.config
+    num_tokens = (config.patch_px // config.token_px) ** 2
+    sides = [config.patch_px >> number for number in range(config.token_px.bit_length())]
+    channels = [3, *convolution_channels(config.image.width, config.token_px)]
+    if config.image_stem == "pieces":
+      sides, channels = sides[:1], [3 * config.token_px**2]
+    layers = zip(sides[1:], channels, channels[1:], strict=True)
+    convolutions = sum(2 * side**2 * 9 * before * after for side, before, after in layers)
+    projection = 2 * num_tokens * channels[-1] * config.image.width
+    return convolutions + projection + transformer_flops(config.image, num_tokens)

@@ -1,4 +1,4 @@
-"""Stems: tokens in the order of the patch, and what convolutions see that pieces do not."""
+"""The vision transformer sees each patch by itself; its stems make tokens in the patch's order."""
 
 import flax.linen as nn
 import jax
@@ -6,7 +6,48 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hibio.encoders.image import STEMS, convolution_channels
+from hibio.configs import ModelConfig, TransformerConfig
+from hibio.encoders.vit import STEMS, VisionTransformer, convolution_channels, cut
+from tests.hibio.fake import fake
+
+
+@pytest.fixture(scope="module")
+def patches():
+  return jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def encode(patches):
+  tower = TransformerConfig(width=8, depth=1, num_heads=2)
+  config = ModelConfig(embedding_width=8, patch_px=8, token_px=4, image=tower, gene=tower)
+  model, (batch, _) = VisionTransformer(config), fake(windows=2, spots=3, genes=4, pathways=1)
+  params = jax.jit(model.init)(jax.random.key(0), batch.replace(patches=patches))
+  apply = jax.jit(lambda patches: model.apply(params, batch.replace(patches=patches)))
+  return lambda patches: np.asarray(apply(patches))
+
+
+def test_a_patch_is_cut_into_the_squares_a_person_would_cut(patches):
+  flat = patches.reshape(6, 8, 8, 3)
+  pieces = np.asarray(cut(flat, 4))
+  for row in range(2):
+    for column in range(2):
+      want = np.asarray(flat)[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+      np.testing.assert_array_equal(pieces[:, 2 * row + column], want.reshape(6, 48))
+
+
+def test_a_patch_is_embedded_whatever_the_others_show(encode, patches):
+  want = encode(patches)
+  assert want.shape == (2, 3, 8)
+  other = encode(patches.at[0, 1].set(0))
+  changed = np.abs(other - want).max(-1) > 1e-4
+  assert changed.tolist() == [[False, True, False], [False, False, False]]
+
+
+def test_where_in_the_patch_something_lies_matters(encode, patches):
+  left = jnp.full((2, 3, 8, 8, 3), 255, jnp.uint8).at[:, :, :4, :4].set(patches[:, :, :4, :4])
+  right = jnp.full((2, 3, 8, 8, 3), 255, jnp.uint8).at[:, :, :4, 4:].set(patches[:, :, :4, :4])
+  assert np.abs(encode(left) - encode(right)).max() > 1e-4
+
 
 SIDE, TOKEN, WIDTH = 16, 8, 24
 
