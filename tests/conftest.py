@@ -21,15 +21,19 @@ flags.FLAGS.mark_as_parsed()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-  """Folder of real sections; a test that asks for it is skipped where there is none."""
-  if not REAL_DATA.is_dir():
-    pytest.skip("no real data beside this checkout (../shared/data): NOT checked on real tissue")
-  return REAL_DATA
+  """Folder of real sections, named by HIBIO_TEST_DATA; by default ../shared/data.
+
+  A test that asks for it is skipped where there is none.
+  """
+  folder = Path(os.environ.get("HIBIO_TEST_DATA", BESIDE))
+  if not folder.is_dir():
+    pytest.skip(f"no folder {folder} (set HIBIO_TEST_DATA): NOT checked on real tissue")
+  return folder
 
 
 @pytest.fixture(scope="session")
