@@ -15,6 +15,9 @@ from jaxtyping import Bool, Float, Int
 
 from data_pipelines.slide_image import SlideImage
 
+VISIUM_SPOT_UM = 65.0
+"""What Space Ranger's `spot_diameter_fullres` stands for; 65 to 70 um by the lattice."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
@@ -36,6 +39,7 @@ class Section:
     um_per_px_source: how `um_per_px` was found, e.g. "lattice pitch".
     image: handle on the H&E image; None for expression-only sections.
     image_scale: pixels of `image` per pixel of the full-size image that the platform measured on.
+    spot_um: diameter of a spot.
     labels: name -> one string per spot, "" where unlabelled.
     dropped: reason -> how many spots, genes or labels were left out.
     notes: what a careful user should know; printed by `inspect`, kept in the manifest.
@@ -56,6 +60,7 @@ class Section:
   um_per_px_source: str
   image: SlideImage | None = None
   image_scale: float = 1.0
+  spot_um: float = VISIUM_SPOT_UM
   labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()

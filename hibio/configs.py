@@ -232,7 +232,7 @@ class TrainingConfig:
     region_refresh_share: share of the region stage between two refreshes of the regions.
     region_spots: spots of a region at each level, finest first; what refreshes aim for.
     region_method: how refreshes draw them, a name in
-      `data_pipelines.preparation.region_methods.METHODS`. The first regions are the corpus' own.
+      `data_pipelines.preparation.regions.METHODS`. The first regions are the corpus' own.
     stages: what is switched on when, in order; the usual ones are `hibio.objectives.stages()`.
     mesh: devices along the axes (data, fsdp, tensor); -1 takes what is left.
     seed: of everything drawn.

@@ -22,8 +22,6 @@ from data_pipelines.synthetic.sections import DrawnSection, draw_section
 HIRES_PX = 2000
 """Longest side of the image in `uns["spatial"]`, as in Space Ranger's output."""
 
-_SPOT_UM = {"legacy_st": 100.0}
-_VISIUM_SPOT_UM = 65.0  # what spot_diameter_fullres stands for
 _FIDUCIAL_UM = 105.0
 
 _FIRST_NEW = 100
@@ -120,9 +118,7 @@ def of_sections(sections: Sequence[Section]) -> anndata.AnnData:
   for name in ("library_id", "donor_id"):
     whole.obs[name] = pd.Categorical(whole.obs[name].astype(str))
   whole.uns["spatial"] = {
-    one.section_id: _library(
-      one.image, one.image_scale, one.um_per_px, _SPOT_UM.get(one.platform, _VISIUM_SPOT_UM)
-    )
+    one.section_id: _library(one.image, one.image_scale, one.um_per_px, one.spot_um)
     for one in sections
   }
   return whole

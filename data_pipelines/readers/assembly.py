@@ -13,7 +13,7 @@ from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins
 from data_pipelines.readers.raw_counts import RawCounts
-from data_pipelines.section import Section
+from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
 
 _MAX_SHARE_OUTSIDE = 0.05
@@ -73,6 +73,7 @@ def assemble(
   image_scale: float,
   labels: list[joins.LabelTable],
   notes: tuple[str, ...],
+  spot_um: float = VISIUM_SPOT_UM,
 ) -> Section:
   """The section: spots that have counts, a position on tissue and, if there is an image, lie on it.
 
@@ -120,6 +121,7 @@ def assemble(
     um_per_px_source=um_per_px_source,
     image=image,
     image_scale=image_scale if image else 1.0,
+    spot_um=spot_um,
     dropped={reason: count for reason, count in dropped.items() if count},
     notes=notes if rule is None else (*notes, f"{positions.path.name}: {rule}"),
   )
@@ -153,8 +155,8 @@ def _noted(section: Section) -> Section:
     notes.append("the image asks to be turned (EXIF orientation); it is read as stored")
   if section.image is not None and section.image.kind != "full":
     notes.append(
-      f"no full-size image: using the {section.image.kind} one at {section.um_per_px:.1f} um a "
-      "pixel, enough for layout and hardly for patches"
+      f"no full-size image: using the {section.image.kind} one at {section.um_per_px:.1f} um "
+      "per pixel, enough for layout and hardly for patches"
     )
   return dataclasses.replace(section, notes=tuple(notes))
 

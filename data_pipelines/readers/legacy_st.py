@@ -23,7 +23,7 @@ from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
 from data_pipelines.text_files import read_numbers, read_table
 
-PITCH_UM = 200.0
+PITCH_UM, SPOT_UM = 200.0, 100.0
 _COUNTS, _SPOTS = ("counts", "ST-cnts"), ("spots", "ST-spotfiles")
 _IMAGES, _LABELS, _CLUSTERS = (
   ("images", "ST-imgs"),
@@ -144,6 +144,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     image_scale=entry.image_scale,
     labels=_labels(entry, layout, table, positions),
     notes=(*raw.notes, *notes),
+    spot_um=SPOT_UM,
   )
 
 

@@ -25,13 +25,11 @@ from data_pipelines.readers.space_ranger_files import (
   listing,
   read_positions,
 )
-from data_pipelines.section import Section
+from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
 from data_pipelines.text_files import read_json
 
 PITCH_UM = 100.0
-SPOT_DIAMETER_UM = 65.0
-"""What `spot_diameter_fullres` stands for; 65 to 70 um by the lattice in outputs of 10x."""
 _DIAMETER_TOLERANCE = 0.15
 _IMAGE_SIZE_TOLERANCE = 0.01
 _GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
@@ -173,14 +171,14 @@ def _scale(
   um_per_px = lattice.um_per_px(nominal, positions.positions_px, positions.path)
   if "spot_diameter_fullres" in scalefactors:
     diameter = _factor(scalefactors, "spot_diameter_fullres", layout.scalefactors)
-    ratio = um_per_px * diameter / SPOT_DIAMETER_UM
+    ratio = um_per_px * diameter / VISIUM_SPOT_UM
     if not 1 - _DIAMETER_TOLERANCE <= ratio <= 1 + _DIAMETER_TOLERANCE:
       raise BadInputError(
         positions.path,
         "pixel positions",
         f"spots of {PITCH_UM / um_per_px:.4g} px pitch beside spot_diameter_fullres of "
         f"{diameter:.4g} px",
-        f"a pitch of about {diameter * PITCH_UM / SPOT_DIAMETER_UM:.4g} px",
+        f"a pitch of about {diameter * PITCH_UM / VISIUM_SPOT_UM:.4g} px",
         f"give positions in full-size pixels (these are about {ratio:.3g} times too small)"
         if ratio > 1
         else f"give positions in full-size pixels (these are {1 / ratio:.3g} times too large)",

@@ -12,6 +12,7 @@ import scipy.sparse
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
+from data_pipelines.section import VISIUM_SPOT_UM
 from data_pipelines.synthetic.anatomy import Lattice
 from data_pipelines.synthetic.presets import stream
 
@@ -23,7 +24,6 @@ _COLUMNS = (
   "pxl_row_in_fullres",
   "pxl_col_in_fullres",
 )
-_SPOT_DIAMETER_UM = 65.0  # what Space Ranger writes as spot_diameter_fullres
 _FIDUCIAL_DIAMETER_UM = 105.0
 _LOWRES_PX = 300
 
@@ -91,7 +91,7 @@ def write_images(
   full = Image.fromarray(pixels)
   longest = max(full.size)
   factors = {
-    "spot_diameter_fullres": _SPOT_DIAMETER_UM / um_per_px,
+    "spot_diameter_fullres": VISIUM_SPOT_UM / um_per_px,
     "fiducial_diameter_fullres": _FIDUCIAL_DIAMETER_UM / um_per_px,
   }
   for name, target in (("hires", longest // 2), ("lowres", min(_LOWRES_PX, longest // 4))):

@@ -17,7 +17,8 @@ from scipy.spatial import cKDTree
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import lattice
 from data_pipelines.readers.annotated.contents import POSITION_KEYS, Contents
-from data_pipelines.readers.space_ranger import PITCH_UM, SPOT_DIAMETER_UM
+from data_pipelines.readers.space_ranger import PITCH_UM
+from data_pipelines.section import VISIUM_SPOT_UM
 
 LIBRARY_COLUMN = "library_id"
 PIXEL_COLUMNS = ("pxl_col_in_fullres", "pxl_row_in_fullres")
@@ -202,7 +203,7 @@ def _diameter(evidence: Evidence) -> float | None:
   """By what Space Ranger writes; on other arrays a spot has another diameter."""
   if "spot_diameter_fullres" not in evidence.scalefactors or _is_other(evidence):
     return None
-  return SPOT_DIAMETER_UM / evidence.scalefactors["spot_diameter_fullres"]
+  return VISIUM_SPOT_UM / evidence.scalefactors["spot_diameter_fullres"]
 
 
 def _is_visium(evidence: Evidence) -> bool:
@@ -232,7 +233,7 @@ def _neighbours(evidence: Evidence) -> float | None:
 
 RULES: dict[str, Callable[[Evidence], float | None]] = {
   "lattice pitch": _pitch,
-  f"spot diameter of {SPOT_DIAMETER_UM:g} um": _diameter,
+  f"spot diameter of {VISIUM_SPOT_UM:g} um": _diameter,
   "hexagonal lattice, taken for Visium's 100 um": _neighbours,
 }
 """The most exact first."""

@@ -58,7 +58,7 @@ def test_counts_and_positions_of_a_spot_come_back_together(array):
   np.testing.assert_allclose(section.positions_px[:, 0], array.pixel_x)
   np.testing.assert_allclose(section.positions_px[:, 1], array.pixel_y)
   np.testing.assert_array_equal(section.array_positions, np.stack([array.y, array.x], 1))
-  assert section.platform == "legacy_st"
+  assert (section.platform, section.spot_um) == ("legacy_st", 100.0)
 
 
 def test_the_scale_is_200_um_between_spots_whatever_the_jitter_of_single_spots(array):
