@@ -62,9 +62,10 @@ class PrepareOptions:
       ("window_spots", 4, 4096),
       ("min_counts", 1, 1_000_000),
       ("min_document_share", 0, 1),
+      ("max_genes", 1, 1_000_000),
     ):
       value = getattr(self, name)
-      if not low <= value <= high:
+      if value is not None and not low <= value <= high:
         raise BadInputError(
           f"--{name}", "value", str(value), f"{low} to {high}", "choose a value in this range"
         )

@@ -60,20 +60,12 @@ def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEF
 def _prepare(
   sections: Sections, output: Path, splits: dict[str, list[str]], key: str, options: PrepareOptions
 ) -> Manifest:
-  training = [n for n, s in sections.sources.items() if split_of(splits, s.donor_id) == "train"]
-  old = GenePanel.load(options.extend_panel) if options.extend_panel else None
-  panel = GenePanel.load(options.panel) if options.panel else _panel(sections, training, options)
-  panel = sections.names.on_panel(panel) if sections.names else panel
-  panel = extended(old, panel) if old else panel
+  panel = _panel(sections, splits, options)
   sets = _pathways(panel, options)
   # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
   (output / manifests.FILE).unlink(missing_ok=True)
   entries = _write_sections(sections, output, panel, options)
-  offset = 0
-  for entry in entries:
-    entry["split"] = split_of(splits, entry["donor_id"])
-    entry["spot_offset"] = offset
-    offset += entry["num_spots"]
+  num_spots = _place(entries, splits)
   panel.save(output / manifests.PANEL)
   labels = write_tables(output, entries, sets.membership, sets.names, options.region_spots)
   manifest = {
@@ -95,14 +87,38 @@ def _prepare(
   manifests.write(output, manifest)
   windows = sum(entry["num_windows"] for entry in entries)
   say(
-    f"prepare: {output}: {len(entries)} sections, {offset:,} spots in {windows:,} windows,"
+    f"prepare: {output}: {len(entries)} sections, {num_spots:,} spots in {windows:,} windows,"
     f" {len(panel):,} genes, {len(sets.names)} gene sets; "
     + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
   )
   return manifest
 
 
-def _panel(sections: Sections, training: Sequence[str], options: PrepareOptions) -> GenePanel:
+def _place(entries: Sequence[dict[str, Any]], splits: dict[str, list[str]]) -> int:
+  """Writes into each entry its split and its first spot; returns the number of spots."""
+  offset = 0
+  for entry in entries:
+    entry["split"] = split_of(splits, entry["donor_id"])
+    entry["spot_offset"] = offset
+    offset += entry["num_spots"]
+  return offset
+
+
+def _panel(sections: Sections, splits: dict[str, list[str]], options: PrepareOptions) -> GenePanel:
+  """The genes that the options ask for: given, or chosen; behind those of another panel or not."""
+  old = GenePanel.load(options.extend_panel) if options.extend_panel else None
+  if options.panel:
+    panel = GenePanel.load(options.panel)
+  else:
+    panel = _chosen_panel(sections, splits, options)
+  panel = sections.names.on_panel(panel) if sections.names else panel
+  return extended(old, panel) if old else panel
+
+
+def _chosen_panel(
+  sections: Sections, splits: dict[str, list[str]], options: PrepareOptions
+) -> GenePanel:
+  training = [n for n, s in sections.sources.items() if split_of(splits, s.donor_id) == "train"]
   if not training:
     raise BadInputError(
       "--test_donors",

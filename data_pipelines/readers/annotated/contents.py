@@ -203,7 +203,7 @@ def _image(array: Any) -> StoredImage:
 
   def load() -> np.ndarray:  # sections outlive the file that they were found in
     with h5py.File(path, "r") as file:
-      return count_rows.read(file[name], slice(None), path)
+      return count_rows.read_part(file[name], slice(None), path)
 
   return StoredImage(shape, load)
 

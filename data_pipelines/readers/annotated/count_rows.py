@@ -56,7 +56,7 @@ class DenseRows:
     self._dataset, self._path, self.shape = dataset, path, tuple(map(int, dataset.shape))
 
   def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
-    return scipy.sparse.csr_matrix(read(self._dataset, rows, self._path))
+    return scipy.sparse.csr_matrix(read_part(self._dataset, rows, self._path))
 
 
 class SparseRows:
@@ -86,8 +86,8 @@ class SparseRows:
     data, indices = [], []
     for first, after in runs(rows):
       part = slice(int(self._indptr[first]), int(self._indptr[after]))
-      data.append(read(self._data, part, self._path))
-      indices.append(read(self._indices, part, self._path))
+      data.append(read_part(self._data, part, self._path))
+      indices.append(read_part(self._indices, part, self._path))
     lengths = np.diff(self._indptr)[rows]
     found = np.concatenate(indices).astype(np.int64) if indices else np.zeros(0, np.int64)
     values = np.concatenate(data) if data else np.zeros(0)
@@ -114,7 +114,7 @@ class ByGeneRows:
   def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
     if self._whole is None:
       parts = {
-        name: read(self._group[name], slice(None), self._path)
+        name: read_part(self._group[name], slice(None), self._path)
         for name in ("data", "indices", "indptr")
       }
       self._whole = csr_from_columns(**parts, shape=self.shape, path=self._path).T.tocsr()
@@ -146,7 +146,9 @@ def runs(rows: Int[np.ndarray, " row"]) -> Iterator[tuple[int, int]]:
     yield int(part[0]), int(part[-1]) + 1
 
 
-def read(dataset: h5py.Dataset, part: slice | Int[np.ndarray, " row"], path: Path) -> np.ndarray:
+def read_part(
+  dataset: h5py.Dataset, part: slice | Int[np.ndarray, " row"], path: Path
+) -> np.ndarray:
   """A part of a dataset.
 
   Raises:

@@ -308,3 +308,5 @@ def test_options_that_are_not_given_are_those_of_the_library(monkeypatch):
 def test_a_value_out_of_range_stops_before_anything_is_read():
   with pytest.raises(BadInputError, match=r"--patch_px: value: found 0, expected 8 to 1024"):
     PrepareOptions(patch_px=0)
+  with pytest.raises(BadInputError, match=r"--max_genes: value: found 0, expected 1 to"):
+    PrepareOptions(max_genes=0)
