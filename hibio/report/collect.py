@@ -76,11 +76,11 @@ NUM_KEYWORDS = 6
 SEED = 0
 
 _RETRIEVALS_EXPLAINED = (
-  f"{NUM_EXAMPLES} patches drawn at random (seed {SEED}) from all held-out spots, successes and "
-  "failures as they come. Each looks for its own expression profile among those of all held-out "
-  f"spots; shown are the first {NUM_HITS}, each by the patch of its spot, with the cosine and the "
-  "keyword genes of its profile. Green: its own profile, and keyword genes that it shares with the "
-  "query's profile, which the search never sees."
+  f"{NUM_EXAMPLES} patches, drawn at random (seed {SEED}) from all held-out spots: failures show "
+  "as often as they happen. Each searches the expression profiles of all held-out spots for its "
+  f"own. The first {NUM_HITS} hits are shown by the patches of their spots, with the cosine and "
+  "the keyword genes of their profiles. Green: the patch's own profile, and keyword genes shared "
+  "with it."
 )
 
 

@@ -1,13 +1,4 @@
-"""The figure that stands for each task on the first screen, and how it compares.
-
-The rule, which every report states: two figures tie where they differ by no more than a margin.
-The margin is the larger of
-
-- 5 % of how far the better of the two is from chance, and
-- the standard deviation of the difference over the parts that both figures are made of (folds,
-  donors, sections, seeds, classes), or, with fewer than two shared parts, the larger of their two
-  spreads.
-"""
+"""The figure that stands for each task on the first screen, and how it compares: see `RULE`."""
 
 from __future__ import annotations
 
@@ -25,12 +16,18 @@ from hibio.evaluation.rows import Row, lower_is_better, seen
 LEAST_SHARE = 0.05
 
 RULE = (
-  "Two figures tie where they differ by no more than a margin: the larger of "
-  f"{LEAST_SHARE:.0%} of the better one's distance from chance, and the standard deviation of "
-  "their difference over the parts both are made of (folds, donors, sections, seeds or classes; "
-  "with fewer than two shared parts, the larger of their two spreads)."
+  "Two figures are called a tie if they differ by no more than a margin. The margin is the larger "
+  f"of two numbers: {LEAST_SHARE:.0%} of the better figure's distance from chance, and the "
+  "standard deviation of the difference over the folds, donors, sections, seeds or classes that "
+  "both figures are averaged over (with fewer than two of these, the larger of the two standard "
+  "deviations)."
 )
 
+
+COMPARED = (
+  "Each line compares this checkpoint with guessing (chance), with the same architecture before "
+  "training, and with the best simple method that sees no more than the model does."
+)
 
 ROLES = ("model", "untrained", "baseline", "control", "published")
 """In the order of columns. A control knows more, or less, than a method may; it wins nothing."""
@@ -63,10 +60,9 @@ class Verdict:
   """How one figure stands to another.
 
   Attributes:
-    word: "above", "ties" or "below"; "unknown" where one of them has no value. Above is better,
-      also for a metric of which less is better.
-    difference: how much better the first is; negative for worse.
-    margin: the difference that still is a tie.
+    word: "better", "tie" or "worse"; "unknown" where one of them has no value.
+    difference: how much better the first is, whichever way the metric goes; negative for worse.
+    margin: the largest difference that is still a tie.
   """
 
   word: str
@@ -101,8 +97,8 @@ def has_value(row: Row | None) -> bool:
 
 def _word(difference: float, margin: float) -> str:
   if abs(difference) <= margin:
-    return "ties"
-  return "above" if difference > 0 else "below"
+    return "tie"
+  return "better" if difference > 0 else "worse"
 
 
 def _spread_of_difference(one: Row, other: Row) -> float:
@@ -148,34 +144,36 @@ _OFF_THE_RECORD = re.compile(r"LEAKY|random spot|published", re.IGNORECASE)
 HEADLINES = (
   Headline(
     "retrieval",
-    "Does a patch find its own expression profile?",
+    "Does an H&E patch find its own expression profile?",
     ("^recall@5$", "^recall"),
     (r"^image_to_gene, gallery: (own )?section\b", "^image_to_gene"),
   ),
   Headline(
     "expression",
-    "Can a spot's genes be predicted from its H&E?",
+    "Can the genes of a spot be predicted from its H&E?",
     ("^pearson_in_section$", "pearson"),
     ("^ridge_cv.*cp10k.*(variable|hvg)", "^ridge_cv.*(variable|hvg)", "^ridge_cv", ""),
   ),
   Headline(
     "annotation",
-    "Are the labels of unseen donors linear in the frozen embedding?",
+    "Does a linear classifier on frozen embeddings label the tissue of unseen donors?",
     ("^balanced_accuracy$", "balanced_accuracy", "macro_f1"),
     ("^linear probe", "probe", ""),
   ),
   Headline(
     "domains",
-    "Do clusters of the frozen embedding follow the tissue's own layout?",
+    "Do clusters of frozen embeddings follow the annotated domains?",
     ("^ari$", "ari", "nmi"),
     ("^k-means(?!.*smoothed)", "^k-means", ""),
   ),
   Headline(
     "contrast",
-    "Does the training objective hold on held-out donors?",
+    "Is the training objective met on held-out donors?",
     ("^loss/spot$", "^loss"),
   ),
-  Headline("keywords", "Are keyword genes those that are planted in the spot?", ("^purity",)),
+  Headline(
+    "keywords", "Are the keyword genes of a spot those that were planted there?", ("^purity",)
+  ),
 )
 
 
@@ -200,13 +198,13 @@ class HeadlineLine:
 
   @property
   def warnings(self) -> tuple[str, ...]:
-    """What else keeps a reader from believing the figure."""
+    """What else a reader has to know before believing the figure."""
     found = []
     if "LEAKY" in self.model.split:
-      found.append("LEAKY: donors on both sides")
-    if self.against_chance.word in ("ties", "below"):
+      found.append("LEAKY: same donors on both sides")
+    if self.against_chance.word in ("tie", "worse"):
       found.append("no better than chance")
-    if self.against_untrained.word in ("ties", "below"):
+    if self.against_untrained.word in ("tie", "worse"):
       found.append("no better than untrained")
     return tuple(found)
 

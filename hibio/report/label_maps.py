@@ -1,4 +1,4 @@
-"""What a linear probe calls each spot of a donor it was not fitted on, beside the pathologist."""
+"""Maps of groups beside the annotation: what a probe calls each spot, clusters, regions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROBED = {
 }
 """Features that are probed, where the cohort has them."""
 
-_TITLE = "What a probe calls each spot"
+_TITLE = "What a linear classifier calls each spot"
 
 
 def annotation_maps(
@@ -42,15 +42,21 @@ def annotation_maps(
     return [], [], [Absent("annotation", _TITLE, why)]
   truth = labelled(setting.scored, label)
   classes = tuple(sorted(set(truth.spots[label].astype(str))))
-  maps = [GroupMap(label, shown.groups(truth, truth.spots[label].to_numpy(str)), classes=classes)]
+  maps = [
+    GroupMap(
+      f"{label}, as annotated",
+      shown.groups(truth, truth.spots[label].to_numpy(str)),
+      classes=classes,
+    )
+  ]
   maps += [_map(found, setting, shown, PROBED[name], classes) for name, found in answers.items()]
   confusions = [
     Confusion("annotation", f"{label}, {PROBED[name]}", found.classes, found.confusion())
     for name, found in answers.items()
   ]
   explained = (
-    f"Logistic regression on the frozen embedding, {described(setting.folds)}. Bal. acc.: mean over"
-    " the classes of the section of the share called right."
+    f"Logistic regression on the frozen embedding, {described(setting.folds)}. Bal. acc. (balanced"
+    " accuracy): share of spots called right, averaged over the classes of the section."
   )
   return [MapRow("annotation", _TITLE, explained, maps)], confusions, []
 
@@ -100,13 +106,18 @@ def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[
     cohort, label = shown.of(held_out), ""
   truth = cohort.spots[label].to_numpy(str) if label else None
   classes = tuple(sorted(set(truth))) if label else ()
-  maps = [GroupMap(label, shown.groups(cohort, truth), classes=classes)] if label else []
+  maps = (
+    [GroupMap(f"{label}, as annotated", shown.groups(cohort, truth), classes=classes)]
+    if label
+    else []
+  )
   for feature, title in CLUSTERED.items():
     if feature in cohort.features and len((seen := cohort.seen_by(feature)).spots):
       maps.append(_clusters(seen, shown, feature, title, label, classes))
   about = (
-    f"k-means in each section, as many clusters as it has labels of {label}; no label is seen. A "
-    "cluster has the colour of the label that it overlaps most, one to one."
+    f"k-means in each section, with as many clusters as the section has labels of {label}; no label"
+    " is used. Clusters and labels are matched one to one by overlap, and share their colour. ARI:"
+    " 1 is the annotation itself, 0 is chance."
     if label
     else f"k-means in each section, {_WITHOUT_LABELS} clusters; the corpus has no labels."
   )
@@ -126,8 +137,8 @@ def region_maps(setting: Setting, shown: ShownSections) -> Iterator[MapRow]:
   yield MapRow(
     "domains",
     "Nested regions",
-    "Contiguous regions drawn by the model's embedding, as in pretraining; a coarse region is made "
-    "of fine ones. Colours only tell neighbours apart.",
+    "Contiguous regions by similarity of the model's embeddings, as in pretraining; coarse regions "
+    "are made of fine ones. Colours only tell neighbouring regions apart.",
     maps,
   )
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from hibio.evaluation.rows import Row, lower_is_better
-from hibio.report.headlines import RULE, headlines
+from hibio.report.headlines import COMPARED, RULE, headlines
 from hibio.report.summary import figure, in_words
 from hibio.report.tables import Block, Cell, TaskTable, number, task_tables
-from hibio.report.vocabulary import seen_in_words
+from hibio.report.vocabulary import (
+  methods_explained,
+  metrics_explained,
+  protocol_explained,
+  seen_in_words,
+  task_of,
+)
 
 
 def markdown(
@@ -44,7 +50,10 @@ def summary(
 
 def _summary(rows: Sequence[Row], model_methods: Sequence[str]) -> Iterator[str]:
   yield "## Summary\n"
-  yield "| task | metric | HiBio-ST | untrained | best simple baseline | chance | against it |"
+  yield (
+    "| task | metric | HiBio-ST | untrained | best simple baseline | chance"
+    " | HiBio-ST against the baseline |"
+  )
   yield "|" + " --- |" * 7
   for line in headlines(rows, model_methods):
     metric = f"{line.model.metric} {seen_in_words(line.sees)}".strip()
@@ -54,13 +63,20 @@ def _summary(rows: Sequence[Row], model_methods: Sequence[str]) -> Iterator[str]
     verdict = "; ".join([in_words(line), *line.warnings])
     cells = (line.model.task, metric, figure(line.model), figure(line.untrained), baseline)
     yield "| " + " | ".join(map(_escaped, (*cells, chance, verdict))) + " |"
-  yield f"\n{RULE}"
+  yield f"\nHow to read it: {COMPARED} {RULE}"
 
 
 def _task(table: TaskTable) -> Iterator[str]:
-  yield f"\n## {table.task}: {table.dataset}, {table.split}"
+  about = task_of(table.task)
+  yield f"\n## {about.title}: {table.dataset}, {table.split}\n"
+  yield about.explained
+  if about.reading:
+    yield f"\nHow to read it: {about.reading}"
   for block in table.blocks:
     yield from _block(block, table)
+  metrics = dict.fromkeys(line.metric for block in table.blocks for line in block.lines)
+  yield from _glossary("Metrics", metrics_explained(metrics))
+  yield from _glossary("Methods", methods_explained(column.method for column in table.columns))
   if table.footnotes:
     yield ""
   for place, note in enumerate(table.footnotes, start=1):
@@ -77,12 +93,19 @@ def _block(block: Block, table: TaskTable) -> Iterator[str]:
   names = [_escaped(table.columns[place].method) for place in used]
   where = f" ({block.split})" if block.split != table.split else ""
   yield f"\n### {block.protocol}{where}\n"
+  if told := protocol_explained(block.protocol):
+    yield f"{told[0].upper()}{told[1:]}.\n"
   yield "| metric | " + " | ".join(names) + " | chance | n |"
   yield "| --- |" + " ---: |" * (len(names) + 2)
   for line in block.lines:
     cells = [_cell(line.cells[place]) for place in used]
     metric = _escaped(line.metric) + _marks(line.notes)
     yield f"| {metric} | {' | '.join(cells)} | {line.chance} | {line.n} |"
+
+
+def _glossary(heading: str, words: Sequence[tuple[str, str]]) -> Iterator[str]:
+  if words:
+    yield f"\n{heading}: " + "; ".join(f"`{name}`, {text}" for name, text in words) + "."
 
 
 def _cell(cell: Cell) -> str:

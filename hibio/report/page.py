@@ -23,7 +23,7 @@ from hibio.report import canvas, vocabulary
 from hibio.report.canvas import Canvas
 from hibio.report.curves import drawn_curves
 from hibio.report.exhibits import Exhibits
-from hibio.report.headlines import RULE
+from hibio.report.headlines import COMPARED, RULE
 from hibio.report.summary import summary_view
 from hibio.report.views import task_views, tissue_views
 from hibio.training import metrics
@@ -122,6 +122,7 @@ def html(rows: Sequence[Row], exhibits: Exhibits, about: About) -> str:
     tasks=tasks,
     tissues=tissue_views(canvases),
     curves=drawn_curves(exhibits.curves) if exhibits.curves else None,
+    compared=COMPARED,
     rule=RULE,
     config=json.dumps(about.checkpoint.get("config", {}), indent=1),
     css=Markup(css),
@@ -166,7 +167,7 @@ def _facts(about: About) -> list[tuple[str, Any]]:
     ("parameters", _parameters(parameters) if parameters else "?"),
     ("trained on", (checkpoint.get("corpus") or {}).get("name") or _donors(checkpoint)),
     ("held-out donors", ", ".join(about.splits.get("test", ())) or "none"),
-    ("corpus", about.fingerprint),
+    ("corpus fingerprint", about.fingerprint),
     *_alarms(about),
     ("made", about.date.replace("T", " ").replace("+00:00", " UTC")),
   ]
@@ -183,11 +184,15 @@ def _donors(checkpoint) -> str:
 
 
 def _held_out(about: About) -> str:
-  donors = about.splits.get("test", ())
   sections = [one for one in about.sections if one.get("split") == "test"]
   spots = sum(one.get("spots", 0) for one in sections)
-  where = f", {len(sections)} sections, {spots:,} spots" if sections else ""
-  return f"{len(donors)} held-out donor{'s' if len(donors) != 1 else ''}{where}"
+  words = [_counted(len(about.splits.get("test", ())), "held-out donor")]
+  words += [_counted(len(sections), "section"), _counted(spots, "spot")] if sections else []
+  return ", ".join(words)
+
+
+def _counted(count: int, what: str) -> str:
+  return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _parameters(count: int) -> str:

@@ -1,7 +1,7 @@
 """Where the marks of a summary line lie: model, untrained, baseline and chance on one scale.
 
-The scale starts at 0, or below it where a figure does, and ends at a round number: a small
-difference looks small.
+The scale starts at 0, or clearly below it where a figure lies there, and ends at a round number: a
+small difference looks small.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from typing import Any
 
 from hibio.evaluation.rows import Row, lower_is_better
 from hibio.report.headlines import HeadlineLine, Verdict, has_value, headlines
-from hibio.report.tables import number
+from hibio.report.tables import number, spread
 from hibio.report.vocabulary import seen_in_words
+
+_SLIGHT = 0.02
+"""Share of the scale that a figure may lie below 0 without the scale being stretched for it."""
 
 _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
@@ -61,10 +64,11 @@ def dot_plot(line: HeadlineLine) -> DotPlot | None:
   chance = line.model.chance
   known = chance is not None and math.isfinite(chance)
   values = [end for row in shown.values() for end in _ends(row)] + ([chance] if known else [])
-  low, high = min(0.0, -_round_up(-min(values))), max(_round_up(max(values)), 1e-9)
+  high = max(_round_up(max(values)), 1e-9)
+  low = -_round_up(-min(values)) if min(values) < -_SLIGHT * high else 0.0
 
   def percent(value: float) -> float:
-    return round(100.0 * (value - low) / (high - low), 2)
+    return max(round(100.0 * (value - low) / (high - low), 2), 0.0)
 
   marks = tuple(
     Mark(name, percent(row.value), *(percent(end) for end in _ends(row)))
@@ -94,7 +98,7 @@ def _in_words(shown: dict[str, Row], chance: float | None) -> str:
   return ", ".join(words + ([f"chance {number(chance)}"] if chance is not None else []))
 
 
-_SIGNS = {"above": "▲", "ties": "=", "below": "▼", "unknown": ""}
+_SIGNS = {"better": "▲", "tie": "=", "worse": "▼", "unknown": ""}
 
 
 def summary_view(
@@ -126,7 +130,7 @@ def figure(row: Row | None) -> str:
     return "-"
   if row.value is None:
     return "n/a" + (f" ({row.note.partition(';')[0]})" if row.note else "")
-  return number(row.value) + (f" ± {number(row.spread)}" if row.spread is not None else "")
+  return number(row.value) + spread(row)
 
 
 def judged(line: HeadlineLine) -> Verdict:
@@ -135,12 +139,12 @@ def judged(line: HeadlineLine) -> Verdict:
 
 
 def in_words(line: HeadlineLine) -> str:
-  """The verdict for a reader, under the heading "the best simple baseline"."""
+  """The verdict for a reader, under the heading "against the best simple baseline"."""
   word = judged(line).word
   if word == "unknown":
-    return "nothing to compare"
+    return "nothing to compare with"
   if line.baseline is None:
-    return f"{word} untrained"
+    return "tie with untrained" if word == "tie" else f"{word} than untrained"
   return word
 
 

@@ -105,6 +105,11 @@ def number(value: float | None) -> str:
   return text.lstrip("-") if not text.strip("-0.,") else text  # no "-0.000"
 
 
+def spread(row: Row) -> str:
+  """ " ± sd" of a figure; nothing where there is no figure or no spread."""
+  return f" ± {number(row.spread)}" if has_value(row) and row.spread is not None else ""
+
+
 def _task_table(rows: Sequence[Row], model_methods: Sequence[str]) -> TaskTable:
   columns = _columns(rows, model_methods)
   notes: dict[str, int] = {}
@@ -142,8 +147,7 @@ def _line(
       cells.append(Cell())
       continue
     own = () if not row.note or row.note in everywhere else (_note(row.note, notes),)
-    spread = f" ± {number(row.spread)}" if has_value(row) and row.spread is not None else ""
-    cells.append(Cell(number(row.value), spread, column.method in winners, own))
+    cells.append(Cell(number(row.value), spread(row), column.method in winners, own))
   return Line(
     metric,
     tuple(cells),

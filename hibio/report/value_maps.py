@@ -1,4 +1,4 @@
-"""Genes as measured beside genes as predicted from H&E: the best, the middling and the worst."""
+"""Genes and pathways as measured, beside what is read from H&E: the best, the median, the worst."""
 
 from __future__ import annotations
 
@@ -65,9 +65,10 @@ def expression_maps(setting: Setting, shown: ShownSections) -> tuple[list[MapRow
 
 def _expression_explained(count: int, setting: Setting) -> str:
   return (
-    f"The {count} genes that vary most in every fold's fitting donors, predicted by {_PROTOCOL} "
-    f"from the frozen image embedding, {described(setting.folds)}. They are sorted by their mean "
-    f"correlation within the held-out sections; {LISTED} are drawn. r: correlation in the section."
+    f"{count} genes are predicted by ridge regression from the frozen image embedding, "
+    f"{described(setting.folds)}: those that vary most in the fitting donors of every fold. They "
+    f"are sorted by their mean correlation within the held-out sections; {LISTED} are drawn. "
+    "r: correlation in the section, 0 is chance. Each map has its own colour scale."
   )
 
 
@@ -116,7 +117,7 @@ def pathway_maps(
       maps.append(ValueMap(f"{name}, measured", "sd", shown.values(held_out, active[:, pathway])))
       maps.append(
         ValueMap(
-          f"{name}, from H&E ({place})", "", shown.values(held_out, seen[:, pathway]), figures
+          f"{name}, from H&E ({place})", "log2", shown.values(held_out, seen[:, pathway]), figures
         )
       )
     which = " and ".join(place for place, _ in pair)
@@ -127,10 +128,11 @@ def pathway_maps(
 
 def _pathway_explained(count: int) -> str:
   return (
-    "Measured: activity of the pathway's genes, standardised in the section. From H&E: log2 of the "
-    "probability that the image embedding gives the pathway's anchor, over an even guess among "
-    f"all; no count is read. All {count:,} pathways are sorted by their mean correlation within "
-    f"the held-out sections; {LISTED} of them are drawn. r: correlation in the section."
+    "Measured: activity of the pathway's genes, in standard deviations (sd) of the section. From "
+    "H&E: the probability of the pathway's anchor given the image embedding, over an even guess "
+    "among all anchors, in powers of two (log2); no count is read. All "
+    f"{count:,} pathways are sorted by their mean correlation within the held-out sections; "
+    f"{LISTED} are drawn. r: correlation in the section, 0 is chance."
   )
 
 

@@ -35,9 +35,8 @@ class TaskView:
 
   task: str
   id: str
-  title: str
+  about: vocabulary.Task
   short: str
-  explained: str
   tables: list[dict[str, Any]]
   map_rows: list[dict[str, Any]]
   confusions: list[dict[str, Any]]
@@ -64,9 +63,8 @@ def task_views(
       TaskView(
         task=task,
         id=ident,
-        title=vocabulary.task_title(task),
+        about=vocabulary.task_of(task),
         short=task.replace("_", " ").capitalize(),
-        explained=vocabulary.task_explained(task),
         tables=[_table(table, f"{ident}-{number}") for number, table in enumerate(own)],
         map_rows=[map_row_view(row, canvases) for row in exhibits.map_rows if row.task == task],
         confusions=[_confusion(one) for one in exhibits.confusions if one.task == task],
@@ -94,7 +92,8 @@ def _table(table: TaskTable, ident: str) -> dict[str, Any]:
     "table": table,
     "id": ident,
     "open": sum(len(block.lines) for block in table.blocks) <= _OPEN_LINES,
-    "glossary": vocabulary.metrics_explained(metrics),
+    "metrics": vocabulary.metrics_explained(metrics),
+    "methods": vocabulary.methods_explained(column.method for column in table.columns),
   }
 
 

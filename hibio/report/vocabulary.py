@@ -5,124 +5,177 @@ A name that is not here stands as it is: protocols are written to be read.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A task for a reader.
+
+  Attributes:
+    explained: what is measured.
+    reading: how to read its table: chance, and who it has to be compared with.
+  """
+
+  title: str
+  explained: str = ""
+  reading: str = ""
+
 
 TASKS = {
-  "retrieval": (
+  "retrieval": Task(
     "Retrieval between image and expression",
-    "A patch looks for its own expression profile among the profiles of a gallery, and a profile "
-    "for its patch, by cosine in the shared space. The gallery's size decides what is easy: it is "
-    "part of every line.",
+    "Each H&E patch searches a gallery of expression profiles for its own, by cosine similarity in "
+    "the shared space; then each profile searches for its patch.",
+    "Recall is the share of queries whose match is among the first k. Chance is k over the size of "
+    "the gallery, so compare figures from galleries of one size only. The simple baseline predicts "
+    "principal components of expression from colour.",
   ),
-  "expression": (
-    "Gene expression from H&E",
-    "A readout predicts each spot's genes from its frozen image embedding. It is fitted on other "
-    "donors; which genes count is decided there too.",
+  "expression": Task(
+    "Gene expression predicted from H&E",
+    "A regression on frozen image embeddings predicts the genes of each spot. It is fitted on "
+    "other donors, and the genes that count are chosen there too.",
+    "A correlation of 0 is chance, 1 is perfect. The simple baselines use the colour, texture or "
+    "nuclei of the same patches. Differences between sections make pooled correlations large; "
+    "pearson_in_section leaves them out.",
   ),
-  "annotation": (
+  "annotation": Task(
     "Annotation of tissue",
-    "A simple classifier on the frozen embedding, or gene sets alone, name the label of each spot "
-    "of donors that were not fitted on.",
+    "The label of each spot of a donor that was held out is predicted by a linear classifier on "
+    "frozen embeddings, from a few labelled spots, or from gene sets without any label.",
+    "Chance for balanced accuracy is one over the number of classes. Compare a figure only with "
+    "methods that see the same: the image, the expression, or both.",
   ),
-  "domains": (
+  "domains": Task(
     "Spatial domains",
-    "The frozen embeddings of one section are clustered, with no label seen, and the clusters are "
-    "compared with the annotation. Names that end in @anchors are clustered by their similarities "
-    "to the pathway anchors; gene sets/gene is the activity of the same sets, without a model.",
+    "The frozen embeddings of one section are clustered without labels, and the clusters are "
+    "compared with the annotation.",
+    "For ARI and AMI, 0 is chance and 1 is the annotation itself. Domains are contiguous, so "
+    "coordinates alone, without image or expression, score above chance.",
   ),
-  "contrast": (
+  "contrast": Task(
     "Pretraining objectives on held-out donors",
-    "The losses of pretraining, measured on batches of donors that were not trained on. Chance is "
-    "the logarithm of the number of choices.",
+    "The losses of pretraining, on batches of donors that the model was not trained on.",
+    "Less is better. Chance is the logarithm of the number of candidates in the batch.",
   ),
-  "keywords": (
+  "keywords": Task(
     "Keyword genes",
-    "Which genes a keyword score picks, against the programs planted in synthetic tissue.",
+    "Which genes a keyword score picks for a spot, against the programs planted in synthetic "
+    "tissue.",
+    "Purity is the share of picked genes that are planted in the spot; the oracle knows them and "
+    "marks the highest value that can be reached.",
   ),
-  "pathway": (
+  "pathway": Task(
     "Pathways seen in the H&E",
-    "What the pathway anchors read from the image alone, beside the activity that the counts show.",
+    "What the pathway anchors read from the image alone, beside the activity of the same pathways "
+    "in the counts.",
+  ),
+  "anchors": Task(
+    "Pathway anchors",
+    "How well the similarity of a spot to a pathway's anchor follows the activity of that pathway "
+    "in the counts.",
+    "Random gene sets and an untrained model, read in the same way, are the bar.",
+  ),
+  "regions": Task(
+    "Nested regions",
+    "Shape and content of the contiguous regions that the model draws, level by level.",
+    "Regions drawn from coordinates alone, which see no tissue, are the bar.",
   ),
 }
-"""Task -> (title, what is done)."""
+"""Task -> what a reader has to know of it, in the order of the page."""
 
-_PROTOCOLS = (
+_Pattern = tuple[str, str]
+"""(regular expression, explanation)."""
+
+_PROTOCOLS: tuple[_Pattern, ...] = (
   (r"^hest_readme", "the published HEST-Bench recipe: standardised, PCA to at most 256 components,"
    " ridge without intercept, log1p of raw counts, correlation over all spots of a fold"),
   (r"^hest_no_pca", "the HEST-Bench recipe without its PCA"),
-  (r"^ridge_cv", "ridge whose penalty is chosen on the fitting donors alone"),
-  (r"^knn", "the mean expression of the nearest fitted spots"),
-  (r"^retrieval", "the mean expression of the spots whose profiles the patch retrieves"),
+  (r"^ridge_cv", "ridge regression, its penalty chosen on the fitting donors alone"),
+  (r"^knn", "mean expression of the nearest spots of the fitting donors"),
+  (r"^retrieval,", "mean expression of the spots whose profiles the patch retrieves"),
   (r"^readout", "the model's own readout head; nothing is fitted"),
+  (r"log1p_cp10k", "targets: log1p of counts per 10,000"),
+  (r"log1p_raw", "targets: log1p of raw counts, which also hold sequencing depth"),
+  (r"\bhvg(?=\d)", "genes: the most variable ones"),
+  (r"\bheg(?=\d)", "genes: the most expressed ones"),
   (r"^linear probe", "logistic regression on the frozen embedding"),
   (r"random spot|LEAKY", "neighbouring spots lie on both sides of the split: comparable with the"
-   " literature, not a measure of generalisation"),
-  (r"few.?shot", "only a few labelled spots of each class are seen"),
-  (r"zero.?shot", "no label is seen: classes are described by gene sets"),
-  (r"k-?means", "k-means in one section; the number of clusters is given"),
-  (r"[Ww]ard|agglomerative", "bottom-up clustering with Ward's criterion"),
+   " literature, but no measure of generalisation"),
+  (r"few.?shot", "only a few labelled spots of each class are used"),
+  (r"zero.?shot", "no label is used: classes are described by gene sets"),
+  (r"k-?means", "k-means in each section; the number of clusters is given"),
+  (r"[Ww]ard|agglomerative", "bottom-up clustering by Ward's criterion"),
   (r"[Ll]eiden", "communities of the graph of nearest neighbours in the embedding"),
-  (r"region", "the nested, contiguous regions of the model"),
-  (r"image_to_gene", "the query is a patch, the gallery holds profiles"),
-  (r"gene_to_image", "the query is a profile, the gallery holds patches"),
+  (r"region", "the model's nested, contiguous regions"),
+  (r"image_to_gene", "the query is a patch, the gallery holds expression profiles"),
+  (r"gene_to_image", "the query is an expression profile, the gallery holds patches"),
 )  # fmt: skip
 
-_METRICS = (
-  (r"^recall@\d+$", "recall@k", "the true item is among the first k of the gallery"),
-  (r"^recall@\d+%", "recall@k%", "the true item is among the first k % of the gallery"),
-  (r"^near_recall", "near_recall@k", "the true spot or a neighbour of it is among the first k"),
-  (r"^label_recall", "label_recall@k", "a spot of the query's label is among the first k"),
-  (
-    r"^median_rank_share",
-    "median_rank_share",
-    "median rank of the true item over the gallery's size",
-  ),
-  (r"^median_rank", "median_rank", "median rank of the true item"),
-  (r"^mrr", "mrr", "mean of one over the rank of the true item"),
-  (r"^section_identity", "section_identity", "the first hit comes from the right section"),
-  (r"^donor_identity", "donor_identity", "the first hit comes from the right donor"),
-  (
-    r"^pearson_in_section",
-    "pearson_in_section",
-    "correlation over the spots of a section, mean over genes and sections",
-  ),
-  (r"^pearson", "pearson", "correlation of predicted and measured values, mean over genes"),
-  (r"^balanced_accuracy", "balanced_accuracy", "mean over classes of the share found"),
-  (r"^macro_f1", "macro_f1", "mean over classes of the F1 score"),
+_METRICS: tuple[tuple[str, str, str], ...] = (
+  (r"^recall@\d+$", "recall@k", "share of queries whose match is among the first k"),
+  (r"^recall@\d+%", "recall@k%", "the same, among the first k % of the gallery"),
+  (r"^near_recall", "near_recall@k", "the match or one of its spatial neighbours counts"),
+  (r"^label_recall", "label_recall@k", "any spot of the query's label counts"),
+  (r"^median_rank_share", "median_rank_share", "median rank of the match over the gallery's size"),
+  (r"^median_rank", "median_rank", "median rank of the match"),
+  (r"^mrr", "mrr", "mean of one over the rank of the match"),
+  (r"^section_identity", "section_identity", "share of first hits that are of the query's section"),
+  (r"^donor_identity", "donor_identity", "share of first hits that are of the query's donor"),
+  (r"^pearson_in_section", "pearson_in_section",
+   "correlation over the spots of a section, averaged over genes and sections"),
+  (r"^pearson", "pearson", "correlation of predicted and measured values, averaged over genes"),
+  (r"^relative_variance", "relative_variance", "variance of the prediction over that measured"),
+  (r"^pathway_coherence", "pathway_coherence",
+   "correlation of the genes of a gene set, averaged over sets; random sets are chance"),
+  (r"^balanced_accuracy", "balanced_accuracy", "share of spots called right, mean over classes"),
+  (r"^macro_f1", "macro_f1", "F1 score, averaged over classes"),
   (r"^weighted_f1", "weighted_f1", "F1 score, classes weighted by their spots"),
   (r"^auroc", "auroc", "probability that a spot of the class scores above one outside it"),
   (r"^ari", "ari", "adjusted Rand index: 1 is the annotation itself, 0 is chance"),
-  (r"^nmi", "nmi", "normalised mutual information"),
+  (r"^nmi", "nmi", "normalised mutual information; chance is above 0"),
   (r"^ami", "ami", "adjusted mutual information: 0 is chance"),
   (r"^homogeneity", "homogeneity", "1 where every cluster holds one label only"),
-  (r"^chaos", "chaos", "mean distance to the nearest spot of the same cluster; no label is used"),
-  (r"^pas", "pas", "share of spots unlike most of their neighbours; no label is used"),
+  (r"^layer_f1", "layer_f1", "F1 score of each label, labels and clusters matched one to one"),
+  (r"^chaos", "chaos", "mean distance to the nearest spot of the same cluster; uses no label"),
+  (r"^pas", "pas", "share of spots unlike most of their neighbours; uses no label"),
   (r"^mse", "mse", "mean squared error"),
   (r"^mae", "mae", "mean absolute error"),
   (r"^loss/(\w+)", "loss/…", "the named loss of pretraining"),
   (r"^purity", "purity", "share of the keyword genes that are planted in the spot"),
-  (
-    r"^housekeeping_share",
-    "housekeeping_share",
-    "share of the keyword genes that are housekeeping genes",
-  ),
-)
+  (r"^housekeeping_share", "housekeeping_share",
+   "share of the keyword genes that are housekeeping genes"),
+)  # fmt: skip
+
+_METHODS: tuple[tuple[str, str, str], ...] = (
+  (r"^hibio\b", "hibio", "this checkpoint, frozen"),
+  (r"^untrained\b", "untrained", "the same architecture with random weights"),
+  (r"@anchors$", "…@anchors", "read by its similarities to the pathway anchors"),
+  (r"@region", "…@region", "averaged over the model's regions"),
+  (r"^colour ridge", "colour ridge to pca", "principal components predicted from colour"),
+  (r"^colour \+", "colour + neighbours", "colour, averaged over the nearest spots"),
+  (r"^colour/", "colour", "means and percentiles of the patch's colours"),
+  (r"^texture", "texture", "gradients, local binary patterns and co-occurrence of grey levels"),
+  (r"^nuclei", "nuclei", "number of nuclei in the patch"),
+  (r"^pca \+", "pca + neighbours", "principal components, averaged over the nearest spots"),
+  (r"^pca/", "pca", "principal components of log-normalised expression"),
+  (r"^banksy", "banksy-style", "expression beside its mean and gradient over the nearest spots"),
+  (r"^coordinates", "coordinates", "where a spot lies, and nothing else"),
+  (r"^gene sets", "gene sets", "activity of the corpus' gene sets, without a model"),
+  (r"^marker mean", "marker mean", "mean expression of a class' marker genes"),
+  (r"^random sets", "random sets", "control: gene sets of the same sizes drawn at random"),
+  (r"^raw top", "raw top", "control: the spot's highest counts alone"),
+  (r"^depth", "depth", "control: the number of molecules of the spot"),
+  (r"^majority", "majority class", "control: always the most frequent class"),
+  (r"oracle", "oracle", "control: reads the planted truth of synthetic tissue"),
+)  # fmt: skip
 
 
-def seen_in_words(what: str) -> str:
-  """`rows.seen` for a reader."""
-  return {"image": "from H&E", "gene": "from expression", "fused": "from both"}.get(what, "")
-
-
-def task_title(task: str) -> str:
-  """The task's name for a heading."""
-  return TASKS.get(task, (task.replace("_", " ").capitalize(), ""))[0]
-
-
-def task_explained(task: str) -> str:
-  """What is done, in a sentence or two; empty for an unknown task."""
-  return TASKS.get(task, ("", ""))[1]
+def task_of(name: str) -> Task:
+  """What there is to say of a task; a title alone for an unknown one."""
+  return TASKS.get(name, Task(name.replace("_", " ").capitalize()))
 
 
 def protocol_explained(protocol: str) -> str:
@@ -132,10 +185,27 @@ def protocol_explained(protocol: str) -> str:
 
 def metrics_explained(metrics: Iterable[str]) -> list[tuple[str, str]]:
   """(name, what it measures) of the metrics that have a word to themselves; a family only once."""
+  return _explained(metrics, _METRICS)
+
+
+def methods_explained(methods: Iterable[str]) -> list[tuple[str, str]]:
+  """(name, what it is) of the methods that have a word to themselves; a family only once."""
+  return _explained(methods, _METHODS)
+
+
+def seen_in_words(what: str) -> str:
+  """`rows.seen` for a reader."""
+  return {"image": "from H&E", "gene": "from expression", "fused": "from both"}.get(what, "")
+
+
+def _explained(
+  names: Iterable[str], table: Sequence[tuple[str, str, str]]
+) -> list[tuple[str, str]]:
+  """The first line of the table that fits each name, in the order of the names."""
   found: dict[str, str] = {}
-  for metric in metrics:
-    for pattern, name, text in _METRICS:
-      if re.search(pattern, metric, re.IGNORECASE):
-        found.setdefault(name, text)
+  for name in names:
+    for pattern, family, text in table:
+      if re.search(pattern, name, re.IGNORECASE):
+        found.setdefault(family, text)
         break
   return list(found.items())

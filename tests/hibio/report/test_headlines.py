@@ -6,37 +6,37 @@ from hibio.report.headlines import against_chance, compare, headlines
 from tests.hibio.report.conftest import row
 
 
-def test_a_clear_lead_is_above_and_the_reverse_is_below():
+def test_a_clear_lead_is_better_and_the_reverse_is_worse():
   better, worse = row("t", "hibio/image", 0.8), row("t", "colour/image", 0.5)
-  assert compare(better, worse).word == "above"
-  assert compare(worse, better).word == "below"
+  assert compare(better, worse).word == "better"
+  assert compare(worse, better).word == "worse"
 
 
 def test_of_a_loss_less_is_better():
   low = row("t", "hibio", 4.0, metric="loss/spot", chance=5.5)
   high = row("t", "untrained", 5.4, metric="loss/spot", chance=5.5)
-  assert compare(low, high).word == "above"
+  assert compare(low, high).word == "better"
   assert compare(low, high).difference == pytest.approx(1.4)
 
 
 def test_a_difference_within_the_larger_spread_ties():
   one, other = row("t", "a", 0.60, spread=0.05), row("t", "b", 0.52, spread=0.1)
-  assert compare(one, other).word == "ties"
+  assert compare(one, other).word == "tie"
   assert compare(one, other).margin == pytest.approx(0.1)
 
 
 def test_without_a_spread_five_percent_of_the_distance_from_chance_ties():
   base = row("t", "b", 1.0, chance=0.0)
-  assert compare(row("t", "a", 1.04, chance=0.0), base).word == "ties"
-  assert compare(row("t", "a", 1.06, chance=0.0), base).word == "above"
+  assert compare(row("t", "a", 1.04, chance=0.0), base).word == "tie"
+  assert compare(row("t", "a", 1.06, chance=0.0), base).word == "better"
 
 
 def test_the_same_lead_on_every_donor_counts_though_donors_differ_widely():
   one = row("t", "a", 0.55, spread=0.4, parts={"D1": 0.95, "D2": 0.15})
   other = row("t", "b", 0.45, spread=0.4, parts={"D1": 0.85, "D2": 0.05})
-  assert compare(one, other).word == "above"
+  assert compare(one, other).word == "better"
   mixed = row("t", "b", 0.45, spread=0.4, parts={"D1": 0.70, "D2": 0.20})
-  assert compare(one, mixed).word == "ties"
+  assert compare(one, mixed).word == "tie"
 
 
 def test_a_missing_value_has_no_verdict():
@@ -45,9 +45,9 @@ def test_a_missing_value_has_no_verdict():
 
 
 def test_chance_is_not_beaten_within_the_spread():
-  assert against_chance(row("t", "a", 0.15, chance=0.1, spread=0.06)).word == "ties"
-  assert against_chance(row("t", "a", 0.15, chance=0.1, spread=0.04)).word == "above"
-  assert against_chance(row("t", "a", 0.05, chance=0.1)).word == "below"
+  assert against_chance(row("t", "a", 0.15, chance=0.1, spread=0.06)).word == "tie"
+  assert against_chance(row("t", "a", 0.15, chance=0.1, spread=0.04)).word == "better"
+  assert against_chance(row("t", "a", 0.05, chance=0.1)).word == "worse"
 
 
 def test_a_figure_that_learned_nothing_is_warned_of():
@@ -57,7 +57,7 @@ def test_a_figure_that_learned_nothing_is_warned_of():
     row("t", "colour/image", 0.05, chance=0.1),
   ]
   (line,) = headlines(rows)
-  assert line.against_baseline.word == "above"
+  assert line.against_baseline.word == "better"
   assert line.warnings == ("no better than chance", "no better than untrained")
 
 

@@ -98,18 +98,18 @@ def test_what_scrolls_can_be_reached_by_keyboard(walk):
 def test_each_task_shows_model_untrained_baseline_and_chance_in_the_summary(rows, about, task):
   own = [one for one in rows if one.task == task and one.protocol != HOSTILE]
   found = Walk(page.html(own, Exhibits(), about))
-  summary = found.text[found.text.index("Summary") : found.text.index("How to read this")]
-  for figure in ("0.612 ± 0.012", "0.223", "0.335", "colour/image", "0.051", "▲ above"):
+  summary = found.text[found.text.index("Summary") : found.text.rindex("How to read this")]
+  for figure in ("0.612 ± 0.012", "0.223", "0.335", "colour/image", "0.051", "▲ better"):
     assert figure in summary, figure
   assert RULE in found.text
   plot = next(one for one in found.of("svg") if one.get("class") == "dots")
   assert plot["aria-label"] == "model 0.612, untrained 0.223, baseline 0.335, chance 0.051"
 
 
-def test_a_model_under_the_baseline_is_called_below(about):
+def test_a_model_under_the_baseline_is_called_worse(about):
   rows = [row("domains", "hibio/gene", 0.3), row("domains", "pca/gene", 0.7)]
   text = Walk(page.html(rows, Exhibits(), about)).text
-  assert "▼ below" in text
+  assert "▼ worse" in text
   assert "▲" not in text
 
 
@@ -142,7 +142,7 @@ def test_the_origin_is_told(walk):
 def test_a_page_without_rows_and_exhibits_still_stands(about):
   found = Walk(page.html([], Exhibits(), about))
   assert found.problems == []
-  assert "There is no row of results." in found.text
+  assert "There are no results." in found.text
 
 
 def test_a_map_of_a_thousand_spots_costs_under_forty_kilobytes(exhibits, about):
