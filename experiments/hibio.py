@@ -67,7 +67,6 @@ def get_config(variants: str = "") -> ConfigDict:
   config.gene_sets_seed = 0
   config.num_threads = 2
   config.model = _tree(configs.ModelConfig(**configs.SIZES["tiny"]))
-  config.model.keywords.num_keywords = 32
   config.objectives = _tree(configs.ObjectiveConfig())
   config.training = _tree(
     configs.TrainingConfig(

@@ -31,7 +31,7 @@ def test(config: ConfigDict) -> None:
   config.model.gene.update(width=32, depth=1, num_heads=2)
   config.model.update(embedding_width=32)
   config.model.context.num_heads = 2
-  config.model.keywords.num_keywords = 16
+  config.model.keywords.num_keywords = 16  # half as many tokens: seconds
   config.training.update(
     num_steps=12,
     windows_per_batch=2,
@@ -194,7 +194,6 @@ def _long_run_of(size: str, config: ConfigDict) -> None:
     for name, value in configs.SIZES[size].items()
   }
   config.model.update(shape, dtype="bfloat16")
-  config.model.keywords.num_keywords = 256
   config.training.update(
     num_steps=100_000,
     windows_per_batch=16,

@@ -44,7 +44,7 @@ class KeywordConfig:
     score: a name in `hibio.keywords.SCORES`.
     spatial_power: a gene's score is multiplied by (its pattern over the tissue, Moran's I above
       chance in the training sections) to this power; 0 does not look at patterns.
-    num_keywords: K, genes kept a spot.
+    num_keywords: K, the keyword genes of a spot; the results of the documentation are of 32.
     min_document_share: a gene counts only if this share of the section's spots express it.
     min_documents: and at least this many spots.
     min_count: and at least this many UMIs in the spot.
@@ -52,7 +52,7 @@ class KeywordConfig:
 
   score: str = "surprisal"
   spatial_power: float = 1.0
-  num_keywords: int = 64
+  num_keywords: int = 32
   min_document_share: float = 0.005
   min_documents: int = 5
   min_count: int = 1

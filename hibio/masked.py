@@ -1,9 +1,10 @@
-"""From values per element to one number, and the masked pieces every objective is built from."""
+"""Masked means and softmaxes, entropies, unit vectors: what objectives and tasks are made of."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 _MASKED = -1e30  # finite: a row in which everything is masked keeps a finite gradient
@@ -42,5 +43,11 @@ def entropy(probabilities: Float[Array, "*dims choice"]) -> Float[Array, "*dims"
 
 
 def unit(vectors: Float[Array, "*dims width"]) -> Float[Array, "*dims width"]:
-  """Vectors of length 1; a zero vector stays zero."""
+  """Vectors scaled to length 1, on the device; a zero vector stays zero."""
   return vectors * jax.lax.rsqrt(jnp.maximum((vectors**2).sum(-1, keepdims=True), 1e-12))
+
+
+def unit_rows(vectors: Float[np.ndarray, "*dims width"]) -> Float[np.ndarray, "*dims width"]:
+  """The same in NumPy, for features that have left the device; in float32."""
+  lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+  return (vectors / lengths).astype(np.float32)

@@ -15,6 +15,7 @@ from hibio.evaluation.galleries import PairedSpots, paired_spots
 from hibio.evaluation.predictions import labelled_rows
 from hibio.evaluation.ranking import Score, Standing
 from hibio.evaluation.rows import Row
+from hibio.masked import unit_rows
 
 
 def of_spots(
@@ -46,7 +47,7 @@ def of_spots(
     reason = "no spot has both an image and counts"
     yield _missing("image_to_gene and gene_to_image", "recall@1", reason, common)
     return
-  image, gene = unit(image[spots.rows]), unit(gene[spots.rows])
+  image, gene = unit_rows(image[spots.rows]), unit_rows(gene[spots.rows])
   reach = galleries.reach_um(spots)
   codes = {label: _codes(cohort, label)[spots.rows] for label in labels}
   targets = {"own": galleries.own(spots), "near": galleries.near(spots, reach)}
@@ -70,12 +71,6 @@ def of_spots(
       names = cohort.spots[label].to_numpy(str)[spots.rows]
       told = {**common, "protocol": f"{direction}, gallery: other sections with {label}"}
       yield from _across(names, code, found[f"label {label}"], spots, told)
-
-
-def unit(vectors: Float[np.ndarray, "spot width"]) -> Float[np.ndarray, "spot width"]:
-  """Rows scaled to length 1, in float32; a zero row stays zero."""
-  lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-  return (vectors / lengths).astype(np.float32)
 
 
 def _codes(cohort: Cohort, label: str) -> Int[np.ndarray, " spot"]:
@@ -230,7 +225,8 @@ def of_regions(
     united, spots=spots, counts=united.counts[first[order]], features={}, readout={}
   )
   means = [
-    (member @ unit(one[both]).astype(np.float64))[order].astype(np.float32) for one in (image, gene)
+    (member @ unit_rows(one[both]).astype(np.float64))[order].astype(np.float32)
+    for one in (image, gene)
   ]
   size = f"regions of {np.median(sizes):.0f} spots, drawn from {drawn_from}"
   for row in of_spots(items, *means, method, split):

@@ -15,6 +15,7 @@ from hibio.evaluation import class_metrics
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.predictions import Predictions, is_labelled
 from hibio.evaluation.rows import Row
+from hibio.masked import unit_rows
 
 _FLAT = 1e-6
 
@@ -33,8 +34,8 @@ def similarity(
   parts, rest = divmod(embedding.shape[1], anchors.shape[1])
   if rest or not parts:
     raise ValueError(f"embedding of width {embedding.shape[1]}, anchors of {anchors.shape[1]}")
-  pieces = _unit(embedding.reshape(len(embedding), parts, anchors.shape[1]))
-  return np.einsum("spw,cw->sc", pieces, _unit(anchors)) / parts
+  pieces = unit_rows(embedding.reshape(len(embedding), parts, anchors.shape[1]))
+  return np.einsum("spw,cw->sc", pieces, unit_rows(anchors)) / parts
 
 
 def marker_mean(
@@ -138,7 +139,3 @@ def in_section_units(
     spread = centred.std(0)
     values[rows] = np.where(spread > _FLAT, centred / np.maximum(spread, _FLAT), 0.0)
   return values
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-  return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

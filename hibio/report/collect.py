@@ -15,9 +15,9 @@ from hibio import configs
 from hibio.batch import Tables
 from hibio.corpora import SPLITS
 from hibio.evaluation.cohort import Cohort
-from hibio.evaluation.retrieval import unit
 from hibio.evaluation.setting import MODEL, Setting
 from hibio.keywords import keyword_scores
+from hibio.masked import unit_rows
 from hibio.nn.temperature import inverse_temperature
 from hibio.pathways import pathway_anchors
 from hibio.report.exhibits import Absent, Exhibits, Hit, Retrieval
@@ -92,8 +92,8 @@ def retrieval_examples(
   if not n:
     return ()
   queries = np.random.default_rng(SEED).choice(n, min(NUM_EXAMPLES, n), replace=False)
-  gallery = unit(held_out.features["hibio/gene"])
-  cosines = unit(held_out.features["hibio/image"][queries]) @ gallery.T
+  gallery = unit_rows(held_out.features["hibio/gene"])
+  cosines = unit_rows(held_out.features["hibio/image"][queries]) @ gallery.T
   hits = np.argsort(-cosines, axis=1, kind="stable")[:, :NUM_HITS]
   used = np.unique(np.concatenate([queries, hits.ravel()]))
   patches = spot_patches(corpus, held_out.spots["spot_index"].to_numpy()[used])

@@ -64,3 +64,11 @@ def test_unit_keeps_zero_at_zero_with_a_finite_gradient():
   np.testing.assert_allclose(masked.unit(vectors), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
   gradient = jax.grad(lambda v: masked.unit(v).sum())(vectors)
   assert np.isfinite(gradient).all()
+
+
+def test_unit_rows_are_those_of_the_device_for_any_number_of_axes(rng):
+  vectors = rng.normal(size=(4, 2, 8)).astype(np.float32)
+  vectors[0, 0] = 0
+  got = masked.unit_rows(vectors)
+  np.testing.assert_allclose(got, masked.unit(jnp.asarray(vectors)), rtol=1e-5)
+  assert masked.unit_rows(vectors.astype(np.float64)).dtype == np.float32

@@ -12,7 +12,6 @@ from hibio import configs, forward, objectives
 from hibio.model import HiBio
 from hibio.objectives.base import Objective, Values, mean
 from hibio.objectives.inputs import Inputs
-from hibio.training import loop
 from tests.hibio.fake import fake, fake_outputs
 from tests.hibio.training import toy
 
@@ -55,16 +54,16 @@ def test_an_objective_from_outside_gets_a_stage_a_weight_and_a_line_in_the_metri
   objective_config = configs.from_dict(configs.ObjectiveConfig, config.objectives.to_dict())
   batch, tables = fake(windows=4, spots=8, genes=GENES, pathways=1, patch_px=8)
   model = HiBio(model_config, GENES)
-  loop.train(
+  toy.train(
+    tmp_path,
     init=lambda: forward.initial_params(model, batch, tables, seed=0),
     forward=forward.for_training(model, training.augmentation),
     total=forward.loss(objective_config, shuffle_pairs=False),
     batches=lambda step: iter([batch] * (2 - step)),
     tables=tables,
-    workdir=tmp_path,
-    config=training,
-    model_config=model_config,
-    objective_config=objective_config,
+    training=training,
+    model=model_config,
+    objectives=objective_config,
     panel=PANEL,
     corpus={**toy.CORPUS, "panel": {"hash": PANEL.hash}},
   )
