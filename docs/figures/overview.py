@@ -29,7 +29,7 @@ def main(checkpoint: str = "runs/hibio", raw: str = "runs/synthetic-medium/raw/D
   adata = hibio.read(raw)
   model = hibio.load(checkpoint)
   model.embed(adata)
-  predicted = model.predict_expression(adata)
+  predicted = model.predict_expression(adata, genes=[PREDICTED])
   section = Section(adata, predicted)
   figure = plt.figure(figsize=(12, 6.9), dpi=150)
   draw_model(figure.add_axes((0.0, 0.3986, 1.0, 0.6014)), section)
@@ -50,7 +50,7 @@ class Section:
     self.pitch = 100 / library["scalefactors"]["microns_per_pixel"] * scale
     self.domains = adata.obs["hibio_domain_2"].to_numpy()
     self.pathway = np.asarray(adata.obsm["hibio_pathways"][PATHWAY])
-    self.predicted = np.asarray(predicted[PREDICTED])
+    self.predicted = np.asarray(predicted.X).ravel()
     counts = np.asarray(adata[:, PREDICTED].X.todense()).ravel()
     depth = np.asarray(adata.X.sum(1)).ravel()
     self.measured = np.log1p(1e4 * counts / depth)
