@@ -13,11 +13,13 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import scipy.sparse
 import tensorflow_datasets as tfds
 from jaxtyping import Float, Int
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from data_pipelines.files import sha256
 from data_pipelines.problems import BadInputError
@@ -60,7 +62,7 @@ def write(spots: WindowedSpots, folder: Path) -> dict[str, str]:
     try_download_gcs=False,
     compute_stats=tfds.download.ComputeStatsMode.SKIP,
   )
-  with _quiet():
+  with _quiet(), _same_bytes_each_time():
     builder.download_and_prepare(download_config=config)
   os.rename(Path(builder.data_dir), folder / VERSION)
   for left in sorted(work.rglob("*"), reverse=True):
@@ -191,6 +193,21 @@ def _elements(spots: WindowedSpots) -> Iterator[tuple[int, dict]]:
         "spot_index": np.arange(start, stop, dtype=np.int32),
       },
     )
+
+
+@contextlib.contextmanager
+def _same_bytes_each_time() -> Iterator[None]:
+  """Has the fields of an element written in the order of their names.
+
+  TFDS leaves their order to Protocol Buffers, which draws another one in every process; the digests
+  in the manifest, and with them the fingerprint of a corpus, would then be of the process too.
+  """
+
+  def serialize(self, example):
+    return self.get_tf_example(example).SerializeToString(deterministic=True)
+
+  with mock.patch.object(ExampleSerializer, "serialize_example", serialize):
+    yield
 
 
 @contextlib.contextmanager

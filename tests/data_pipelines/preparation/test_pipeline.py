@@ -9,6 +9,7 @@ import signal
 import numpy as np
 import pandas as pd
 import pytest
+from array_record.python.array_record_module import ArrayRecordReader
 
 from data_pipelines import entry
 from data_pipelines import prepare as command
@@ -153,6 +154,16 @@ def test_two_runs_give_the_same_shards(tmp_path, sources, options):
   two = prepare([tmp_path], tmp_path / "two", options)
   assert [s["shards"] for s in one["sections"]] == [s["shards"] for s in two["sections"]]
   assert Corpus.open(tmp_path / "one").fingerprint == Corpus.open(tmp_path / "two").fingerprint
+
+
+def test_fields_of_a_window_lie_on_disk_in_the_order_of_their_names(tmp_path, sources, options):
+  """Else the bytes, and the fingerprint of the corpus, would change from process to process."""
+  prepare([tmp_path], tmp_path / "corpus", options)
+  (shard,) = (tmp_path / "corpus" / "windows" / "A1").rglob("*.array_record*")
+  (record, *_) = ArrayRecordReader(str(shard)).read_all()
+  names = ("count", "gene", "offsets", "patches", "positions_um", "spot_index")
+  at = [record.index(b"\n" + bytes([len(name)]) + name.encode()) for name in names]
+  assert at == sorted(at)
 
 
 def test_spots_with_few_counts_are_dropped_and_counted(tmp_path, sources, options):
