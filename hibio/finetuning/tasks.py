@@ -1,4 +1,4 @@
-"""Cross-entropy of labels of which some are rare and most spots may have none."""
+"""What finetuning can learn: a head, its loss, and the classes that a corpus' labels give it."""
 
 from __future__ import annotations
 
@@ -6,114 +6,18 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio.batch import Batch, Tables
 from hibio.configs import Stage
 from hibio.evaluation.predictions import UNSCORED
-from hibio.finetuning import expression, heads
+from hibio.finetuning import heads
 from hibio.finetuning.config import FinetuningConfig
-from hibio.finetuning.expression import Values
-from hibio.finetuning.heads import MODALITIES, Head
 
 UNLABELLED = -1
-
-
-def label_nll(
-  logits: Float[Array, "*spots label"], labels: Int[Array, "*spots"]
-) -> Float[Array, "*spots"]:
-  """NLL of each spot's label, in nats; 0 for spots without one."""
-  log_probabilities = jax.nn.log_softmax(logits, axis=-1)
-  known = jnp.maximum(labels, 0)[..., None]
-  nll = -jnp.take_along_axis(log_probabilities, known, axis=-1)[..., 0]
-  return jnp.where(labels >= 0, nll, 0.0)
-
-
-def balancing_weights(
-  labels: Int[np.ndarray, " spot"], num_labels: int
-) -> Float[np.ndarray, " label"]:
-  """What a spot of each label counts, so that all labels count the same in total.
-
-  The mean over labelled spots is 1; a label without spots has weight 0.
-  """
-  number = np.bincount(labels[labels >= 0], minlength=num_labels)
-  present = max(int((number > 0).sum()), 1)
-  weights = number.sum() / (present * np.maximum(number, 1))
-  return np.where(number > 0, weights, 0.0).astype(np.float32)
-
-
-def labels(
-  weights: Float[np.ndarray, " label"], modality: str
-) -> Callable[[Array, Head, Batch, Tables], Values]:
-  """Cross-entropy of labels, each label counting the same; spots without one do not count."""
-
-  def objective(said: Array, head: Head, batch: Batch, tables: Tables) -> Values:
-    del head
-    truth = tables.labels[batch.spot_index]
-    known = batch.spot_mask & (truth >= 0)
-    for name in MODALITIES[modality]:
-      known &= batch.has_patch if name == "image" else batch.has_counts
-    weight = jnp.where(known, jnp.asarray(weights)[jnp.maximum(truth, 0)], 0.0)
-    share = weight / jnp.maximum(weight.sum(), 1e-6)
-    right = (said.argmax(-1) == truth).astype(jnp.float32)
-    number = int((weights > 0).sum())
-    return {
-      "loss": (share * label_nll(said, truth)).sum(),
-      "chance": jnp.log(jnp.float32(number)),
-      "monitor/balanced_accuracy": (share * right).sum(),
-      "monitor/balanced_accuracy_chance": jnp.float32(1 / number),
-    }
-
-  return objective
-
-
-def of_task(
-  corpus: Corpus, config: FinetuningConfig
-) -> tuple[FinetuningConfig, np.ndarray | None, np.ndarray]:
-  """The config with its label column and classes filled in, class of each spot, class weights.
-
-  Classes are the labels that training donors carry; a spot with any other is unlabelled. A task
-  without labels has no table and no weights.
-
-  Raises:
-    BadInputError: no such column, none named where there are several, or fewer than two classes.
-  """
-  if config.task != "annotation":
-    return config, None, np.zeros(0, np.float32)
-  column = _column(corpus, config.label)
-  split = {s["section_id"]: s["split"] for s in corpus.manifest["sections"]}
-  train = np.array([split[name] == "train" for name in corpus.spots["section_id"]])
-  found = corpus.spots[column].astype(str).to_numpy()
-  names = sorted(name for name in set(found[train]) if name.lower() not in UNSCORED)
-  if len(names) < 2:
-    raise BadInputError(
-      corpus.path, f"label {column}", f"{len(names)} class(es) among the training donors",
-      "at least two", "label more sections, or prepare with other --test_donors",
-    )  # fmt: skip
-  row_of = {name: row for row, name in enumerate(names)}
-  table = np.array([row_of.get(name, UNLABELLED) for name in found], np.int32)
-  weights = balancing_weights(table[train], len(names))
-  return dataclasses.replace(config, label=column, label_names=tuple(names)), table, weights
-
-
-def _column(corpus: Corpus, wanted: str) -> str:
-  known = tuple(corpus.manifest["labels"])
-  if wanted in known:
-    return wanted
-  if not wanted and len(known) == 1:
-    return known[0]
-  raise BadInputError(
-    corpus.path, "label", repr(wanted) if wanted else "none chosen",
-    f"one of {', '.join(known)}" if known else "a corpus with labels",
-    "pass --config.finetuning.label=NAME"
-    if known
-    else "name a table of labels in metadata.csv and prepare again",
-  )  # fmt: skip
 
 
 CONTINUE = "continue"
@@ -134,7 +38,7 @@ class Task:
   name: str
   modality: str
   begin: Callable[[Any], heads.Head]
-  objective: Callable[[Any, heads.Head, Batch, Tables], Values]
+  objective: Callable[[Any, heads.Head, Batch, Tables], heads.Values]
 
   @property
   def stages(self) -> tuple[Stage, ...]:
@@ -150,13 +54,13 @@ def expression_mse(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
   alone still behind (Pearson 0.12 against 0.14).
   """
   del config, label_weights
-  return Task("expression_mse", "image", _no_departure, expression.squared_error)
+  return Task("expression_mse", "image", _no_departure, heads.squared_error)
 
 
 def expression_poisson(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
   """Counts from the image, Poisson; begins as above."""
   del config, label_weights
-  return Task("expression_poisson", "image", _no_departure, expression.poisson)
+  return Task("expression_poisson", "image", _no_departure, heads.poisson)
 
 
 def expression_nb(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
@@ -167,7 +71,7 @@ def expression_nb(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
     genes = len(params["gene_bias"])
     return {**_no_departure(params), "log_inverse_dispersion": jnp.zeros((genes,), jnp.float32)}
 
-  return Task("expression_nb", "image", begin, expression.negative_binomial)
+  return Task("expression_nb", "image", begin, heads.negative_binomial)
 
 
 def annotation_of(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
@@ -177,7 +81,7 @@ def annotation_of(config: FinetuningConfig, label_weights: np.ndarray) -> Task:
     width = len(heads.MODALITIES[config.modality]) * _embedding_width(params)
     return heads.zero(width, len(config.label_names))
 
-  objective = labels(label_weights, config.modality)
+  objective = heads.label_cross_entropy(label_weights, config.modality)
   return Task("annotation", config.modality, begin, objective)
 
 
@@ -210,9 +114,53 @@ def check(config: FinetuningConfig) -> None:
     )  # fmt: skip
 
 
+def of_task(
+  corpus: Corpus, config: FinetuningConfig
+) -> tuple[FinetuningConfig, np.ndarray | None, np.ndarray]:
+  """The config with its label column and classes filled in, class of each spot, class weights.
+
+  Classes are the labels that training donors carry; a spot with any other is unlabelled. A task
+  without labels has no table and no weights.
+
+  Raises:
+    BadInputError: no such column, none named where there are several, or fewer than two classes.
+  """
+  if config.task != "annotation":
+    return config, None, np.zeros(0, np.float32)
+  column = _column(corpus, config.label)
+  split = {s["section_id"]: s["split"] for s in corpus.manifest["sections"]}
+  train = np.array([split[name] == "train" for name in corpus.spots["section_id"]])
+  found = corpus.spots[column].astype(str).to_numpy()
+  names = sorted(name for name in set(found[train]) if name.lower() not in UNSCORED)
+  if len(names) < 2:
+    raise BadInputError(
+      corpus.path, f"label {column}", f"{len(names)} class(es) among the training donors",
+      "at least two", "label more sections, or prepare with other --test_donors",
+    )  # fmt: skip
+  row_of = {name: row for row, name in enumerate(names)}
+  table = np.array([row_of.get(name, UNLABELLED) for name in found], np.int32)
+  weights = heads.balancing_weights(table[train], len(names))
+  return dataclasses.replace(config, label=column, label_names=tuple(names)), table, weights
+
+
 def _no_departure(params: Any) -> heads.Head:
   return heads.zero(_embedding_width(params), len(params["gene_bias"]))
 
 
 def _embedding_width(params: Any) -> int:
   return params["readout_image"]["kernel"].shape[0]
+
+
+def _column(corpus: Corpus, wanted: str) -> str:
+  known = tuple(corpus.manifest["labels"])
+  if wanted in known:
+    return wanted
+  if not wanted and len(known) == 1:
+    return known[0]
+  raise BadInputError(
+    corpus.path, "label", repr(wanted) if wanted else "none chosen",
+    f"one of {', '.join(known)}" if known else "a corpus with labels",
+    "pass --config.finetuning.label=NAME"
+    if known
+    else "name a table of labels in metadata.csv and prepare again",
+  )  # fmt: skip

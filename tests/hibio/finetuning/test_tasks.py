@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from data_pipelines.problems import BadInputError
 from hibio.finetuning import heads, tasks
 from hibio.finetuning.config import FinetuningConfig
-from hibio.finetuning.tasks import balancing_weights
+from hibio.finetuning.heads import balancing_weights
 from tests.hibio.finetuning import small
 
 NO_WEIGHTS = np.zeros(0, np.float32)
