@@ -1,4 +1,4 @@
-"""A look at an HDF5 file before anything in it is believed.
+"""Checks of an HDF5 file before anything in it is used.
 
 HDF5 can point into other files, load filter plugins, and declare more data than it holds; a sparse
 matrix with a wild index crashes the process. All of that is refused here, before it is read.

@@ -1,4 +1,4 @@
-"""Opening text files as people really have them: gzipped or not, with a BOM, cut off, or not data.
+"""Opens text files as people really have them: gzipped or not, with a BOM, cut off, or no text.
 
 Every reader goes through here, so that a download that went wrong is recognised once.
 """

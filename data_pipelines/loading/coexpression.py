@@ -1,4 +1,4 @@
-"""Which genes go together: for genes that a model has never seen, those that it has."""
+"""For each gene that a model has not seen, the genes it knows that are expressed with it."""
 
 from __future__ import annotations
 

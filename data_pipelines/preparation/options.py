@@ -1,4 +1,4 @@
-"""What can be chosen when a corpus is prepared."""
+"""The options of preparing a corpus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How windows lie on disk: one TFDS dataset a section, stored as ArrayRecord; an element a window.
+"""How windows are stored: one TFDS dataset (ArrayRecord) per section, one element per window.
 
 The pixels of a patch are JPEG bytes, counts are flat with offsets. A section's dataset knows
 nothing of the rest of the corpus: `spot_index` counts within the section, so that adding a section

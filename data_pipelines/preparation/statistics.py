@@ -1,4 +1,4 @@
-"""What is known of each section as a whole, over its counts: the tables that models read.
+"""Statistics of each section over its counts: the tables that models read.
 
 Every quantity is defined on counts over the gene panel. With f = a gene's share of a spot's counts:
 log expression = log1p(1e4 f); z = (log expression - its mean) / max(its standard deviation, 0.1),

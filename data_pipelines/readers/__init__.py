@@ -1,4 +1,4 @@
-"""From folders as platforms write them to `Section`s: what is there is found first, read later.
+"""From folders as platforms write them to `Section`s; sections are found first and read later.
 
 A platform is one file with a `Reader`, and one line in `READERS`.
 """

@@ -1,6 +1,6 @@
-"""Where on an H&E image there is tissue: coloured, while glass is white and what is cut away black.
+"""Finds tissue on an H&E image: coloured, where glass is white and what was cut away is black.
 
-A first guess that finds sections on their slide; it knows nothing of folds, pens or blur.
+A first guess that finds sections on their slide; folds, pen marks and blur are not recognised.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
 
 
 def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
-  """The section, named after the first folder upwards whose name says something."""
+  """The section, named after the nearest folder upwards with a telling name."""
   folder = layout.folder.resolve()
   names = [folder.name, *(parent.name for parent in folder.parents)]
   names = [name for name in names if name and name.lower() not in _GENERIC_NAMES] or ["section"]

@@ -1,4 +1,4 @@
-"""Writes one section as the folder that 10x Space Ranger leaves behind, byte for byte the same."""
+"""Writes one section as the folder that 10x Space Ranger writes, always with the same bytes."""
 
 from __future__ import annotations
 

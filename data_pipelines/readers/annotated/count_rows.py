@@ -1,4 +1,4 @@
-"""Rows of a count matrix, wherever it lies: in memory, or in a file from which only they are read.
+"""Rows of a count matrix, in memory or in a file from which only those rows are read.
 
 Reading rows is all that streaming needs; a matrix stored by column cannot do it and is read whole.
 """
