@@ -1,7 +1,7 @@
-"""Which genes say what is special about a spot: scores, gates and the top K.
+"""Which genes tell a spot from the rest of its section: scores, gates and the top K.
 
-Every score is at least 0, and a gene of score 0 is no keyword. A score compares a gene's share of
-the spot's counts with the background, which is the spot's own section.
+Every score is at least 0, and a gene with score 0 is never a keyword. A score compares a gene's
+share of the spot's counts with the background, which is the spot's own section.
 """
 
 from __future__ import annotations

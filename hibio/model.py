@@ -48,7 +48,7 @@ class HiBio(nn.Module):
     *,
     train: bool = False,
   ) -> Outputs:
-    """Embeddings and readouts of every spot; those of padding mean nothing and are seen by nobody.
+    """Embeddings and readouts of every spot; padding has no meaning and influences no other spot.
 
     Args:
       train: draw from the stream "context", if `config.context.centre_dropout` is above 0.

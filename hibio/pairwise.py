@@ -40,7 +40,7 @@ def mean_within(
   """The mean over the spots of the window within `radius_um`, itself too; 0 where there are none.
 
   Args:
-    known: spots whose values mean something; the others are in nobody's mean.
+    known: spots whose values are real; the others enter no mean.
   """
   offsets = positions_um[:, :, None] - positions_um[:, None]
   weight = (((offsets**2).sum(-1) < radius_um**2) & known[:, None]).astype(values.dtype)
@@ -61,7 +61,7 @@ def blended(
   between a spot and its neighbours stays in the rest.
 
   Args:
-    known: spots whose values mean something; the others are in nobody's mean.
+    known: spots whose values are real; the others enter no mean.
   """
   mean = mean_within(values, positions_um, known, radius_um=radius_um)
   return jnp.where(known[..., None], (1.0 - share) * values + share * mean, values)
@@ -76,11 +76,11 @@ def map_rows(function: Callable[[Any], Any], rows: Any, block: int | None = None
   """`function` of every row (the leading axis of each leaf of `rows`), stacked again.
 
   Args:
-    block: rows worked on together; None for all of them. With a block only that many rows of what
-      `function` makes on its way are ever held, in the backward pass too: they are made again.
+    block: rows worked on together; None for all of them. With a block, intermediate values of only
+      that many rows are held at once, in the backward pass too, where they are recomputed.
 
   Raises:
-    ValueError: the number of rows is no multiple of `block`.
+    ValueError: the number of rows is not a multiple of `block`.
   """
   if block is None:
     return jax.vmap(function)(rows)

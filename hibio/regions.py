@@ -19,7 +19,7 @@ def compact(
   """Segment of each spot, and which rows are in use.
 
   If the batch holds more regions than rows, those with the most spots in the batch stay: a region
-  cut off by the border of a window says least.
+  that the border of a window cuts off is the least informative.
 
   Args:
     region_ids: ids that are unique over the corpus; -1 for none.

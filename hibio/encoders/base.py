@@ -57,7 +57,7 @@ class Encoder(nn.Module):
     """
 
   def flops(self) -> float:
-    """Operations of a forward pass over one spot, matrix products only; NaN if nobody counted."""
+    """Operations of a forward pass over one spot, matrix products only; NaN where unknown."""
     return float("nan")
 
 

@@ -32,7 +32,7 @@ class NeighbourContext(nn.Module):
     """The vectors with their surroundings.
 
     Args:
-      known: True for spots whose vector means something; the others are seen by nobody.
+      known: True for spots whose vector is real; no spot attends to the others.
       train: hide the own vector of some spots (stream "context").
     """
     config, shape = self.config, vectors.shape
@@ -46,8 +46,8 @@ class NeighbourContext(nn.Module):
     if train and config.centre_dropout > 0:
       drawn = jax.random.bernoulli(self.make_rng("context"), config.centre_dropout, shape[:2])
       hidden |= drawn & surrounded
-    nobody = self.param("hidden", nn.initializers.normal(0.02), (width,)).astype(vectors.dtype)
-    own = jnp.where(hidden[..., None], nobody[None, None], vectors)
+    unknown = self.param("hidden", nn.initializers.normal(0.02), (width,)).astype(vectors.dtype)
+    own = jnp.where(hidden[..., None], unknown[None, None], vectors)
 
     def split(name, values):
       projected = Dense(width, dtype=self.dtype, name=name)(values)

@@ -1,4 +1,4 @@
-"""Inverse temperatures that are learned, stop at 100, and can come back from there."""
+"""Learned inverse temperatures: at most 100, and never stuck there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LOG_LIMIT = 4.6051702
 def inverse_temperature(log_scale: Float[Array, ""]) -> Float[Array, ""]:
   """exp(log_scale), at most 100.
 
-  Beyond the limit only a gradient that leads back passes; that of a plain minimum is zero there,
-  and the scale would stay at the limit for good.
+  Beyond the limit only a gradient that leads back below it passes. The gradient of a plain minimum
+  is zero there, so that the scale could never return.
   """
   return jnp.exp(jnp.minimum(log_scale, LOG_LIMIT))
 

@@ -1,9 +1,8 @@
 """Alarms: monitors that have gone bad, by name, with what that means and what to do about it.
 
-A number that nobody looks at warns nobody. Every line of `metrics.jsonl` is compared with the table
-`ALARMS`; an alarm begins when the same thing is found in several lines in a row, so that one odd
-batch is no reason to shout. What begins depends on the lines alone: a run that is stopped and goes
-on reads its earlier lines again and says the same.
+Every line of `metrics.jsonl` is compared with the table `ALARMS`. An alarm begins when the same
+problem is found in several lines in a row, so that one odd batch does not raise it. Alarms depend
+on the lines alone: a resumed run reads its earlier lines again and reaches the same state.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ _SOME_CHOICE = 0.5
 """Chance within a section; higher where nearly all of its spots are masked."""
 
 _SECTION_TOLD = 0.9
-"""(accuracy - chance) / (1 - chance); donors differ in their biology, so some of it is no fault."""
+"""(accuracy - chance) / (1 - chance); donors differ in their biology, so some of it is expected."""
 
 _ANCHORS_TRAIN = above("weight/pathway", 0.0)
 _FEWEST_USED = 3.0
@@ -138,7 +137,7 @@ ALARMS = (
       f"collapse_{modality}",
       any_of(
         below(f"monitor/dimension_std_{modality}", 0.1, f"monitor/with_{modality}"),
-        # 3 is no fault: contrasts that find their pairs well have been seen at 2.8.
+        # Not 3: contrasts that find their pairs well have been seen at 2.8.
         below(f"monitor/effective_rank_{modality}", 2.0, f"monitor/with_{modality}"),
       ),
       f"{what} have nearly all the same embedding, or lie on a line",
@@ -183,7 +182,7 @@ ALARMS = (
     Alarm(
       f"{name}_at_limit",
       above(f"monitor/{name}_at_limit", 0.5),
-      f"the inverse temperature of {of} stands at its limit of 100 and wants to go on",
+      f"the inverse temperature of {of} is held at its limit of 100 and would rise further",
       "lower training.learning_rate; the training pairs may be learned by heart",
     )
     for name, of in (("scale", "the spot contrast"), ("anchor_scale", "the anchors"))

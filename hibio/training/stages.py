@@ -70,7 +70,7 @@ def objective_weights(
 
 
 def refresh_steps(config: TrainingConfig) -> tuple[int, ...]:
-  """Steps before which regions are made anew from what the model has learned by then.
+  """Steps before which regions are re-clustered from what the model has learned by then.
 
   The stage that refreshes regions is the first to switch on an objective that reads them. It begins
   with the corpus' first regions, which no model has touched.
