@@ -34,6 +34,21 @@ def announced(
   out(f"{what}: took {now() - begun:.0f} s")
 
 
+def announcing(function: Callable, what: str, usually: str) -> Callable:
+  """The function, with its first call announced: a jitted one compiles then."""
+  called = False
+
+  def call(*arguments):
+    nonlocal called
+    if called:
+      return function(*arguments)
+    called = True
+    with announced(what, usually):
+      return function(*arguments)
+
+  return call
+
+
 class Progress:
   """Counts what is done of a known total, and says so now and then.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines import console
 from data_pipelines.loading.corpus import Corpus
 from hibio import configs, corpora, forward, pretrained
 from hibio.batch import Tables
@@ -59,7 +60,9 @@ def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
     name,
     params=corpora.params_over(model, corpus),
     tables=corpora.tables_for(model, corpus),
-    forward=forward.frozen(model.model),
+    forward=console.announcing(
+      forward.frozen(model.model), "compiling the model", "5 to 30 s on a CPU"
+    ),
     keywords=model.model.config.keywords,
     neighbour_radius_um=model.objectives.neighbour_radius_um,
   )

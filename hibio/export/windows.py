@@ -16,6 +16,7 @@ import scipy.sparse
 import simplejpeg
 from jaxtyping import Bool, Int
 
+from data_pipelines import console
 from data_pipelines.preparation.windows import contiguous_windows, jpegs
 from data_pipelines.section import StreamedSection
 from hibio.batch import Batch, Tables
@@ -134,4 +135,4 @@ def compiled(model: HiBio, sees: tuple[str, ...], pathways: bool, predicted: boo
       found["predicted"] = getattr(outputs, f"predicted_from_{sees[0]}")
     return found
 
-  return read
+  return console.announcing(read, "compiling the model", "5 to 30 s on a CPU")

@@ -56,7 +56,7 @@ def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> Trai
     contextlib.closing(Checkpoints(workdir, config.keep_checkpoints, _say)) as checkpoints,
   ):
     run = _Run(recipe, workdir, checkpoints, clock, alive)
-    with clock.part("set-up"):
+    with clock.part("set-up"), console.announced("setting up the run", "5 to 30 s on a CPU", _say):
       step = run.set_up(mesh)
     run.steps(step, mesh, interruption)
   return TrainResult(run.state.params, run.regions(), int(run.state.step), int(run.state.skipped))

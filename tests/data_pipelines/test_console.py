@@ -1,6 +1,6 @@
 import pytest
 
-from data_pipelines.console import Parts, Progress, clock
+from data_pipelines.console import Parts, Progress, announcing, clock
 
 
 def _times(*seconds):
@@ -44,3 +44,11 @@ def test_time_left_follows_the_weights_of_what_is_left(capsys):
   first, second = capsys.readouterr().err.splitlines()
   assert first == "evaluate 1/2 a (5 spots): 10 s, about 0:20 left"
   assert second == "evaluate 2/2 b: 20 s, about 0:00 left"
+
+
+def test_the_first_call_of_a_function_is_announced_with_an_estimate_and_what_it_took(capsys):
+  double = announcing(lambda number: 2 * number, "compiling the model", "5 s")
+  assert (double(1), double(2)) == (2, 4)
+  assert capsys.readouterr().err.splitlines() == [
+    "compiling the model: usually 5 s", "compiling the model: took 0 s",
+  ]  # fmt: skip
