@@ -27,6 +27,7 @@ COMMANDS = {
   "explain": "experiments.explain",
   "ablate": "experiments.ablate",
   "summary": "experiments.summary",
+  "release": "experiments.release",
 }
 """Name -> the module that `python -m` runs, in the order of the data flow."""
 

@@ -42,10 +42,13 @@ def test(config: ConfigDict) -> None:
   )
 
 
-def short(config: ConfigDict) -> None:
-  """Half a minute of the tiny model on small and easy tissue; for notebooks, not to be judged."""
+def tiny_checkpoint(config: ConfigDict) -> None:
+  """The model that comes with the library: minutes on small and easy tissue, under 2 MB."""
   config.synthetic.preset = "small"
-  config.training.update(num_steps=60, windows_per_batch=2, evaluate_every=0)
+  config.model.image.update(width=64)
+  config.model.gene.update(width=64)
+  config.model.update(embedding_width=64)
+  config.training.update(num_steps=300, windows_per_batch=4, evaluate_every=0, checkpoint_every=100)
 
 
 def small(config: ConfigDict) -> None:
@@ -168,9 +171,9 @@ def joint(config: ConfigDict) -> None:
 PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
-    default, test, short, small, base, large, legacy_st, shuffled_pairs, spot_only, bleep,
-    no_tfidf, value_aware_raw, no_spatial, no_profile, no_neighbourhood, no_stem, no_surroundings,
-    paper, no_pathway, random_pathways, no_region, long_stages, joint,
+    default, test, tiny_checkpoint, small, base, large, legacy_st, shuffled_pairs, spot_only,
+    bleep, no_tfidf, value_aware_raw, no_spatial, no_profile, no_neighbourhood, no_stem,
+    no_surroundings, paper, no_pathway, random_pathways, no_region, long_stages, joint,
   )
 }  # fmt: skip
 """Name -> what it changes. The first line of its docstring is what tables call it."""

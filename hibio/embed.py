@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,8 +55,11 @@ class Model:
 
   @property
   def genes(self) -> list[str]:
-    """Symbols of the genes that it knows, in the order of its panel."""
-    return list(self.checkpoint.meta["panel"]["symbols"])
+    """Symbols of the genes that it knows; the id where two genes share the symbol."""
+    panel = self.checkpoint.meta["panel"]
+    times = collections.Counter(panel["symbols"])
+    pairs = zip(panel["ids"], panel["symbols"], strict=True)
+    return [id_ if times[symbol] > 1 else symbol for id_, symbol in pairs]
 
   @property
   def gene_sets(self) -> list[str]:
@@ -124,9 +128,9 @@ class Model:
       >>> import hibio
       >>> adata = hibio.load("tiny-synthetic").embed(hibio.synthetic_section())
       >>> adata.obsm["X_hibio"].shape
-      (480, 64)
+      (451, 64)
       >>> list(adata.obsm["hibio_pathways"].columns[:2])
-      ['EPITHELIUM', 'STROMA']
+      ['ACTIVATION', 'DIFFUSE']
     """
     choices = Choices(
       layer=layer,
@@ -176,7 +180,7 @@ class Model:
       ...   hibio.synthetic_section(), genes=["GLANDULAR1", "FIBROUS3"]
       ... )
       >>> predicted.shape, list(predicted.var_names)
-      ((480, 2), ['GLANDULAR1', 'FIBROUS3'])
+      ((451, 2), ['GLANDULAR1', 'FIBROUS3'])
     """
     shell = anndata.AnnData(obs=adata.obs[[]].copy())
     settings = Settings(
@@ -231,7 +235,7 @@ class Model:
       >>> section = hibio.synthetic_section()
       >>> matches = hibio.load("tiny-synthetic").retrieve(section, k=3)
       >>> list(matches.columns), len(matches)
-      (['query', 'rank', 'match', 'similarity'], 1440)
+      (['query', 'rank', 'match', 'similarity'], 1353)
     """
     if k < 1:
       raise BadInputError("k", "value", str(k), "1 or more", "ask for one match at least")
@@ -253,7 +257,7 @@ class Model:
   def score_gene_sets(
     self,
     adata: anndata.AnnData,
-    gene_sets: Mapping[str, Sequence[str]] | str | os.PathLike,
+    gene_sets: Mapping[str, Iterable[str]] | str | os.PathLike,
     *,
     by: Modality = "image",
   ) -> pd.DataFrame:
@@ -277,9 +281,12 @@ class Model:
       >>> section = hibio.synthetic_section()
       >>> markers = {"glands": ["GLANDULAR1", "GLANDULAR2"], "fibres": ["FIBROUS1", "FIBROUS2"]}
       >>> hibio.load("tiny-synthetic").score_gene_sets(section, markers).shape
-      (480, 2)
+      (451, 2)
     """
-    sets = dict(gene_sets) if isinstance(gene_sets, Mapping) else read_gmt(gene_sets)
+    if isinstance(gene_sets, Mapping):
+      sets = {name: tuple(map(str, genes)) for name, genes in gene_sets.items()}
+    else:
+      sets = read_gmt(gene_sets)
     reader = self._reader()
     panel = reader.panel
     names, members, _ = membership(sets, panel, min_genes=1, max_genes=len(panel), max_jaccard=1.0)
@@ -301,7 +308,7 @@ class Model:
     Example:
       >>> import hibio
       >>> hibio.load("tiny-synthetic").keyword_scores(hibio.synthetic_section()).shape
-      (480, 650)
+      (451, 648)
     """
     scores = np.zeros((adata.n_obs, len(self.genes)), np.float32)
     for section, found in self._counts_alone(adata):
@@ -320,7 +327,7 @@ class Model:
     Example:
       >>> import hibio
       >>> list(hibio.load("tiny-synthetic").pathway_activity(hibio.synthetic_section()))[:2]
-      ['EPITHELIUM', 'STROMA']
+      ['ACTIVATION', 'DIFFUSE']
     """
     activity = np.zeros((adata.n_obs, len(self.gene_sets)), np.float32)
     for section, found in self._counts_alone(adata):

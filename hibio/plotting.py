@@ -45,7 +45,7 @@ def plot(
       else:
         groups = values.astype(object).where(values.notna(), "").astype(str).to_numpy()
         order = sorted(set(groups.tolist()) - set(NO_GROUP))
-        section_figures.groups(axis, tissue, groups[rows], title, order=order)
+        section_figures.groups(axis, tissue, groups[rows].tolist(), title, order=order)
   plt.close(figure)  # the caller's now: a notebook shows it once, where it is a cell's last line
   return figure
 

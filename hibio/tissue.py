@@ -30,7 +30,7 @@ _FIRST_NEW = 100
 
 def read(path: str | os.PathLike, metadata: str | os.PathLike | None = None) -> anndata.AnnData:
   """What lies in a folder or a file as one AnnData; see `hibio.read`."""
-  return of_sections(readers.read(path, metadata))
+  return of_sections([source.read() for source in readers.open_sections(path, metadata)])
 
 
 def synthetic_section(seed: int = 0, preset: str = "small") -> anndata.AnnData:

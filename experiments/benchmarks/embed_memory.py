@@ -145,7 +145,7 @@ def _embed(checkpoint: Path, source: Path, output: Path) -> tuple[float, float, 
     said = log.read()
   if process.returncode:
     raise RuntimeError(said[-2000:])
-  rate = float(re.findall(r"([\d,]+) spots/s\n", said)[-1].replace(",", ""))
+  rate = float(re.findall(r"([\d,.]+) a second\n", said)[-1].replace(",", ""))
   return rate, time.monotonic() - start, usage.ru_maxrss * 1024
 
 

@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
+
+import hibio
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "colabs"
 NAMES = ("first_embedding", "probing_the_levels", "zero_shot_annotation", "finetuning")
@@ -73,6 +76,20 @@ def test_only_the_first_code_cell_installs(notebook):
     assert not re.search(r"(?m)^\s*[%!]", cell.source)
 
 
+def test_every_notebook_installs_from_the_repository_that_the_project_names(notebook):
+  project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())["project"]
+  assert f'REPOSITORY = "{project["urls"]["Repository"]}"\n' in _code(notebook)[0].source
+
+
+def test_a_notebook_calls_the_public_api_and_nothing_else_of_ours(notebook):
+  for cell in _code(notebook):
+    for line in re.findall(r"(?m)^\s*(?:from|import) .*", cell.source):
+      assert not re.search(r"data_pipelines|experiments|hibio\.|from hibio", line), line
+  used = set(re.findall(r"\bhibio\.(\w+)\(", "\n".join(c.source for c in _code(notebook))))
+  assert used
+  assert used <= set(hibio.__all__)
+
+
 def test_a_notebook_says_what_chance_is_and_that_its_run_is_too_short(notebook):
   text = " ".join(" ".join(c.source for c in notebook.cells if c.cell_type == "markdown").split())
   assert "too short to judge the model" in text
@@ -80,33 +97,38 @@ def test_a_notebook_says_what_chance_is_and_that_its_run_is_too_short(notebook):
   assert "python -m experiments.pretrain --config=experiments/hibio.py" in text
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-  """An empty folder; the run that the first notebook leaves there serves the others."""
-  return tmp_path_factory.mktemp("colabs")
-
-
 @pytest.mark.notebooks
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_from_its_first_cell_to_its_last(name, folder, monkeypatch):
+def test_a_notebook_runs_from_its_first_cell_to_its_last(name, tmp_path, monkeypatch):
   nbclient = pytest.importorskip("nbclient")
-  _this_interpreter_as_kernel(folder, monkeypatch)
+  _this_interpreter_as_kernel(tmp_path, monkeypatch)
   notebook = _read(name)
-  notebook.cells = [cell for cell in notebook.cells if not _is_install(cell)]
   nbclient.NotebookClient(
-    notebook, timeout=SECONDS, kernel_name="here", resources={"metadata": {"path": str(folder)}}
+    notebook, timeout=SECONDS, kernel_name="here", resources={"metadata": {"path": str(tmp_path)}}
   ).execute()
   drawn = [o for cell in _code(notebook) for o in cell.outputs if "image/png" in o.get("data", {})]
   assert len(drawn) >= 2
   assert not [o for cell in _code(notebook) for o in cell.outputs if o.output_type == "error"]
 
 
+def test_the_first_cell_installs_from_the_checkout_that_it_lies_in_else_from_the_repository(
+  tmp_path, monkeypatch
+):
+  """Its lines, with the library hidden and pip only asked for its arguments."""
+  lines = _code(_read(NAMES[0]))[0].source.replace("%pip install --quiet {source}", "said = source")
+  monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+  for folder, source in ((FOLDER, str(FOLDER.parents[1])), (tmp_path, "git+https://")):
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(lines, names)
+    assert names["said"].startswith(source)
+
+
 def _this_interpreter_as_kernel(folder: Path, monkeypatch) -> None:
   """A kernel of the interpreter and the checkout that run the tests, on one device."""
   data = folder / "jupyter"
-  if not data.is_dir():
-    command = [sys.executable, "-m", "ipykernel", "install", "--name=here", f"--prefix={data}"]
-    subprocess.run(command, check=True, capture_output=True)
+  command = [sys.executable, "-m", "ipykernel", "install", "--name=here", f"--prefix={data}"]
+  subprocess.run(command, check=True, capture_output=True)
   monkeypatch.setenv("JUPYTER_PATH", str(data / "share" / "jupyter"))
   monkeypatch.setenv("PYTHONPATH", str(FOLDER.parents[1]))
   monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")

@@ -1,0 +1,46 @@
+"""A released model is the checkpoint it was made from, and what comes with the library is small."""
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines.problems import BadInputError
+from hibio import pretrained, released
+
+
+def test_a_released_model_is_the_checkpoint_it_was_made_from(workdir, tmp_path):
+  released.write(workdir, tmp_path / "out", "# Card\n")
+  want, got = pretrained.load(workdir), pretrained.load(tmp_path / "out")
+  assert jax.tree.structure(want.params) == jax.tree.structure(got.params)
+  for one, other in zip(jax.tree.leaves(want.params), jax.tree.leaves(got.params), strict=True):
+    np.testing.assert_array_equal(one, other)
+  assert got.model == want.model
+  assert got.meta == want.meta
+  for name in ("panel.tsv", "corpus.npz"):
+    assert (tmp_path / "out" / name).read_bytes() == (workdir / name).read_bytes()
+  with pytest.raises(BadInputError, match="already there"):
+    released.write(workdir, tmp_path / "out", "# Card\n")
+  parameters = tmp_path / "out" / released.PARAMETERS
+  parameters.write_bytes(parameters.read_bytes()[:-100])
+  with pytest.raises(BadInputError, match="not readable"):
+    pretrained.load(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", released.shipped())
+def test_a_model_that_comes_with_the_library_is_small_and_says_what_it_is(name):
+  folder = released.folder_of(name)
+  assert sum(path.stat().st_size for path in folder.iterdir()) <= 2e6
+  card = (folder / released.CARD).read_text()
+  assert "synthetic tissue only" in card
+  assert "no real biology" in card
+  assert "python -m experiments.evaluate" in card
+  assert "| chance |" in card
+  assert "baseline" in card
+  assert "untrained" in card
+
+
+def test_a_folder_of_the_user_comes_before_a_model_of_the_same_name(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert released.folder_of("tiny-synthetic").is_absolute()
+  (tmp_path / "tiny-synthetic").mkdir()
+  assert not released.folder_of("tiny-synthetic").is_absolute()
