@@ -50,7 +50,7 @@ _CORPUS = FLAGS.string(
 )
 _OUTPUT = FLAGS.string("output", None, "Folder for runs, ablation.md, ablation.json", required=True)
 _JOBS = FLAGS.integer("jobs", 1, "Runs side by side, each on its cores", lower_bound=1)
-_TASKS = FLAGS.list("tasks", list(suite.TASKS), f"Some of {', '.join(suite.TASKS)}")
+_TASKS = FLAGS.list("tasks", list(suite.COMPARED), f"Some of {', '.join(suite.TASKS)}")
 _LABEL = FLAGS.string("label", "", "Label column; default: the one with most names")
 _DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
 _SWAP = FLAGS.bool(

@@ -37,7 +37,7 @@ class Question:
   corpus: Corpus
   label: str
   donors: tuple[str, ...]
-  tasks: tuple[str, ...] = tuple(suite.TASKS)
+  tasks: tuple[str, ...] = tuple(suite.COMPARED)
   swap: bool = False
 
   @property

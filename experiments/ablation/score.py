@@ -28,7 +28,7 @@ _CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a finished run
 _CORPUS = FLAGS.string("corpus", None, "Prepared corpus", required=True)
 _LABEL = FLAGS.string("label", "", "Label column; default: the one with most names")
 _DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
-_TASKS = FLAGS.list("tasks", list(suite.TASKS), "Tasks to ask")
+_TASKS = FLAGS.list("tasks", list(suite.COMPARED), "Tasks to ask")
 _BASELINES = FLAGS.string("baselines", "", "File for the baselines' answers")
 _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each section's spots")
 

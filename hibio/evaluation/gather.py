@@ -97,12 +97,14 @@ def with_model(
   """
   shown = (windows or every_window)(corpus)
   found: SpotVectors = spot_vectors(frozen, params, tables, shown, readout_genes)
-  fused = np.concatenate([found.image, found.gene], axis=1)
-  embeddings = dict(zip(MODALITIES, (found.image, found.gene, fused), strict=True))
+  rows = np.searchsorted(found.spot_index, cohort.spots["spot_index"].to_numpy())
+  image, gene = found.image[rows], found.gene[rows]
+  fused = np.concatenate([image, gene], axis=1)
+  embeddings = dict(zip(MODALITIES, (image, gene, fused), strict=True))
   return dataclasses.replace(
     cohort,
     features={**cohort.features, **{f"{name}/{seen}": v for seen, v in embeddings.items()}},
-    readout={**cohort.readout, name: found.readout},
+    readout={**cohort.readout, name: found.readout[rows]},
     readout_genes=readout_genes,
   )
 

@@ -229,6 +229,7 @@ def read(
   donors: Sequence[str],
   labels: Sequence[str],
   folds: Sequence[Fold] | None = None,
+  splits: Sequence[str] = corpora.SPLITS,
   thorough: bool = True,
   markers: Markers | None = None,
   ignore_labels: Sequence[str] = (),
@@ -237,9 +238,13 @@ def read(
 
   Args:
     folds: leave one of the donors out by default.
+    splits: only donors of these take part; with fewer than all, nested regions cannot be asked for.
     ignore_labels: names that say that a spot has no label, beside the usual ones.
   """
-  cohort = _unlabelled(gather.measured(corpus), labels, ignore_labels)
+  cohort = gather.measured(corpus)
+  if set(splits) != set(corpora.SPLITS):
+    cohort = cohort.split(*splits)
+  cohort = _unlabelled(cohort, labels, ignore_labels)
   folds = folds_of(cohort, donors) if folds is None else folds
   return Setting(
     model=model,

@@ -37,6 +37,12 @@ TASKS: dict[str, Callable[[Setting, Method], Iterator[Row]]] = {
 }
 """Name -> what it asks a method. A task asks only what the method has features for."""
 
+COMPARED = (
+  "expression", "domains", "pooled_domains", "annotation", "zero_shot", "retrieval",
+  "region_retrieval", "contrast", "keywords",
+)  # fmt: skip
+"""What an ablation asks by default."""
+
 EVALUATED = (
   "expression", "domains", "annotation", "zero_shot", "retrieval", "contrast", "keywords",
 )  # fmt: skip

@@ -76,7 +76,7 @@ def finetune(
     if task is None:
       curves.draw(workdir)
   with clock.part("scores"):
-    table = scores.report(workdir, source, begin, corpus, tables, config)
+    table = scores.report(workdir, source, begin, corpus, config)
   record_end(workdir, seconds=clock.shares())
   return table
 

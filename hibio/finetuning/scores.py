@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import f1_score, recall_score
+from scipy.special import softmax
 
 from data_pipelines.console import say
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from hibio import configs, forward, pretrained, pretraining
-from hibio.batch import Tables
-from hibio.evaluation import annotation, expression, gather, leakage, predictions
-from hibio.evaluation.baselines import counts
-from hibio.evaluation.cohort import Cohort
+from hibio import pretrained
+from hibio.evaluation import class_metrics, leakage, suite
+from hibio.evaluation import setting as setting_
 from hibio.evaluation.folds import Fold, described
+from hibio.evaluation.predictions import Predictions, labelled
 from hibio.evaluation.rows import Row
+from hibio.evaluation.setting import Setting
 from hibio.finetuning import heads
 from hibio.finetuning.config import FinetuningConfig
 from hibio.finetuning.tasks import CONTINUE
 from hibio.report import markdown
 
 JSON, MARKDOWN = "finetuning.json", "finetuning.md"
+FINETUNED, SOURCE = "finetuned", "source"
 
 
 def report(
@@ -34,7 +35,6 @@ def report(
   source: pretrained.Pretrained,
   begin: Any,
   corpus: Corpus,
-  tables: Tables,
   config: FinetuningConfig,
 ) -> str:
   """Scores the corpus' test donors, writes the rows and their tables, and returns the tables.
@@ -45,15 +45,12 @@ def report(
   if not corpus.manifest["splits"]["test"]:
     return "no test donors in this corpus: nothing to score\n"
   say("scoring the test donors")
-  model = pretrained.load(workdir)
-  if config.task == CONTINUE:
-    rows = list(_objectives(model, begin, corpus, tables))
-  else:
-    rows = list(_of_head(model, begin, corpus, tables, config))
-  leaks = leakage.leaks(source.meta, corpus.manifest, corpus.manifest["splits"]["test"])
+  setting = _asked(pretrained.load(workdir), begin, corpus, config)
+  rows = list(_rows(setting, config))
+  leaks = leakage.leaks(source.meta, corpus.manifest, setting.donors)
   content = {
-    "checkpoint": model.describe(),
-    "source": model.meta["config"]["source"],
+    "checkpoint": setting.model.describe(),
+    "source": setting.model.meta["config"]["source"],
     "leaks": leaks,
     "rows": [row.to_json() for row in rows],
   }
@@ -63,106 +60,58 @@ def report(
   return table
 
 
-def _of_head(
-  model: pretrained.Pretrained,
-  begin: Any,
-  corpus: Corpus,
-  tables: Tables,
-  config: FinetuningConfig,
-) -> Iterator[Row]:
-  every = gather.measured(corpus)
-  # Labels are learned from what the head sees; expression takes an image and counts.
-  sees = f"any/{config.modality if config.task == 'annotation' else 'fused'}"
-  both = every.split("train", "test").seen_by(sees)
-  if set(both.spots["split"]) != {"train", "test"}:
-    say("no spots that the head can read on both sides of the split: nothing is scored")
+def _asked(
+  model: pretrained.Pretrained, begin: Any, corpus: Corpus, config: FinetuningConfig
+) -> Setting:
+  """Training donors to fit on and test donors to score, as the finetuned model and its source see
+  them."""
+  setting = setting_.read(
+    model,
+    corpus,
+    corpus.manifest["splits"]["test"],
+    (config.label,) if config.task == "annotation" else (),
+    folds=(Fold("split", "test"),),
+    splits=("train", "test"),
+    thorough=config.task == CONTINUE,
+  )
+  finetuned = dataclasses.replace(setting_.trained(FINETUNED, model, corpus), keywords=None)
+  setting = setting.with_model(finetuned)
+  return setting.with_model(dataclasses.replace(finetuned, name=SOURCE, params=begin))
+
+
+def _rows(setting: Setting, config: FinetuningConfig) -> Iterator[Row]:
+  """The head beside probes of both models and of simple baselines; without a head, the losses."""
+  if config.task == CONTINUE:
+    yield from suite.ask(setting, "contrast")
     return
-  folds = (Fold("split", "test"),)
-  questions = expression.prepare(both, folds)
-  genes = np.flatnonzero(questions.column >= 0)
-  frozen = forward.frozen(model.model)
-  for name, params in (("finetuned", model.params), ("source", begin)):
-    every = gather.with_model(every, corpus, name, frozen, params, tables, genes)
-  cohort = every.split("train", "test").seen_by(sees)
-  head = model.heads[config.task]
-  features = [f"{name}/{config.modality}" for name in ("finetuned", "source")]
+  head = setting.model.heads[config.task]
+  said = heads.read(head, setting.cohort.features[f"{FINETUNED}/{config.modality}"])
   if config.task == "annotation":
-    cohort = _with_baselines(cohort)
-    features += {"image": ["colour/image"], "gene": ["pca/gene"], "fused": ["simple/fused"]}[
-      config.modality
-    ]
-    yield from _labels(cohort.split("test"), head, config, described(folds))
-    for feature in features:
-      yield from annotation.by_probe(cohort, folds, feature, config.label, feature)
+    yield from _of_head(setting, np.asarray(said), config)
+    yield from suite.ask(suite.with_baselines(setting), "annotation")
     return
-  said = np.asarray(heads.read(head, cohort.features["finetuned/image"]))[:, genes]
-  cohort = dataclasses.replace(cohort, readout={**cohort.readout, "finetuned head": said})
-  questions = dataclasses.replace(questions, cohort=cohort)
-  for name, method in (("finetuned head", "finetuned head"), ("source", "source readout")):
-    yield from expression.from_readout(questions, name, method)
-  for feature in (*features, "colour/image"):
-    yield from expression.from_feature(questions, feature, ("ridge_cv",))
+  # What the model says of genes is what its new head says.
+  readout = {**setting.cohort.readout, FINETUNED: np.asarray(said)[:, setting.cohort.readout_genes]}
+  setting = setting.with_cohort(dataclasses.replace(setting.cohort, readout=readout))
+  yield from suite.ask(suite.with_baselines(setting), "expression")
 
 
-def _labels(test: Cohort, head: Any, config: FinetuningConfig, split: str) -> Iterator[Row]:
-  """The finetuned head's own labels, scored as `hibio.evaluation.annotation` scores a probe's."""
-  test = predictions.labelled(test, config.label)
+def _of_head(setting: Setting, said: np.ndarray, config: FinetuningConfig) -> Iterator[Row]:
+  """The labels that the head itself calls."""
+  every = setting.cohort
+  every = dataclasses.replace(every, features={f"said/{config.modality}": said})
+  seen = labelled(every.seen_by(f"said/{config.modality}"), config.label)
+  (fold,) = setting.folds
+  fit, test = fold.split(seen)
   truth = test.spots[config.label].to_numpy(str)
-  present = sorted(set(truth))
-  if len(present) < 2:
-    reason = f"needs 2 classes held out, found {len(present)}"
-    yield Row(
-      "annotation", test.dataset, f"finetuned head, {config.label}", split, "balanced_accuracy",
-      "finetuned head", None, len(truth), None, reason,
-    )  # fmt: skip
-    return
-  said = np.asarray(heads.read(head, test.features[f"finetuned/{config.modality}"]))
-  predicted = np.array(config.label_names)[said.argmax(-1)]
-  options = {"labels": present, "average": "macro", "zero_division": 0}
-  for metric, score in (("balanced_accuracy", recall_score), ("macro_f1", f1_score)):
-    yield Row(
-      "annotation",
-      test.dataset,
-      f"finetuned head, {config.label}",
-      split,
-      metric,
-      "finetuned head",
-      float(score(truth, predicted, **options)),
-      len(truth),
-      1 / len(present),
-    )
-
-
-def _with_baselines(cohort: Cohort) -> Cohort:
-  """The cohort with simple features of its expression, and of both modalities side by side."""
-  components = counts.expression_pca(cohort.split("train"), cohort)
-  found = {"pca/gene": components}
-  if "colour/image" in cohort.features:
-    found["simple/fused"] = np.concatenate([cohort.features["colour/image"], components], axis=1)
-  return dataclasses.replace(cohort, features={**cohort.features, **found})
-
-
-def _objectives(
-  model: pretrained.Pretrained, begin: Any, corpus: Corpus, tables: Tables
-) -> Iterator[Row]:
-  """The objectives of pretraining on held-out donors, before and after."""
-  config = configs.from_dict(configs.ObjectiveConfig, model.meta["config"]["objectives"])
-  training = configs.from_dict(configs.TrainingConfig, model.meta["config"]["training"])
-  total, frozen = forward.loss(config, shuffle_pairs=False), forward.frozen(model.model)
-  look = pretraining.held_out(corpus, "test", frozen, total, training)
-  protocol = f"{pretraining.HELD_OUT_BATCHES} batches as in training, from held-out donors"
-  split = "donors " + ", ".join(corpus.manifest["splits"]["test"])
-  for method, params in (("continued", model.params), ("source", begin)):
-    found = look(params, tables)
-    for name in ("spot", "prototype", "region", "spot_to_region"):
-      yield Row(
-        "contrast",
-        corpus.name,
-        protocol,
-        split,
-        f"loss/{name}",
-        method,
-        found[f"loss/{name}"],
-        pretraining.HELD_OUT_BATCHES,
-        found[f"chance/{name}"],
-      )
+  classes = tuple(sorted({*config.label_names, *truth.tolist()}))
+  column = np.searchsorted(classes, config.label_names)
+  scores = np.zeros((len(truth), len(classes)))
+  scores[:, column] = softmax(test.features[f"said/{config.modality}"], axis=1)
+  spots = test.spots[["section_id", "donor_id"]].assign(fold=fold.held_out, truth=truth)
+  share = fit.spots[config.label].value_counts(normalize=True).reindex(classes, fill_value=0.0)
+  found = Predictions(spots, classes, scores, {fold.held_out: share.to_numpy()}).answered(scores)
+  yield from class_metrics.rows(
+    found, every.dataset, f"finetuned head, {config.label}", described(setting.folds),
+    f"{FINETUNED} head",
+  )  # fmt: skip

@@ -28,7 +28,7 @@ def answered(asked) -> Setting:
 
 @pytest.fixture(scope="module")
 def rows(answered):
-  return [row for task in suite.TASKS for row in suite.ask(answered, task)]
+  return [row for task in suite.COMPARED for row in suite.ask(answered, task)]
 
 
 def test_every_measure_finds_its_row_in_a_run(rows):
