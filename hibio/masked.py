@@ -48,6 +48,5 @@ def unit(vectors: Float[Array, "*dims width"]) -> Float[Array, "*dims width"]:
 
 
 def unit_rows(vectors: Float[np.ndarray, "*dims width"]) -> Float[np.ndarray, "*dims width"]:
-  """The same in NumPy, for features that have left the device; in float32."""
-  lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-  return (vectors / lengths).astype(np.float32)
+  """The same in NumPy, for features that have left the device; they keep their type."""
+  return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

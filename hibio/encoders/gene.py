@@ -135,4 +135,4 @@ class KeywordTransformer(GeneEncoder):
     width, heads = self.config.gene.width, self.config.gene.num_heads
     values = 2 * keywords * (4 * width + width**2)
     pooling = 4 * keywords * width * heads + 2 * heads * width**2
-    return values + pooling + transformer_flops(self.config.gene, keywords)
+    return float(values + pooling + transformer_flops(self.config.gene, keywords))

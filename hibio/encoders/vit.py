@@ -5,6 +5,7 @@ Each stem is called in the encoder and leaves its parameters there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -125,7 +126,7 @@ class VisionTransformer(ImageEncoder):
     channels = [3, *convolution_channels(config.image.width, config.token_px)]
     if config.image_stem == "pieces":
       sides, channels = sides[:1], [3 * config.token_px**2]
-    layers = zip(sides[1:], channels, channels[1:], strict=True)
-    convolutions = sum(2 * side**2 * 9 * before * after for side, before, after in layers)
+    layers = zip(sides[1:], itertools.pairwise(channels), strict=True)
+    convolutions = sum(2 * side**2 * 9 * before * after for side, (before, after) in layers)
     projection = 2 * num_tokens * channels[-1] * config.image.width
-    return convolutions + projection + transformer_flops(config.image, num_tokens)
+    return float(convolutions + projection + transformer_flops(config.image, num_tokens))

@@ -47,7 +47,7 @@ def of_spots(
     reason = "no spot has both an image and counts"
     yield _missing("image_to_gene and gene_to_image", "recall@1", reason, common)
     return
-  image, gene = unit_rows(image[spots.rows]), unit_rows(gene[spots.rows])
+  image, gene = (unit_rows(one[spots.rows]).astype(np.float32) for one in (image, gene))
   reach = galleries.reach_um(spots)
   codes = {label: _codes(cohort, label)[spots.rows] for label in labels}
   targets = {"own": galleries.own(spots), "near": galleries.near(spots, reach)}
@@ -225,7 +225,7 @@ def of_regions(
     united, spots=spots, counts=united.counts[first[order]], features={}, readout={}
   )
   means = [
-    (member @ unit_rows(one[both]).astype(np.float64))[order].astype(np.float32)
+    (member @ unit_rows(one[both]).astype(np.float32).astype(np.float64))[order].astype(np.float32)
     for one in (image, gene)
   ]
   size = f"regions of {np.median(sizes):.0f} spots, drawn from {drawn_from}"

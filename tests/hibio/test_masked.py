@@ -71,4 +71,4 @@ def test_unit_rows_are_those_of_the_device_for_any_number_of_axes(rng):
   vectors[0, 0] = 0
   got = masked.unit_rows(vectors)
   np.testing.assert_allclose(got, masked.unit(jnp.asarray(vectors)), rtol=1e-5)
-  assert masked.unit_rows(vectors.astype(np.float64)).dtype == np.float32
+  assert masked.unit_rows(vectors.astype(np.float64)).dtype == np.float64
