@@ -35,7 +35,7 @@ def load(path: str | os.PathLike) -> Model:
   Raises:
     BadInputError: no such folder, or no checkpoint in it that can be believed.
 
-  Example:
+  Examples:
     >>> import hibio
     >>> model = hibio.load("tiny-synthetic")
     >>> len(model.genes), model.describe()["embedding_width"]
@@ -60,7 +60,7 @@ def read(path: str | os.PathLike, metadata: str | os.PathLike | None = None) -> 
   Raises:
     BadInputError: no section is found, or one cannot be read.
 
-  Example:
+  Examples:
     >>> import hibio, pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> hibio.synthetic_section().write_h5ad(folder / "D101S1.h5ad")
@@ -90,7 +90,7 @@ def synthetic_section(seed: int = 0, preset: str = "small") -> AnnData:
   Raises:
     BadInputError: no such preset, or a seed below 0.
 
-  Example:
+  Examples:
     >>> import hibio
     >>> section = hibio.synthetic_section(preset="tiny")
     >>> section.shape, section.obs["compartment"].nunique()
@@ -116,7 +116,7 @@ def plot(adata: AnnData, names: str | Sequence[str], *, section: str | None = No
   Raises:
     BadInputError: nothing of that name.
 
-  Example:
+  Examples:
     >>> import hibio
     >>> figure = hibio.plot(hibio.synthetic_section(preset="tiny"), ["H&E", "leaf", "GLANDULAR1"])
     >>> [axis.get_title() for axis in figure.axes[:3]]

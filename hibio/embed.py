@@ -69,7 +69,7 @@ class Model:
   def describe(self) -> dict[str, Any]:
     """Where the model comes from.
 
-    Example:
+    Examples:
       >>> import hibio
       >>> hibio.load("tiny-synthetic").describe()["name"]
       'tiny-synthetic'
@@ -124,7 +124,7 @@ class Model:
     Raises:
       BadInputError: something in it cannot be used; `adata` is then as it was.
 
-    Example:
+    Examples:
       >>> import hibio
       >>> adata = hibio.load("tiny-synthetic").embed(hibio.synthetic_section())
       >>> adata.obsm["X_hibio"].shape
@@ -174,7 +174,7 @@ class Model:
     Raises:
       BadInputError: something in `adata` cannot be used, or a gene that the model does not know.
 
-    Example:
+    Examples:
       >>> import hibio
       >>> predicted = hibio.load("tiny-synthetic").predict_expression(
       ...   hibio.synthetic_section(), genes=["GLANDULAR1", "FIBROUS3"]
@@ -230,7 +230,7 @@ class Model:
     Raises:
       BadInputError: `k` below 1, or an AnnData without that modality.
 
-    Example:
+    Examples:
       >>> import hibio
       >>> section = hibio.synthetic_section()
       >>> matches = hibio.load("tiny-synthetic").retrieve(section, k=3)
@@ -276,7 +276,7 @@ class Model:
     Raises:
       BadInputError: none of the genes is on the model's panel.
 
-    Example:
+    Examples:
       >>> import hibio
       >>> section = hibio.synthetic_section()
       >>> markers = {"glands": ["GLANDULAR1", "GLANDULAR2"], "fibres": ["FIBROUS1", "FIBROUS2"]}
@@ -305,7 +305,7 @@ class Model:
     Raises:
       BadInputError: no counts, or hardly a gene in common with the model.
 
-    Example:
+    Examples:
       >>> import hibio
       >>> hibio.load("tiny-synthetic").keyword_scores(hibio.synthetic_section()).shape
       (451, 648)
@@ -324,7 +324,7 @@ class Model:
     Raises:
       BadInputError: no counts, or hardly a gene in common with the model.
 
-    Example:
+    Examples:
       >>> import hibio
       >>> list(hibio.load("tiny-synthetic").pathway_activity(hibio.synthetic_section()))[:2]
       ['ACTIVATION', 'DIFFUSE']

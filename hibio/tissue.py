@@ -195,7 +195,7 @@ def _library(
   }
   images, about = {}, {}
   if image is not None:
-    if image.path.is_file():  # what is embedded is this one, not the small one below
+    if image.path.is_file() and not isinstance(image, ArrayImage):  # what is embedded is this one
       about = {"source_image_path": str(image.path.resolve()), "source_image_scale": image_scale}
     images["hires"] = image.thumbnail(HIRES_PX)
     factors["tissue_hires_scalef"] = images["hires"].shape[1] / image.width_px * image_scale

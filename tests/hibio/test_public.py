@@ -114,6 +114,14 @@ def test_results_survive_a_file_with_their_names(section, tmp_path):
 # Predicted expression
 
 
+def test_a_section_read_from_a_file_is_embedded_with_the_image_in_it(model, section, tmp_path):
+  hibio.synthetic_section().write_h5ad(tmp_path / "x.h5ad")
+  adata = model.embed(hibio.read(tmp_path / "x.h5ad"))
+  assert (adata.obs["hibio_sees"] == "both").all()
+  close = (adata.obsm["X_hibio_image"] * section.obsm["X_hibio_image"]).sum(1)
+  assert np.median(close) > 0.9  # the same places, by an image that was made smaller
+
+
 def test_predicted_expression_holds_the_genes_that_are_asked_for_alone(model, section):
   every = model.predict_expression(section)
   assert set(every.var_names) == {n for n in section.var_names if n in every.var_names}
