@@ -80,7 +80,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
   """
   try:
     meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    with np.load(folder / PARAMETERS, allow_pickle=False) as arrays:
+    with (folder / PARAMETERS).open("rb") as file, np.load(file) as arrays:
       flat = {name: jnp.asarray(arrays[name]) for name in arrays.files}
   except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
     raise BadInputError(
