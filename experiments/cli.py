@@ -28,7 +28,6 @@ COMMANDS = {
   "ablate": "experiments.ablate",
   "summary": "experiments.summary",
   "release": "experiments.release",
-  "release": "experiments.release",
 }
 """Name -> the module that `python -m` runs, in the order of the data flow."""
 
