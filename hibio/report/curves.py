@@ -62,7 +62,7 @@ _STYLES = {
 }
 """What is drawn of a curve, in its colour."""
 
-_SHADES = (0.0, 0.07, 0.14)
+_SHADES = (0.0, 0.1, 0.2)
 """Opacity of the ground of the stages, in turn."""
 
 
@@ -89,7 +89,7 @@ def training_figure(lines: Lines) -> Figure:
     _shade(axis, stages)
     _mark_alarms(axis, lines)
   drawn.legend(
-    handles=_key(stages, lines), loc="outside lower center", ncols=2 * columns, fontsize=8,
+    handles=_key(stages, lines), loc="outside lower center", ncols=min(2 * columns, 4), fontsize=8,
     frameon=False,
   )  # fmt: skip
   if begun := alarms.first_steps(lines):
@@ -154,7 +154,7 @@ def _stages(lines: Lines) -> dict[str, tuple[int, int]]:
 
 def _shade(axis: Axes, stages: Mapping[str, tuple[int, int]]) -> None:
   for place, (start, end) in enumerate(stages.values()):
-    axis.axvspan(start, end, color="C7", alpha=_SHADES[place % len(_SHADES)], linewidth=0)
+    axis.axvspan(start, end, color="0.5", alpha=_SHADES[place % len(_SHADES)], linewidth=0)
 
 
 def _key(stages: Mapping[str, tuple[int, int]], lines: Lines) -> list[Line2D | Patch]:
@@ -169,7 +169,7 @@ def _key(stages: Mapping[str, tuple[int, int]], lines: Lines) -> list[Line2D | P
     if kind in shown
   ]
   shades = [
-    Patch(facecolor=("C7", _SHADES[place % len(_SHADES)]), edgecolor=ink, linewidth=0.5,
+    Patch(facecolor=("0.5", _SHADES[place % len(_SHADES)]), edgecolor=ink, linewidth=0.5,
           label=f"stage {name}, from step {start:,}")
     for place, (name, (start, _)) in enumerate(stages.items())
   ]  # fmt: skip

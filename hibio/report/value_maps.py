@@ -65,9 +65,9 @@ def expression_maps(setting: Setting, shown: ShownSections) -> tuple[list[MapRow
 
 def _expression_explained(count: int, setting: Setting) -> str:
   return (
-    f"{count} genes are predicted by ridge regression from the frozen image embedding, "
-    f"{described(setting.folds)}: those that vary most in the fitting donors of every fold. They "
-    f"are sorted by their mean correlation within the held-out sections; {LISTED} are drawn. "
+    f"Ridge regression on the frozen image embedding predicts the {count} genes that vary most in "
+    f"the fitting donors of every fold ({described(setting.folds)}). "
+    f"They are sorted by their mean correlation within the held-out sections; {LISTED} are drawn. "
     "r: correlation in the section, 0 is chance. Each map has its own colour scale."
   )
 

@@ -105,3 +105,35 @@ def test_colours_of_up_to_eight_groups_differ_for_all_eyes():
   confused = np.stack([colours[:, 0] * 0.63 + colours[:, 1] * 0.37, colours[:, 2]], axis=1)
   distance = np.linalg.norm(confused[:, None] - confused[None], axis=-1)
   assert distance[~np.eye(8, dtype=bool)].min() > 20
+
+
+def test_a_section_without_an_image_shows_its_spots_in_grey(canvas, tissue):
+  drawn = pixels(canvas.picture()).astype(int)
+  x, y = tissue.positions_um[9]
+  assert abs(drawn[at(canvas, x, y)] - canvases._NO_IMAGE).max() < 4  # JPEG
+  assert drawn[at(canvas, x + 50, y + 50)].min() > 250
+
+
+def test_other_groups_give_another_picture(canvas):
+  names = np.array(["a", "b"])[np.arange(24) % 2]
+  one, _ = canvas.groups(GroupMap("t", {"S": names}, classes=("a", "b")))
+  other, _ = canvas.groups(GroupMap("t", {"S": names[::-1]}, classes=("a", "b")))
+  assert one != other
+
+
+def test_beyond_eight_groups_colours_differ_in_lightness():
+  colours = canvases.of_groups(24)
+  assert len(set(colours)) == 24
+  light = np.array([canvases.rgb_of(colour) for colour in colours], float) @ (0.3, 0.6, 0.1)
+  normal, pale, dark = np.split(light, 3)
+  assert np.all(pale - normal > 10)
+  assert np.all(normal - dark > 10)
+
+
+@pytest.mark.parametrize(("um", "bar"), [(230.0, 200), (99.0, 50), (1500.0, 1000), (0.2, 1)])
+def test_a_scale_bar_has_a_round_length_that_fits(um, bar):
+  assert canvases.round_length(um) == bar
+
+
+def test_lengths_from_a_millimetre_on_are_told_in_millimetres():
+  assert [canvases.length_in_words(um) for um in (200, 1000, 2000)] == ["200 µm", "1 mm", "2 mm"]

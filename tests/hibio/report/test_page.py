@@ -120,6 +120,20 @@ def test_a_missing_value_stands_with_its_reason(walk, text):
   assert re.search(f'id="{mark}">no section measures these genes', text)
 
 
+def test_a_section_without_an_image_says_so_in_its_place(exhibits, about):
+  found = Walk(page.html([], dataclasses.replace(exhibits, absent=()), about))
+  assert found.text.count("no image") == len(exhibits.map_rows)  # one of two sections has none
+  labels = [one.get("aria-label", "") for _, one in found.elements]
+  assert sum(label.endswith("which has no image") for label in labels) == len(exhibits.map_rows)
+
+
+def test_a_scale_starts_at_zero_unless_a_figure_lies_clearly_below(about):
+  for chance, start in ((-0.001, "0"), (-0.3, "-0.3")):
+    rows = [row("domains", "hibio/gene", 0.8, chance=chance)]
+    text = page.html(rows, Exhibits(), about)
+    assert re.search(r'<text x="0" y="37">([^<]*)', text)[1] == start
+
+
 def test_what_is_not_shown_says_why(walk):
   assert "Pathways is not shown: the corpus was prepared without gene sets" in walk.text
 
