@@ -5,17 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from experiments.ablation.comparison import REFERENCE, Comparison
 from experiments.ablation.measures import MEASURES
 from experiments.ablation.statistics import LEVEL
+from hibio.report import section_figures
 
 _COLUMNS = 4
-_BETTER, _WORSE, _OPEN = "#1b7837", "#b2182b", "0.55"
+_BETTER, _WORSE, _OPEN = "#0072B2", "#D55E00", "0.55"
+"""Blue and vermilion of Okabe and Ito: every eye tells them apart."""
 
 
 def draw(comparison: Comparison, path: Path) -> Path | None:
   """Writes the figure; None where there is nothing to compare."""
+  drawn = forest(comparison)
+  return None if drawn is None else section_figures.saved(drawn, path)
+
+
+def forest(comparison: Comparison) -> Figure | None:
+  """A dot and an interval for each preset in each panel; None where there is nothing to compare."""
   shown = [m for m in MEASURES if any(m.name in row for row in comparison.differences.values())]
   presets = list(comparison.differences)
   if not shown:
@@ -30,7 +39,7 @@ def draw(comparison: Comparison, path: Path) -> Path | None:
     constrained_layout=True,
   )
   for axis in axes.flat[len(shown) :]:
-    axis.set_visible(False)
+    axis.remove()
   for axis, measure in zip(axes.flat, shown, strict=False):
     axis.axvline(0, color="0.3", linewidth=0.8)
     for place, preset in enumerate(presets):
@@ -48,11 +57,8 @@ def draw(comparison: Comparison, path: Path) -> Path | None:
   axes[0][0].set_yticks(range(len(presets)), presets)
   axes[0][0].set_ylim(len(presets) - 0.5, -0.5)
   figure.suptitle(
-    f"Difference to {REFERENCE}, {LEVEL:.0%} interval; green is better, red is worse, grey includes"
-    " 0",
+    f"Difference to {REFERENCE}, {LEVEL:.0%} interval; blue is better, vermilion is worse, grey"
+    " includes 0",
     fontsize=10,
   )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130)
-  plt.close(figure)
-  return path
+  return figure

@@ -8,10 +8,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from experiments.ablation.comparison import Cell, Comparison
 from experiments.ablation.measures import MEASURES
 from experiments.ablation.plan import Preset
+from hibio.report import section_figures
 
 _COLUMNS = 4
 
@@ -43,6 +45,12 @@ def sweeps(
 
 
 def draw(comparison: Comparison, key: str, values: Mapping[str, float], path: Path) -> Path | None:
+  """Writes `sweep`; None without two points."""
+  drawn = sweep(comparison, key, values)
+  return None if drawn is None else section_figures.saved(drawn, path)
+
+
+def sweep(comparison: Comparison, key: str, values: Mapping[str, float]) -> Figure | None:
   """Every measure over the key's value, mean and sd over seeds; None without two points."""
   ordered = sorted(
     (value, comparison.presets[preset])
@@ -57,7 +65,7 @@ def draw(comparison: Comparison, key: str, values: Mapping[str, float], path: Pa
     rows, _COLUMNS, figsize=(3.1 * _COLUMNS, 2.3 * rows), squeeze=False, constrained_layout=True
   )
   for axis in axes.flat[len(shown) :]:
-    axis.set_visible(False)
+    axis.remove()
   for axis, measure in zip(axes.flat, shown, strict=False):
     points = [(value, row[measure.name]) for value, row in ordered if measure.name in row]
     _curve(axis, points)
@@ -66,10 +74,7 @@ def draw(comparison: Comparison, key: str, values: Mapping[str, float], path: Pa
     )
     axis.set_xlabel(key, fontsize=8)
     axis.tick_params(labelsize=8)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130)
-  plt.close(figure)
-  return path
+  return figure
 
 
 def _curve(axis, points: Sequence[tuple[float, Cell]]) -> None:

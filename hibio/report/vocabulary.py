@@ -138,6 +138,7 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
   (r"^nmi", "nmi", "normalised mutual information; chance is above 0"),
   (r"^ami", "ami", "adjusted mutual information: 0 is chance"),
   (r"^homogeneity", "homogeneity", "1 where every cluster holds one label only"),
+  (r"^regions_per_section", "regions_per_section", "how many regions a section has; no quality"),
   (r"^layer_f1", "layer_f1", "F1 score of each label, labels and clusters matched one to one"),
   (r"^chaos", "chaos", "mean distance to the nearest spot of the same cluster; uses no label"),
   (r"^pas", "pas", "share of spots unlike most of their neighbours; uses no label"),
@@ -168,6 +169,9 @@ _METHODS: tuple[tuple[str, str, str], ...] = (
   (r"^random sets", "random sets", "control: gene sets of the same sizes drawn at random"),
   (r"^raw top", "raw top", "control: the spot's highest counts alone"),
   (r"^depth", "depth", "control: the number of molecules of the spot"),
+  (r"^raw$", "raw", "genes by their counts: the most expressed ones"),
+  (r"^tf_idf", "tf_idf", "counts weighted down for genes that most spots express"),
+  (r"^surprisal", "surprisal", "share of counts beyond the section's mean: what stands out"),
   (r"^majority", "majority class", "control: always the most frequent class"),
   (r"oracle", "oracle", "control: reads the planted truth of synthetic tissue"),
 )  # fmt: skip

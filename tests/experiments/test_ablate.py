@@ -77,7 +77,9 @@ def test_one_run_that_cannot_work_is_told_in_a_line_and_the_others_are_compared(
   text = (output / "ablation.md").read_text()
   assert "With the most expressed genes in place of keyword genes" in text
   with Image.open(output / "ablation.png") as image:
-    assert image.width > 1000
+    colours = {colour for _, colour in image.convert("RGB").getcolors(maxcolors=10**6)}
+  # One preset against the default: intervals of one seed, blue, vermilion or grey.
+  assert colours & {(0, 114, 178), (213, 94, 0), (140, 140, 140)}
 
 
 @pytest.mark.slow

@@ -4,10 +4,12 @@ import json
 import math
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from hibio.evaluation.suite import EVALUATED
+from hibio.report import canvas, curves, section_figures
 from hibio.training.metrics import read as read_metrics
 from tests.experiments.conftest import call, run
 
@@ -36,10 +38,29 @@ def test_nothing_rings_in_a_run_of_a_few_steps(workdir):
   assert json.loads((workdir / "run.json").read_text())["history"][-1]["alarms"] == {}
 
 
-def test_figures_are_drawn(workdir):
-  for name in ("training.png", "regions.png"):
-    with Image.open(workdir / "figures" / name) as image:
-      assert image.width > 300
+def _pixels(path) -> np.ndarray:
+  with Image.open(path) as image:
+    return np.asarray(image.convert("RGB"))
+
+
+def test_the_training_figure_shows_the_lines_that_were_logged(workdir, tmp_path):
+  lines = read_metrics(workdir)
+  drawn = _pixels(workdir / "figures" / "training.png")
+  again = [
+    _pixels(section_figures.saved(curves.training_figure(of), tmp_path / "again.png"))
+    for of in (lines, [*lines[:-1], {**lines[-1], "loss/spot": 9.0}])
+  ]
+  assert (drawn == again[0]).all()
+  assert not (drawn == again[1]).all()
+
+
+def test_the_figure_of_regions_shows_more_fine_than_coarse_ones(workdir):
+  _, fine, coarse = np.array_split(_pixels(workdir / "figures" / "regions.png"), 3, axis=1)
+  palette = [canvas.rgb_of(colour) for colour in canvas.of_groups(8)]
+  seen = [
+    sum((panel == colour).all(-1).sum() > 500 for colour in palette) for panel in (fine, coarse)
+  ]
+  assert seen[0] > seen[1] >= 1
 
 
 def test_running_a_finished_run_again_changes_nothing(workdir):

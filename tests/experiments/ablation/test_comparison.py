@@ -3,9 +3,9 @@
 import dataclasses
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
 
 from experiments.ablation import forest, sensitivity, tables, wording
 from experiments.ablation.comparison import compare
@@ -127,9 +127,35 @@ def test_what_is_written_is_strict_json(found):
   assert one["excludes_zero"] is True
 
 
-def test_figures_are_drawn(found, tmp_path):
-  with Image.open(forest.draw(found, tmp_path / "a" / "forest.png")) as image:
-    assert image.width > 1000
+def _panel(figure, measure):
+  return next(axis for axis in figure.axes if axis.get_title().startswith(measure))
+
+
+def test_the_forest_has_a_dot_at_each_difference_in_the_colour_of_its_verdict(found):
+  axis = _panel(forest.forest(found), LABELS)
+  presets = [text.get_text() for text in axis.get_yticklabels()]
+  dots = {presets[int(line.get_ydata()[0])]: line for line in axis.lines
+          if line.get_marker() == "o"}  # fmt: skip
+  spans = {presets[int(line.get_ydata()[0])]: line for line in axis.lines
+           if line.get_marker() != "o" and len(set(line.get_ydata())) == 1}  # fmt: skip
+  assert set(dots) == set(found.differences)
+  for preset, row in found.differences.items():
+    one = row[LABELS]
+    assert dots[preset].get_xdata()[0] == pytest.approx(one.mean)
+    assert list(spans[preset].get_xdata()) == pytest.approx([one.low, one.high])
+  assert dots["no_pathway"].get_color() == forest._WORSE
+  assert "vermilion is worse" in forest.forest(found).get_suptitle()
+  plt.close("all")
+
+
+def test_a_measure_that_nobody_was_asked_has_no_panel(found):
+  measures = {name for row in found.differences.values() for name in row}
+  figure = forest.forest(found)
+  assert {axis.get_title().partition(" (")[0] for axis in figure.axes} == measures
+  plt.close(figure)
+
+
+def test_a_sweep_is_drawn_over_the_values_of_its_key(found, tmp_path):
   configs = {
     "default": {"model.keywords.num_keywords": 16, "model.keywords.score": "surprisal"},
     "no_pathway": {"model.keywords.num_keywords": 16},
@@ -137,10 +163,15 @@ def test_figures_are_drawn(found, tmp_path):
   }
   ((key, values),) = sensitivity.sweeps(list(found.presets), configs).items()
   assert values == {"default": 16.0, SWEPT: 8.0}
+  axis = _panel(sensitivity.sweep(found, key, values), LABELS)
+  assert axis.get_xlabel() == "model.keywords.num_keywords"
+  cells = [found.presets[name][LABELS].mean for name in (SWEPT, "default")]
+  np.testing.assert_allclose(axis.lines[0].get_xydata(), np.stack([[8.0, 16.0], cells], 1))
+  plt.close("all")
   path = tmp_path / "sweep.png"
   assert sensitivity.draw(found, key, values, path) == path
-  with Image.open(path) as image:
-    assert image.width > 1000
+  assert sensitivity.draw(found, key, {"default": 16.0}, tmp_path / "no.png") is None
+  assert [one.name for one in tmp_path.iterdir()] == ["sweep.png"]
 
 
 def test_one_value_of_a_key_is_no_sweep():
