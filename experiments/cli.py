@@ -24,7 +24,6 @@ COMMANDS = {
   "finetune": "experiments.finetune",
   "embed": "experiments.embed",
   "evaluate": "experiments.evaluate",
-  "explain": "experiments.explain",
   "ablate": "experiments.ablate",
   "summary": "experiments.summary",
   "release": "experiments.release",

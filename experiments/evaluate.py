@@ -1,10 +1,12 @@
-"""The four tasks on frozen embeddings of held-out donors, beside chance and simple baselines.
+"""The tasks on frozen embeddings of held-out donors, beside chance and simple baselines.
 
   python -m experiments.evaluate --checkpoint=WORKDIR --corpus=CORPUS --output=DIR
 
 Any corpus will do that was prepared with the checkpoint's genes (`--panel=WORKDIR/panel.tsv`).
-Writes `report.html` (tables and pictures on one page), `results.md` (the tables) and `results.json`
-(rows of `hibio.evaluation.rows.Row`). The untrained model of the same shape, every checkpoint named
+Writes `report.html` (tables and pictures on one page), `results.md` (the tables), `results.json`
+(rows of `hibio.evaluation.rows.Row`) and `figures/` (the page's maps and charts as PNG). What the
+levels of the model have learned, keyword genes, pathway anchors and regions, is asked alone by
+`--tasks=keywords,anchors,regions`. The untrained model of the same shape, every checkpoint named
 by `--compare` and every baseline go through the same code on the same spots.
 """
 
@@ -23,7 +25,7 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import pretrained
 from hibio.evaluation import suite
-from hibio.report import collect, markdown, page
+from hibio.report import collect, markdown, page, section_figures
 
 FLAGS = entry.Flags(__doc__)
 _CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a training run", required=True)
@@ -31,7 +33,7 @@ _CORPUS = FLAGS.string(
   "corpus", None, "Prepared corpus: counts, and images or labels", required=True
 )
 _OUTPUT = FLAGS.string(
-  "output", None, "Folder for report.html, results.md, results.json", required=True
+  "output", None, "Folder for report.html, results.md, results.json and figures", required=True
 )
 _TASKS = FLAGS.list("tasks", list(suite.EVALUATED), f"Some of {', '.join(suite.TASKS)}")
 _DONORS = FLAGS.list(
@@ -47,6 +49,15 @@ _FEATURES = FLAGS.multi_string(
 )
 _MARKERS = FLAGS.string(
   "markers", "", "GMT file, a set named after each class: annotation without labels"
+)
+_HOUSEKEEPING = FLAGS.string(
+  "genes_housekeeping", "", "Housekeeping genes, one a line; default: ribosomal and mitochondrial"
+)
+_GENE_SETS = FLAGS.string(
+  "gene_sets_held_out", "", "GMT file of gene sets not trained with, whose anchors are asked, too"
+)
+_SECTIONS = FLAGS.list(
+  "sections", [], "Sections that figures show; default: three of the donors that are scored"
 )
 _EXCLUDE = FLAGS.string(
   "exclude", "", "Table (study, donor, version) of donors that must not be scored"
@@ -75,7 +86,9 @@ def main() -> None:
   tables = markdown.markdown(found.rows, origin.model_methods, leaks)
   write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
   write_text(output / "results.md", tables)
-  page.write(found.rows, collect.exhibits(found.setting), origin, output / "report.html")
+  shown = collect.exhibits(found.setting, _TASKS.value, _SECTIONS.value)
+  page.write(found.rows, shown, origin, output / "report.html")
+  section_figures.write(shown, output / "figures")
   print(markdown.summary(found.rows, origin.model_methods, leaks))
   print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
 
@@ -100,12 +113,15 @@ def _options() -> suite.Options:
       )
   return suite.Options(
     tasks=tuple(_TASKS.value),
+    sections=tuple(_SECTIONS.value),
     donors=tuple(_DONORS.value),
     label=_LABEL.value,
     ignore_labels=tuple(_IGNORE.value),
     compare={name: Path(path) for name, path in _named(_COMPARE).items()},
     features=_named(_FEATURES),
     markers=Path(_MARKERS.value) if _MARKERS.value else None,
+    housekeeping=Path(_HOUSEKEEPING.value) if _HOUSEKEEPING.value else None,
+    gene_sets=Path(_GENE_SETS.value) if _GENE_SETS.value else None,
     exclude=Path(_EXCLUDE.value) if _EXCLUDE.value else None,
     allow_leak=_ALLOW_LEAK.value,
   )

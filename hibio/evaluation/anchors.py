@@ -1,277 +1,219 @@
-"""Do the anchors light up where the counts show their pathway, from the image and from the genes?
+"""Level 2, pathway anchors: do they light up where the counts show their pathway?
 
-Every figure stands beside the same figure for random gene sets of the same sizes, whose anchors are
-made in the same way, for an untrained model, and for spots that have changed places.
+Asked from the image and from the counts, on held-out donors. Every figure stands beside the same
+figure for random gene sets of the same sizes, whose anchors are made in the same way, and for spots
+that have changed places.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+import scipy.sparse
+from jaxtyping import Array, Bool, Float
 from scipy.stats import rankdata
 
-from data_pipelines.gene_sets import membership, read_gmt
-from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.spatial_genes import morans_i
 from data_pipelines.preparation.spot_graph import spot_graph
-from data_pipelines.problems import BadInputError
 from hibio import pathways
-from hibio.evaluation import zero_shot
-from hibio.evaluation.rows import Row
-from hibio.evaluation.subject import Subject
+from hibio.evaluation import gene_sets, zero_shot
+from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.gene_sets import GeneSets
+from hibio.evaluation.rows import Row, mean_defined
+from hibio.evaluation.setting import Method, Setting
 from hibio.expression import in_section_units
+from hibio.training.tables import gene_set_names
 
 DRAWS = 20
-MODALITIES = ("image", "gene")
-MAX_JACCARD = 0.5
+"""Random collections of gene sets that the anchors are compared with."""
 
-ANCHORS, WITHOUT_OFFSET = "anchors", "anchors of member genes alone"
-RANDOM, UNTRAINED, SHUFFLED = "random sets", "untrained model", "shuffled spots"
+ANCHORS, MEMBERS, RANDOM, SHUFFLED = "", "member genes", "random sets", "shuffled spots"
+"""The anchors as they are; without their learned offset; two controls that must fail."""
+
+NEEDS = {"image": "has_patch", "gene": "has_counts"}
+"""Modality -> the column that says which spots have it."""
+
+_FEWEST_SPOTS = 20
+"""Spots of a section that must have a modality, for a correlation to say anything."""
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneSets:
-  """Gene sets whose anchors are asked.
+class Agreement:
+  """How well similarities to anchors follow the activities of their sets, mean over sections.
 
   Attributes:
-    title: where they come from.
-    names: of the sets.
-    membership: their genes over the panel.
-    trained: whether the model was trained with them; then their anchors have a learned offset.
-    notes: what was left out.
+    correlation: of each set, one row a draw; several draws of random sets only.
+    auroc: of telling the fifth of spots in which the set is most active, likewise.
   """
 
-  title: str
-  names: tuple[str, ...]
-  membership: Bool[np.ndarray, "set gene"]
-  trained: bool
-  notes: tuple[str, ...] = ()
+  correlation: Float[np.ndarray, "draw set"]
+  auroc: Float[np.ndarray, "draw set"]
 
 
 @dataclasses.dataclass(frozen=True)
 class AnchorScores:
-  """How well anchors follow activities over held-out spots.
+  """What a model's anchors reach on the spots of scored donors.
 
   Attributes:
     sets: the gene sets.
-    correlation: (method, modality) -> mean over sections of each set's correlation; for random
-      sets one row a draw.
-    auroc: the same for telling the fifth of spots in which the set is most active.
     spatial: Moran's I of each set's activity, mean over sections.
-    activity: section -> activity of each set in each spot.
-    score: (section, modality) -> similarity to each anchor.
-    num_spots: modality -> spots that have it.
+    seen_from: modality -> kind -> agreement.
   """
 
   sets: GeneSets
-  correlation: dict[tuple[str, str], Float[np.ndarray, "draw set"]]
-  auroc: dict[tuple[str, str], Float[np.ndarray, "draw set"]]
   spatial: Float[np.ndarray, " set"]
-  activity: dict[str, Float[np.ndarray, "spot set"]]
-  score: dict[tuple[str, str], Float[np.ndarray, "spot set"]]
-  num_spots: dict[str, int]
+  seen_from: Mapping[str, Mapping[str, Agreement]]
 
 
-def of_corpus(corpus: Corpus, trained_with: tuple[str, ...] | None) -> GeneSets:
-  """The sets that the corpus was prepared with.
-
-  Args:
-    trained_with: names of the sets that the model has anchors of; None where it does not say.
-  """
-  names = corpus.gene_set_names
-  known = set(names) if trained_with is None else set(trained_with) & set(names)
-  title = f"gene sets of training ({len(names)})"
-  if len(known) < len(names):
-    title = f"gene sets of the corpus ({len(names)}, {len(known)} of them of training)"
-  return GeneSets(title, names, corpus.membership, trained=bool(known))
-
-
-def held_out(path: str | os.PathLike, corpus: Corpus) -> GeneSets:
-  """Sets of a GMT file that resemble none of the corpus', filtered by size like those.
-
-  Raises:
-    BadInputError: no set of the file is left.
-  """
-  names, members, dropped = membership(read_gmt(path), corpus.panel)
-  kept = unlike(members, corpus.membership, MAX_JACCARD)
-  if not kept.any():
-    raise BadInputError(
-      path, "gene sets", f"none of {len(names)} unlike those of training",
-      f"sets that share no more than {MAX_JACCARD:.0%} of their genes with any of them",
-      "give another collection",
-    )  # fmt: skip
-  notes = [f"{reason}: {count}" for reason, count in dropped.items()]
-  notes.append(
-    f"left out, Jaccard index above {MAX_JACCARD} with a set of training: {(~kept).sum()}"
-  )
-  return GeneSets(
-    f"held-out gene sets, {os.path.basename(path)} ({kept.sum()})",
-    tuple(np.array(names)[kept].tolist()),
-    members[kept],
-    trained=False,
-    notes=tuple(notes),
-  )
+def rows(setting: Setting, method: Method) -> Iterator[Row]:
+  """How well a model's anchors follow activities, for every collection of gene sets."""
+  if not method.is_model:
+    return
+  for sets in asked_sets(setting):
+    found = scores(setting, method, sets)
+    for modality, kinds in found.seen_from.items():
+      num_spots = int(setting.scored.spots[NEEDS[modality]].sum())
+      limit = float(np.nanquantile(kinds[RANDOM].correlation, 0.95))
+      for kind, one in kinds.items():
+        common = {
+          "task": "anchors",
+          "dataset": setting.corpus.name,
+          "protocol": sets.title,
+          "split": setting.split,
+          "method": name_of(method.name, modality, kind),
+          "n": num_spots,
+        }
+        yield _mean_row(sets, one.correlation, metric="correlation", chance=0.0, **common)
+        yield _mean_row(sets, one.auroc, metric="auroc", chance=0.5, **common)
+        yield _beyond(one.correlation, limit, metric="beyond 95% of random sets", **common)
 
 
-def measure(subject: Subject, sets: GeneSets) -> AnchorScores:
-  """Correlations and AUROC of every set, section by section."""
-  rng = np.random.default_rng(0)
-  asked = _asked(subject, sets, rng)
-  found: dict[str, defaultdict] = {"correlation": defaultdict(list), "auroc": defaultdict(list)}
-  spatial, activities, scores = [], {}, {}
-  for section, rows in subject.held_out.sections():
-    expression, measured = _expression(subject, section, rows)
-    positions_um = subject.held_out.spots[["x_um", "y_um"]].to_numpy(np.float64)[rows]
+def name_of(model: str, modality: str, kind: str) -> str:
+  """What tables call a model's anchors as seen from a modality, or a control of them."""
+  name = f"{model}/{modality}"
+  return {ANCHORS: name, MEMBERS: f"{name}@{MEMBERS}"}.get(kind, f"{kind}, {name}")
+
+
+def _mean_row(sets: GeneSets, draws: Float[np.ndarray, "draw set"], **common) -> Row:
+  """Mean over sets, with their spread; for random sets over draws as well, with that of draws."""
+  means = [mean_defined(draw) for draw in draws]
+  if len(draws) > 1:
+    parts = {f"draw {number}": mean for number, mean in enumerate(means, 1)}
+    note, spread = f"mean of {len(draws)} draws of sets of the same sizes", np.std(means)
+  else:
+    parts = dict(zip(sets.names, draws[0].tolist(), strict=True))
+    note, spread = "; ".join(sets.notes), np.nanstd(draws[0])
+  return Row(value=float(np.mean(means)), note=note, spread=float(spread), parts=parts, **common)
+
+
+def _beyond(draws: Float[np.ndarray, "draw set"], limit: float, **common) -> Row:
+  """Share of sets that follow their activity better than 95 % of random sets do."""
+  defined = draws[np.isfinite(draws)]
+  share = float((defined > limit).mean()) if len(defined) else None
+  return Row(value=share, chance=0.05, note=f"correlation above {limit:.3f}", **common)
+
+
+def asked_sets(setting: Setting) -> tuple[GeneSets, ...]:
+  """The gene sets of the corpus, then those given beside them; either may be missing."""
+  own = gene_sets.of_corpus(setting.corpus, gene_set_names(setting.model.workdir))
+  return tuple(sets for sets in (own, setting.held_out_sets) if sets is not None and sets.names)
+
+
+def scores(setting: Setting, method: Method, sets: GeneSets) -> AnchorScores:
+  """What a model's anchors reach; measured once, for rows and figures."""
+  key = ("anchors", method.name, sets.title)
+  return setting.once(key, lambda: _measured(setting, method, sets))
+
+
+def _measured(setting: Setting, method: Method, sets: GeneSets) -> AnchorScores:
+  rng, scored = np.random.default_rng(0), setting.scored
+  asked = _asked(method, sets, rng)
+  found: dict[tuple[str, str, int], list] = defaultdict(list)
+  spatial = []
+  for section, rows in scored.sections():
+    expression = _expression(setting, section, scored.counts[rows])
+    graph = spot_graph(scored.spots[["x_um", "y_um"]].to_numpy(np.float64)[rows])[0]
     order = rng.permutation(len(rows))
-    for key, (members, anchors_of) in asked.items():
-      activity = np.asarray(pathways.activity(expression, measured, jnp.asarray(members)))[0]
-      if key == (ANCHORS, 0):
-        activities[section] = activity
-        spatial.append(morans_i(activity, spot_graph(positions_um)[0]))
-      for modality in MODALITIES:
-        seen = subject.held_out.spots[_NEEDS[modality]].to_numpy()[rows]
+    for kind, draw, members, anchors in asked:
+      active = np.asarray(pathways.activity(*expression, jnp.asarray(members)))[0]
+      if kind == ANCHORS:
+        spatial.append(morans_i(active, graph))
+      for modality, needed in NEEDS.items():
+        seen = scored.spots[needed].to_numpy()[rows]
         if seen.sum() < _FEWEST_SPOTS:
           continue
-        for model, anchors in anchors_of.items():
-          embedding = subject.held_out.features[f"{model}/{modality}"][rows]
-          score = zero_shot.similarity(embedding, anchors)
-          if key == (ANCHORS, 0) and model == "hibio":
-            scores[section, modality] = score
-            _add(found, (SHUFFLED, modality, 0), activity[seen], score[order][seen])
-          method = key[0] if model == "hibio" else UNTRAINED
-          _add(found, (method, modality, key[1]), activity[seen], score[seen])
-  return AnchorScores(
-    sets=sets,
-    correlation=_by_draw(found["correlation"]),
-    auroc=_by_draw(found["auroc"]),
-    spatial=_mean(np.stack(spatial)),
-    activity=activities,
-    score=scores,
-    num_spots={
-      modality: int(subject.held_out.spots[_NEEDS[modality]].sum()) for modality in MODALITIES
-    },
-  )
+        score = zero_shot.similarity(scored.features[f"{method.name}/{modality}"][rows], anchors)
+        found[modality, kind, draw].append(_agreement(active[seen], score[seen]))
+        if kind == ANCHORS:
+          found[modality, SHUFFLED, draw].append(_agreement(active[seen], score[order][seen]))
+  return AnchorScores(sets, mean_defined(np.stack(spatial), axis=0), _by_draw(found))
 
 
-def rows(subject: Subject, found: AnchorScores) -> Iterator[Row]:
-  """Mean over sets; for random sets over draws as well, with the spread of draws."""
-  for modality in MODALITIES:
-    for metric, values, chance in (
-      ("correlation", found.correlation, 0.0),
-      ("auroc", found.auroc, 0.5),
-    ):
-      for (method, seen), draws in values.items():
-        if seen != modality:
-          continue
-        means = [_mean_of(draw) for draw in draws]
-        yield Row(
-          "anchors",
-          subject.corpus.name,
-          f"{found.sets.title}, from the {'H&E' if modality == 'image' else 'counts'}",
-          subject.split,
-          metric,
-          method,
-          float(np.mean(means)),
-          found.num_spots[modality],
-          chance,
-          note=f"{len(draws)} draws" if len(draws) > 1 else "",
-          spread=float(np.std(means)) if len(draws) > 1 else float(np.nanstd(draws[0])),
-          parts=dict(zip(found.sets.names, draws[0].tolist(), strict=True))
-          if len(draws) == 1
-          else {f"draw {number}": mean for number, mean in enumerate(means, 1)},
-        )
-    yield from _beyond_random(subject, found, modality)
-
-
-def _beyond_random(subject: Subject, found: AnchorScores, modality: str) -> Iterator[Row]:
-  """Share of sets that follow their activity better than 95 % of random sets do."""
-  random = found.correlation.get((RANDOM, modality))
-  if random is None or not np.isfinite(random).any():
-    return
-  limit = float(np.nanquantile(random, 0.95))
-  for (method, seen), draws in found.correlation.items():
-    if seen == modality:
-      defined = draws[np.isfinite(draws)]
-      yield Row(
-        "anchors",
-        subject.corpus.name,
-        f"{found.sets.title}, from the {'H&E' if modality == 'image' else 'counts'}",
-        subject.split,
-        "beyond 95% of random sets",
-        method,
-        float((defined > limit).mean()) if len(defined) else None,
-        found.num_spots[modality],
-        0.05,
-        note=f"correlation above {limit:.3f}",
-      )
-
-
-_NEEDS = {"image": "has_patch", "gene": "has_counts"}
-_FEWEST_SPOTS = 20
-
-_Asked = dict[tuple[str, int], tuple[np.ndarray, dict[str, np.ndarray]]]
-"""(method, draw) -> the sets' genes, and each model's anchors of them."""
-
-
-def _asked(subject: Subject, sets: GeneSets, rng: np.random.Generator) -> _Asked:
-  share = subject.tables.statistics.corpus_document_share
-
-  def of_members(model: str, members: np.ndarray) -> np.ndarray:
-    return np.asarray(pathways.marker_anchors(subject.params[model], members, share))
-
-  def trained(model: str) -> np.ndarray:
-    of = subject.params[model]
-    return np.asarray(pathways.pathway_anchors(of, sets.membership, share))
-
-  own = trained if sets.trained else lambda model: of_members(model, sets.membership)
-  asked: _Asked = {(ANCHORS, 0): (sets.membership, {m: own(m) for m in subject.params})}
+def _asked(
+  method: Method, sets: GeneSets, rng: np.random.Generator
+) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
+  """(kind, draw, genes of the sets, their anchors)."""
+  asked = [(ANCHORS, 0, sets.membership, anchors_of(method, sets))]
   if sets.trained:
-    alone = {"hibio": of_members("hibio", sets.membership)}
-    asked[WITHOUT_OFFSET, 0] = (sets.membership, alone)
-  for draw in range(DRAWS):
-    members = zero_shot.random_sets(sets.membership, rng)
-    asked[RANDOM, draw] = (members, {"hibio": of_members("hibio", members)})
-  return asked
+    asked.append((MEMBERS, 0, sets.membership, _of_members(method, sets.membership)))
+  random = [zero_shot.random_sets(sets.membership, rng) for _ in range(DRAWS)]
+  random = [(RANDOM, draw, genes, _of_members(method, genes)) for draw, genes in enumerate(random)]
+  return [*asked, *random]
 
 
-def _expression(subject: Subject, section: str, rows: np.ndarray):
+def anchors_of(method: Method, sets: GeneSets) -> Float[np.ndarray, "set width"]:
+  """A model's anchors of gene sets; with their learned offset if it was trained with them."""
+  if not sets.trained:
+    return _of_members(method, sets.membership)
+  share = method.tables.statistics.corpus_document_share
+  return np.asarray(pathways.pathway_anchors(method.params, sets.membership, share))
+
+
+def _of_members(method: Method, membership: np.ndarray) -> Float[np.ndarray, "set width"]:
+  share = method.tables.statistics.corpus_document_share
+  return np.asarray(pathways.marker_anchors(method.params, membership, share))
+
+
+def activity(
+  setting: Setting, cohort: Cohort, membership: Bool[np.ndarray, "set gene"]
+) -> Float[np.ndarray, "spot set"]:
+  """Activity of gene sets in the spots of whole sections, as the counts show it."""
+  found = np.zeros((len(cohort.spots), len(membership)), np.float32)
+  for section, rows in cohort.sections():
+    expression = _expression(setting, section, cohort.counts[rows])
+    found[rows] = pathways.activity(*expression, jnp.asarray(membership))[0]
+  return found
+
+
+def _expression(
+  setting: Setting, section: str, counts: scipy.sparse.csr_matrix
+) -> tuple[Float[Array, "1 spot gene"], Bool[Array, "1 gene"]]:
   """Standardised log expression of a section's spots, as one window, and what is measured."""
-  statistics, row = subject.tables.statistics, jnp.array([subject.row_of[section]], jnp.int32)
-  counts = jnp.asarray(subject.held_out.counts[rows].toarray().astype(np.int32))[None]
-  measured = jnp.asarray(statistics.measured)[row]
-  return in_section_units(counts, statistics, row), measured
+  statistics, row = setting.tables.statistics, jnp.array([setting.row_of[section]], jnp.int32)
+  window = jnp.asarray(counts.toarray().astype(np.int32))[None]
+  return in_section_units(window, statistics, row), jnp.asarray(statistics.measured)[row]
 
 
-def _add(found, key: tuple, activity: np.ndarray, score: np.ndarray) -> None:
-  found["correlation"][key].append(correlations(activity, score))
-  found["auroc"][key].append(aurocs(activity, score))
+def _agreement(activity: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  return correlations(activity, score), aurocs(activity, score)
 
 
-def _by_draw(found) -> dict[tuple[str, str], np.ndarray]:
-  """(method, modality) -> one row a draw: the mean over sections."""
-  draws = defaultdict(list)
-  for (method, modality, _), sections in found.items():
-    draws[method, modality].append(_mean(np.stack(sections)))
-  return {key: np.stack(rows) for key, rows in draws.items()}
-
-
-def _mean(stacked: np.ndarray) -> np.ndarray:
-  """Mean over the first axis of what is defined; not-a-number where nothing is."""
-  defined = np.isfinite(stacked)
-  count = defined.sum(0)
-  total = np.where(defined, stacked, 0.0).sum(0)
-  return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _mean_of(values: np.ndarray) -> float:
-  defined = values[np.isfinite(values)]
-  return float(defined.mean()) if len(defined) else float("nan")
+def _by_draw(
+  found: Mapping[tuple[str, str, int], list[tuple[np.ndarray, np.ndarray]]],
+) -> dict[str, dict[str, Agreement]]:
+  """Means over sections, draws of one kind stacked."""
+  draws: dict[tuple[str, str], list] = defaultdict(list)
+  for (modality, kind, _), sections in found.items():
+    measures = zip(*sections, strict=True)
+    draws[modality, kind].append([mean_defined(np.stack(one), axis=0) for one in measures])
+  seen_from: dict[str, dict[str, Agreement]] = defaultdict(dict)
+  for (modality, kind), measured in draws.items():
+    seen_from[modality][kind] = Agreement(*map(np.stack, zip(*measured, strict=True)))
+  return dict(seen_from)
 
 
 ACTIVE_SHARE = 0.2
@@ -302,17 +244,3 @@ def aurocs(
   pairs = positive * (len(active) - positive)
   wins = np.where(active, rankdata(score, axis=0), 0.0).sum(0) - positive * (positive + 1) / 2
   return np.where(pairs > 0, wins / np.maximum(pairs, 1), np.nan)
-
-
-def unlike(
-  sets: Bool[np.ndarray, "set gene"],
-  known: Bool[np.ndarray, "known gene"],
-  max_jaccard: float = 0.5,
-) -> Bool[np.ndarray, " set"]:
-  """Sets that share no more than `max_jaccard` of their genes with any known one."""
-  if not len(known):
-    return np.ones(len(sets), bool)
-  a, b = sets.astype(np.float32), known.astype(np.float32)
-  common = a @ b.T
-  either = a.sum(1)[:, None] + b.sum(1)[None] - common
-  return (common / np.maximum(either, 1.0)).max(1) <= max_jaccard

@@ -1,55 +1,113 @@
-"""Which genes does a keyword score pick? Measured where the planted answer is known."""
+"""The genes that a method picks in a section, and what can be said of such a list.
+
+A section's list holds the genes that are most often among the top K of its spots. The most variable
+genes (HVG) and the most spatially variable ones (SVG) are lists of a section to begin with.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
-from data_pipelines.genes import GenePanel
-from data_pipelines.loading.corpus import Corpus
-from data_pipelines.problems import BadInputError
-from data_pipelines.text_files import read_text
-from hibio.evaluation.baselines import planted
-from hibio.evaluation.rows import Row
+from data_pipelines.preparation.spatial_genes import morans_i
+from data_pipelines.preparation.spot_graph import spot_graph
+from hibio import keywords
+from hibio.batch import SectionStatistics
+from hibio.configs import KeywordConfig
+from hibio.evaluation.baselines import HVG, SVG
+from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.gene_lists import variance_within_sections
+from hibio.evaluation.rows import mean_defined
+from hibio.expression import fraction
+
+_BLOCK = 512
+"""Spots, or genes, that are held as a dense table at a time."""
 
 
-def purity(
-  scores: Float[np.ndarray, "spot gene"], planted: Bool[np.ndarray, "spot gene"], num_keywords: int
-) -> Float[np.ndarray, " spot"]:
-  """Share of each spot's top genes that are planted there; genes that score 0 are not picked."""
-  top = np.argsort(-scores, axis=1, kind="stable")[:, :num_keywords]
-  picked = np.take_along_axis(scores, top, 1) > 0
-  hits = np.take_along_axis(planted, top, 1) & picked
-  return hits.sum(1) / num_keywords
+@dataclasses.dataclass(frozen=True)
+class Picked:
+  """What one method picks in one section.
+
+  Attributes:
+    genes: panel rows, best first.
+    single: share of what it picks in spots that rests on a single molecule.
+    shuffled: mean Moran's I of its genes after the spots have changed places.
+    shares: share of spots that have each gene among their top K; None for a list of the section.
+    weights: share of all keyword weight that each gene holds: what the gene encoder reads; None
+      likewise.
+  """
+
+  genes: Int[np.ndarray, " chosen"]
+  single: float
+  shuffled: float
+  shares: Float[np.ndarray, " gene"] | None = None
+  weights: Float[np.ndarray, " gene"] | None = None
 
 
-def planted_purity(
-  method: str,
-  scores: Float[np.ndarray, "spot gene"],
-  expressed: Bool[np.ndarray, "spot gene"],
-  planted: Bool[np.ndarray, "spot gene"],
-  housekeeping: Bool[np.ndarray, " gene"],
-  num_keywords: int,
-  dataset: str,
-  split: str,
-) -> Iterator[Row]:
-  """Purity and housekeeping share of a score, beside chance: even among the genes expressed."""
-  shares = {
-    "purity": planted,
-    "housekeeping_share": np.broadcast_to(housekeeping, planted.shape),
-  }
-  for metric, wanted in shares.items():
-    chance = float(((wanted & expressed).sum(1) / np.maximum(expressed.sum(1), 1)).mean())
-    value = float(purity(scores, wanted, num_keywords).mean())
-    protocol = f"top {num_keywords} of each spot"
-    yield Row("keywords", dataset, protocol, split, metric, method, value, len(scores), chance)
+@dataclasses.dataclass(frozen=True)
+class SectionLists:
+  """What every method picks in one section, and from what.
+
+  Attributes:
+    of: method -> its picks.
+    morans_i: of the log expression of each panel gene; not-a-number where it is constant.
+    eligible: genes that enough spots express to be told from noise.
+    num_spots: of the section.
+    single: share of all counts above 0 that are 1.
+  """
+
+  of: Mapping[str, Picked]
+  morans_i: Float[np.ndarray, " gene"]
+  eligible: Bool[np.ndarray, " gene"]
+  num_spots: int
+  single: float
+
+
+def of_section(
+  cohort: Cohort,
+  section: str,
+  row: int,
+  statistics: SectionStatistics,
+  scores: Mapping[str, KeywordConfig],
+  gates: KeywordConfig,
+) -> SectionLists:
+  """The lists of one section.
+
+  Args:
+    row: of the section in `statistics`.
+    scores: method -> how it scores genes.
+    gates: how many genes every method picks, and how often a gene must occur to be eligible.
+  """
+  cohort = cohort.subset((cohort.spots["section_id"] == section).to_numpy())
+  expressed = np.asarray((cohort.counts > 0).sum(0)).ravel()
+  fewest = max(gates.min_documents, gates.min_document_share * len(cohort.spots))
+  eligible = (expressed >= fewest) & cohort.measured[section]
+  graph = spot_graph(cohort.spots[["x_um", "y_um"]].to_numpy(np.float64))[0]
+  spatial = _morans_i(cohort, np.arange(len(eligible)), graph)
+  order = np.random.default_rng(0).permutation(len(cohort.spots))
+
+  def picked(genes: np.ndarray, single: float, *of_spots: np.ndarray) -> Picked:
+    moved = mean_defined(_morans_i(cohort, genes, graph, order))
+    return Picked(genes, single, moved, *of_spots)
+
+  found = {}
+  for method, config in scores.items():
+    gene, weight, mask, single = _keywords(cohort, statistics, row, config)
+    shares = picked_share(gene, mask, len(eligible))
+    weights = held_weight(gene, weight, len(eligible))
+    found[method] = picked(best(shares, gates.num_keywords), single, shares, weights)
+  for method, rank in ((HVG, variance_within_sections(cohort)), (SVG, spatial)):
+    genes = best(np.where(eligible, rank, 0.0), gates.num_keywords)
+    found[method] = picked(genes, _ones(cohort.counts[:, genes].data))
+  return SectionLists(found, spatial, eligible, len(cohort.spots), _ones(cohort.counts.data))
 
 
 def picked_share(
@@ -96,57 +154,47 @@ def stability(
   return same, other
 
 
-PATTERN = re.compile(r"^(RP[LS]\d|MT-|mt-|Rp[ls]\d)")
-"""Ribosomal proteins and mitochondrial genes of human and mouse."""
-
-_COLUMNS = ("gene name", "symbol", "gene", "gene symbol")
-
-
-@dataclasses.dataclass(frozen=True)
-class Housekeeping:
-  """Which panel genes are housekeeping, and who says so."""
-
-  genes: Bool[np.ndarray, " gene"]
-  source: str
-
-
-def of_file(path: str | os.PathLike, panel: GenePanel) -> Housekeeping:
-  """A list of one gene a line, or a table with a column of gene names.
-
-  Raises:
-    BadInputError: none of its genes is on the panel.
-  """
-  lines = [re.split(r"[;,\t]", line.strip()) for line in read_text(Path(path)).split("\n")]
-  lines = [cells for cells in lines if cells[0]]
-  header = [cell.strip().casefold() for cell in lines[0]] if lines else []
-  column = next((header.index(name) for name in _COLUMNS if name in header), 0)
-  names = tuple(cells[column].strip() for cells in lines if len(cells) > column)
-  found = _mask(panel, names)
-  if not found.any():
-    raise BadInputError(
-      path,
-      "genes",
-      f"none of {len(names):,} on the panel (they look like {', '.join(names[1:4]) or 'nothing'})",
-      f"names like {', '.join(panel.symbols[:3])}",
-      "give a list of the same species and kind of name",
-    )
-  return Housekeeping(found, f"{found.sum()} of the {len(names):,} genes of {Path(path).name}")
+def _keywords(
+  cohort: Cohort, statistics: SectionStatistics, row: int, config: KeywordConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+  """Keyword genes of each spot, their weights, which of them are real; the share of lone counts."""
+  parts, picked_counts = [], []
+  for start in range(0, len(cohort.spots), _BLOCK):
+    counts = cohort.counts[start : start + _BLOCK].toarray().astype(np.int32)
+    # Padded, so that sections of any size are one shape to compile.
+    padded = np.zeros((1, _BLOCK, counts.shape[1]), np.int32)
+    padded[0, : len(counts)] = counts
+    found = _top(padded, statistics, jnp.array([row], jnp.int32), config)
+    gene, weight, mask = (np.asarray(part)[0, : len(counts)] for part in found)
+    parts.append((gene, weight, mask))
+    picked_counts.append(np.take_along_axis(counts, gene, 1)[mask])
+  gene, weight, mask = (np.concatenate(one) for one in zip(*parts, strict=True))
+  return gene, weight, mask, _ones(np.concatenate(picked_counts))
 
 
-def of_corpus(corpus: Corpus) -> Housekeeping:
-  """Without a list: the genes planted as housekeeping in synthetic tissue, else names alone."""
-  if truth := planted.truth_of(corpus.path):
-    found = planted.housekeeping_genes(truth, corpus.panel)
-    return Housekeeping(found, f"{found.sum()} genes planted as housekeeping")
-  found = np.array([bool(PATTERN.match(name)) for name in corpus.panel.symbols])
-  return Housekeeping(
-    found,
-    f"{found.sum()} genes with names of ribosomal proteins or mitochondrial genes, as no list was"
-    " given",
-  )
+@functools.partial(jax.jit, static_argnames="config")
+def _top(counts, statistics: SectionStatistics, row, config: KeywordConfig):
+  """Gene, weight and mask of the keywords of one window."""
+  measured = jnp.asarray(statistics.measured)[row]
+  scores = keywords.keyword_scores(counts, statistics, row, config)
+  share = fraction(counts, measured[:, None])
+  found, _ = keywords.top_keywords(scores, share, measured, config.num_keywords)
+  return found.gene, found.weight, found.mask
 
 
-def _mask(panel: GenePanel, names: tuple[str, ...]) -> Bool[np.ndarray, " gene"]:
-  mask = np.zeros(len(panel), bool)
-  mask[list(panel.rows(names).values())] = True
-  return mask
+def _morans_i(
+  cohort: Cohort,
+  genes: np.ndarray,
+  graph: scipy.sparse.csr_matrix,
+  order: np.ndarray | None = None,
+) -> Float[np.ndarray, " gene"]:
+  """Moran's I of the log expression of some genes; `order` lets the spots change places."""
+  found = [np.zeros(0)]
+  for start in range(0, len(genes), _BLOCK):
+    values = cohort.log_expression(genes[start : start + _BLOCK])
+    found.append(morans_i(values if order is None else values[order], graph))
+  return np.concatenate(found)
+
+
+def _ones(counts: np.ndarray) -> float:
+  return float((counts == 1).mean()) if len(counts) else float("nan")

@@ -7,13 +7,16 @@ import math
 import re
 from collections.abc import Mapping
 
+import numpy as np
+from jaxtyping import Float
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
   """One result.
 
   Attributes:
-    task: "retrieval", "annotation", "domains", "expression", "keywords" or "contrast".
+    task: what was asked, as "retrieval" or "keywords".
     dataset: name of the corpus.
     protocol: how it was measured, named.
     split: the donors it was measured on.
@@ -69,3 +72,32 @@ def seen(method: str) -> str:
 def lower_is_better(metric: str) -> bool:
   """Losses, errors, ranks and the like."""
   return _LOWER.search(metric) is not None
+
+
+def over_parts(parts: Mapping[str, float], *, note: str = "", **named) -> Row:
+  """The mean of the parts that are defined, with their standard deviation; None where none is.
+
+  Args:
+    named: the other fields of `Row` but `value`, `n` and `spread`.
+  """
+  values = np.array([value for value in parts.values() if math.isfinite(value)])
+  return Row(
+    **named,
+    value=float(values.mean()) if len(values) else None,
+    n=len(values),
+    note=note if len(values) else "not defined in any part",
+    spread=float(values.std()) if len(values) else None,
+    parts=parts,
+  )
+
+
+def mean_defined(
+  values: Float[np.ndarray, "*dims"], axis: int | None = None
+) -> float | Float[np.ndarray, "*rest"]:
+  """Mean of the values that are defined; not-a-number where none is."""
+  defined = np.isfinite(values)
+  if axis is None:
+    return float(values[defined].mean()) if defined.any() else float("nan")
+  count = defined.sum(axis)
+  total = np.where(defined, values, 0.0).sum(axis)
+  return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from data_pipelines import console
 from data_pipelines.loading.corpus import Corpus
 from hibio import configs, corpora, forward, pretrained
 from hibio.batch import Tables
-from hibio.evaluation import expression, gather
+from hibio.evaluation import expression, gather, housekeeping
 from hibio.evaluation import predictions as predictions_
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.domains import region_mean
 from hibio.evaluation.expression import Questions
 from hibio.evaluation.folds import Fold, folds_of
+from hibio.evaluation.gene_sets import GeneSets
+from hibio.evaluation.housekeeping import Housekeeping
 from hibio.evaluation.markers import Markers
 from hibio.evaluation.predictions import Predictions
 from hibio.forward import Forward
@@ -92,9 +95,11 @@ class Setting:
     folds: how they are held out.
     questions: the folds' genes, for the prediction of expression.
     labels: label columns to score.
+    housekeeping: which panel genes are housekeeping genes.
     methods: who answers, the model first.
     thorough: every protocol of a full evaluation; else the headline ones that ablations compare.
     markers: gene sets that describe classes, if any were given.
+    held_out_sets: gene sets that the model was not trained with, if any were given.
     kept: what was computed once for several readers; see `once`.
   """
 
@@ -106,9 +111,11 @@ class Setting:
   folds: tuple[Fold, ...]
   questions: Questions
   labels: tuple[str, ...]
+  housekeeping: Housekeeping
   methods: tuple[Method, ...] = ()
   thorough: bool = True
   markers: Markers | None = None
+  held_out_sets: GeneSets | None = None
   kept: dict[tuple, Any] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
@@ -134,6 +141,11 @@ class Setting:
   def row_of(self) -> dict[str, int]:
     """Section -> its row in the tables."""
     return {s["section_id"]: row for row, s in enumerate(self.corpus.manifest["sections"])}
+
+  @property
+  def donor_of(self) -> dict[str, str]:
+    """Section -> its donor."""
+    return {s["section_id"]: s["donor_id"] for s in self.corpus.manifest["sections"]}
 
   def method(self, name: str) -> Method:
     """The method of this name."""
@@ -232,6 +244,8 @@ def read(
   splits: Sequence[str] = corpora.SPLITS,
   thorough: bool = True,
   markers: Markers | None = None,
+  held_out_sets: GeneSets | None = None,
+  genes_housekeeping: Path | None = None,
   ignore_labels: Sequence[str] = (),
 ) -> Setting:
   """Reads the corpus once; features of patches (colour, texture) come with it.
@@ -239,6 +253,7 @@ def read(
   Args:
     folds: leave one of the donors out by default.
     splits: only donors of these take part; with fewer than all, nested regions cannot be asked for.
+    genes_housekeeping: a list of them; by default what is known without one.
     ignore_labels: names that say that a spot has no label, beside the usual ones.
   """
   cohort = gather.measured(corpus)
@@ -256,7 +271,9 @@ def read(
     questions=expression.prepare(cohort, folds, corpus.membership),
     labels=tuple(labels),
     thorough=thorough,
+    housekeeping=housekeeping.read(genes_housekeeping, corpus),
     markers=markers,
+    held_out_sets=held_out_sets,
   )
 
 

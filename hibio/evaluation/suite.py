@@ -15,8 +15,19 @@ from threadpoolctl import threadpool_limits
 from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio import configs, keywords, pretrained
-from hibio.evaluation import gather, leakage, markers, published, tasks
+from hibio import configs, pretrained
+from hibio import keywords as keyword_scores_
+from hibio.evaluation import (
+  anchors,
+  gather,
+  gene_sets,
+  keywords,
+  leakage,
+  markers,
+  published,
+  regions,
+  tasks,
+)
 from hibio.evaluation import setting as setting_
 from hibio.evaluation.baselines import BASELINES, Given, external
 from hibio.evaluation.baselines.base import ABOUT_IMAGES
@@ -33,7 +44,9 @@ TASKS: dict[str, Callable[[Setting, Method], Iterator[Row]]] = {
   "retrieval": tasks.retrieve_spots,
   "region_retrieval": tasks.retrieve_regions,
   "contrast": tasks.measure_contrasts,
-  "keywords": tasks.pick_planted_keywords,
+  "keywords": keywords.rows,
+  "anchors": anchors.rows,
+  "regions": regions.rows,
 }
 """Name -> what it asks a method. A task asks only what the method has features for."""
 
@@ -45,6 +58,7 @@ COMPARED = (
 
 EVALUATED = (
   "expression", "domains", "annotation", "zero_shot", "retrieval", "contrast", "keywords",
+  "anchors", "regions",
 )  # fmt: skip
 """What an evaluation asks by default."""
 
@@ -68,22 +82,28 @@ class Options:
   Attributes:
     tasks: names in `TASKS`.
     donors: who is scored; by default the corpus' test donors, or all where it has none.
+    sections: that figures show; by default a few of the scored donors.
     label: the label column to score; empty for every one.
     ignore_labels: names that say that there is no label, beside the usual ones.
     compare: name -> work directory of another checkpoint that goes through the same code.
     features: name -> file of image features that somebody else extracted.
     markers: GMT file that describes classes, for zero-shot annotation.
+    housekeeping: list of housekeeping genes; by default what is known without one.
+    gene_sets: GMT file of gene sets whose anchors are asked, too.
     exclude: a lab's table of donors that must not be scored.
     allow_leak: score donors that the checkpoint was trained on; every result then says so.
   """
 
   tasks: tuple[str, ...] = EVALUATED
   donors: tuple[str, ...] = ()
+  sections: tuple[str, ...] = ()
   label: str = ""
   ignore_labels: tuple[str, ...] = ()
   compare: Mapping[str, Path] = dataclasses.field(default_factory=dict)
   features: Mapping[str, str] = dataclasses.field(default_factory=dict)
   markers: Path | None = None
+  housekeeping: Path | None = None
+  gene_sets: Path | None = None
   exclude: Path | None = None
   allow_leak: bool = False
 
@@ -114,6 +134,7 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
   """
   models = {MODEL: model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
   donors = scored_donors(corpus, options.donors)
+  _check_sections(corpus, donors, options.sections)
   banner, notes = guarded(models, corpus, donors, options)
   labels = labels_of(corpus, options.label)
   parts = Parts(
@@ -130,7 +151,8 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
     setting = setting_.read(
       model, corpus, donors, labels,
       markers=markers.read(options.markers, corpus.panel) if options.markers else None,
-      ignore_labels=options.ignore_labels,
+      held_out_sets=gene_sets.held_out(options.gene_sets, corpus) if options.gene_sets else None,
+      genes_housekeeping=options.housekeeping, ignore_labels=options.ignore_labels,
     )  # fmt: skip
   for method in _models(models, corpus):
     with parts.part(f"embeddings of {method.name}", amount):
@@ -203,7 +225,7 @@ def keyword_scores() -> list[Method]:
     Method(
       score, keywords=configs.KeywordConfig(score=score, spatial_power=0.0), tasks=("keywords",)
     )
-    for score in keywords.SCORES
+    for score in keyword_scores_.SCORES
   ]
 
 
@@ -236,6 +258,16 @@ def scored_donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
         "--donors", "donor", repr(name), f"some of {', '.join(every)}", "correct the name"
       )
   return wanted or tuple(corpus.manifest["splits"]["test"]) or every
+
+
+def _check_sections(corpus: Corpus, donors: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+  known = [s["section_id"] for s in corpus.manifest["sections"] if s["donor_id"] in donors]
+  for name in wanted:
+    if name not in known:
+      raise BadInputError(
+        "--sections", "section", repr(name), f"some of {', '.join(known)}",
+        "name sections of the donors that are scored",
+      )  # fmt: skip
 
 
 def guarded(

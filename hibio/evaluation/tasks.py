@@ -11,22 +11,20 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.loading import loader
-from hibio import configs, forward, keywords, pathways
+from hibio import configs, forward, pathways
 from hibio.batch import Batch
 from hibio.evaluation import (
   annotation,
   domains,
   expression,
   gather,
-  keyword_lists,
   retrieval,
   zero_shot,
 )
-from hibio.evaluation.baselines import MAJORITY, MARKER_MEAN, ORACLE, planted
+from hibio.evaluation.baselines import MAJORITY, MARKER_MEAN, planted
 from hibio.evaluation.clusterers import CLUSTERERS
 from hibio.evaluation.cohort import modality
 from hibio.evaluation.rows import Row
@@ -45,9 +43,6 @@ PREPARED = "components of the counts"
 CONTRAST_BATCHES = 16
 WINDOWS_PER_BATCH, SECTIONS_PER_BATCH = 4, 2
 """Of the batches that contrasts are measured on, whatever a model was trained with."""
-
-KEYWORDS = 50
-"""Genes a spot for the purity of keywords: the size of a gene sentence in the literature."""
 
 RANDOM_SETS = 5
 """Draws of random gene sets: one alone may look like anything."""
@@ -187,39 +182,6 @@ def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
       spread=float(np.std(values)),
       parts={f"batch {number}": value for number, value in enumerate(values)},
     )  # fmt: skip
-
-
-def pick_planted_keywords(setting: Setting, method: Method) -> Iterator[Row]:
-  """Which genes a keyword score picks, where the planted ones are known; parts are sections.
-
-  Gates are those of pretraining, except for raw counts, which have none.
-  """
-  truth, scored = planted.truth_of(setting.corpus.path), setting.scored
-  if truth is None or (method.keywords is None and method.name != ORACLE):
-    return
-  counts = np.asarray(scored.counts.todense())
-  genes = planted.planted_genes(truth, setting.corpus.panel, scored)
-  housekeeping = planted.housekeeping_genes(truth, setting.corpus.panel)
-  if method.name == ORACLE:
-    scores = (genes & (counts > 0)).astype(np.float32)
-  else:
-    row_of = setting.row_of
-    section = np.array([row_of[name] for name in scored.spots["section_id"]], np.int32)
-    scores = keywords.keyword_scores(
-      jnp.asarray(counts)[:, None], setting.tables.statistics, jnp.asarray(section), method.keywords
-    )
-    scores = np.asarray(scores)[:, 0]
-
-  def measured(rows: np.ndarray | slice) -> list[Row]:
-    found = keyword_lists.planted_purity(
-      method.name, scores[rows], counts[rows] > 0, genes[rows], housekeeping, KEYWORDS,
-      setting.corpus.name, setting.split,
-    )  # fmt: skip
-    return list(found)
-
-  parts = {name: measured(rows) for name, rows in scored.sections()}
-  for place, row in enumerate(measured(slice(None))):
-    yield dataclasses.replace(row, parts={name: own[place].value for name, own in parts.items()})
 
 
 def _by_anchors(

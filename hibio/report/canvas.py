@@ -11,8 +11,10 @@ import io
 from collections.abc import Sequence
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -192,6 +194,19 @@ def jpeg(pixels: UInt8[np.ndarray, "height width 3"], quality: int = 82) -> str:
 def overlay(pixels: UInt8[np.ndarray, "height width 4"]) -> str:
   """A drawing with transparency as a data URI, without loss."""
   return _uri(Image.fromarray(pixels, "RGBA"), "webp", lossless=True, method=4)
+
+
+def drawn(figure: Figure) -> bytes:
+  """A figure as PNG; closes it."""
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format="png", dpi=130)
+  plt.close(figure)
+  return buffer.getvalue()
+
+
+def png(picture: bytes) -> str:
+  """A PNG as a data URI."""
+  return "data:image/png;base64," + base64.b64encode(picture).decode()
 
 
 def svg(text: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -20,54 +24,101 @@ from hibio.keywords import keyword_scores
 from hibio.masked import unit_rows
 from hibio.nn.temperature import inverse_temperature
 from hibio.pathways import pathway_anchors
-from hibio.report.exhibits import Absent, Exhibits, Hit, Retrieval
-from hibio.report.label_maps import annotation_maps, domain_maps, region_maps
+from hibio.report import levels
+from hibio.report.exhibits import (
+  Absent,
+  Chart,
+  Confusion,
+  Exhibits,
+  Hit,
+  Listing,
+  MapRow,
+  Retrieval,
+)
+from hibio.report.label_maps import annotation_maps, domain_maps
 from hibio.report.shown_sections import ShownSections
 from hibio.report.value_maps import expression_maps, pathway_maps
 from hibio.training import metrics
 
 
-def exhibits(setting: Setting) -> Exhibits:
-  """Everything that can be shown of the donors that are scored."""
-  corpus, tables = setting.corpus, setting.tables
+def exhibits(
+  setting: Setting, tasks: Iterable[str] | None = None, sections: Sequence[str] = ()
+) -> Exhibits:
+  """Everything that can be shown of the donors that are scored.
+
+  Args:
+    tasks: that something is shown of; by default every one.
+    sections: that are drawn; by default a few that `ShownSections` picks.
+  """
   label = setting.labels[-1] if setting.labels else ""
-  scored, both = setting.scored, setting.scored.seen_by("hibio/fused")
-  shown = ShownSections(corpus, scored, label)
+  shown = ShownSections(setting.corpus, setting.scored, label, sections)
+  found: list[Any] = []
   # Everything here is small: more than one thread would wait for each other, not work.
   with threadpool_limits(limits=1):
-    say("report: domains and regions")
-    domains = list(domain_maps(scored, shown, label))
-    regions = list(region_maps(setting, shown))
-    say("report: labels called by a probe")
-    annotated, confusions, no_annotation = annotation_maps(setting, shown, label)
-    say("report: predicted genes")
-    expressed, no_expression = expression_maps(setting, shown)
-  active, no_pathways, retrieved = [], [], ()
-  if len(both.spots):
-    say("report: pathways and retrieved spots")
-    anchors, scale = _anchors(setting)
-    active, no_pathways = pathway_maps(both, shown, corpus, tables, anchors, scale)
-    retrieved = retrieval_examples(both, corpus, tables, setting.model.model.config.keywords)
-  else:
-    why = "no scored spot has both an image and counts"
-    no_pathways = [Absent("retrieval", "Patches and what they find", why)]
+    for task in _SHOWN if tasks is None else (task for task in _SHOWN if task in tasks):
+      say(f"report: {task}")
+      found += _SHOWN[task](setting, shown)
+
+  def every(kind: type) -> tuple:
+    return tuple(one for one in found if isinstance(one, kind))
+
   return Exhibits(
     tissues=shown.tissues(),
-    map_rows=(*domains, *regions, *annotated, *expressed, *active),
-    confusions=tuple(confusions),
-    retrievals=retrieved,
+    map_rows=every(MapRow),
+    confusions=every(Confusion),
+    retrievals=every(Retrieval),
     retrievals_explained=_RETRIEVALS_EXPLAINED,
     curves=tuple(metrics.read(setting.model.workdir)),
-    absent=(*no_annotation, *no_expression, *no_pathways),
+    absent=every(Absent),
+    charts=every(Chart),
+    listings=every(Listing),
   )
 
 
-def _anchors(setting: Setting) -> tuple[np.ndarray, float]:
-  """The pathway anchors and their inverse temperature."""
-  params = setting.method(MODEL).params
-  share = setting.tables.statistics.corpus_document_share
-  anchors = pathway_anchors(params, setting.corpus.membership, share)
-  return np.asarray(anchors), float(inverse_temperature(params["anchor_log_scale"]))
+def _domains(setting: Setting, shown: ShownSections) -> Iterable[Any]:
+  return domain_maps(setting.scored, shown, shown.label)
+
+
+def _annotation(setting: Setting, shown: ShownSections) -> Iterable[Any]:
+  return itertools.chain(*annotation_maps(setting, shown, shown.label))
+
+
+def _expression(setting: Setting, shown: ShownSections) -> Iterable[Any]:
+  return itertools.chain(*expression_maps(setting, shown))
+
+
+def _retrieval(setting: Setting, shown: ShownSections) -> Iterator[Any]:
+  both = setting.scored.seen_by(f"{MODEL}/fused")
+  if len(both.spots):
+    keywords = setting.model.model.config.keywords
+    yield from retrieval_examples(both, setting.corpus, setting.tables, keywords)
+  else:
+    why = "no scored spot has both an image and counts"
+    yield Absent("retrieval", "Patches and what they find", why)
+
+
+def _anchors(setting: Setting, shown: ShownSections) -> Iterator[Any]:
+  both = setting.scored.seen_by(f"{MODEL}/fused")
+  if len(both.spots):
+    params, membership = setting.method(MODEL).params, setting.corpus.membership
+    share = setting.tables.statistics.corpus_document_share
+    anchors = np.asarray(pathway_anchors(params, membership, share))
+    scale = float(inverse_temperature(params["anchor_log_scale"]))
+    for kind in pathway_maps(both, shown, setting.corpus, setting.tables, anchors, scale):
+      yield from kind
+  yield from levels.anchor_exhibits(setting, shown)
+
+
+_SHOWN: dict[str, Callable[[Setting, ShownSections], Iterable[Any]]] = {
+  "domains": _domains,
+  "annotation": _annotation,
+  "expression": _expression,
+  "retrieval": _retrieval,
+  "keywords": levels.keyword_exhibits,
+  "anchors": _anchors,
+  "regions": levels.region_exhibits,
+}
+"""Task -> what is shown of it: maps, charts, tables, or why there is none."""
 
 
 NUM_EXAMPLES = 6

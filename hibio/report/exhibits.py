@@ -142,6 +142,33 @@ class Retrieval:
 
 
 @dataclasses.dataclass(frozen=True)
+class Chart:
+  """A drawing that is no map.
+
+  Attributes:
+    task: the task it is shown under.
+    explanation: what is seen, and how what is shown was chosen.
+    png: the picture.
+  """
+
+  task: str
+  title: str
+  explanation: str
+  png: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+  """A table of things that have no row of results, such as single gene sets."""
+
+  task: str
+  title: str
+  header: tuple[str, ...]
+  lines: tuple[tuple[str, ...], ...]
+  explanation: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Absent:
   """Something that a reader would look for and that is not shown, and why."""
 
@@ -167,6 +194,8 @@ class Exhibits:
   retrievals_explained: str = ""
   curves: tuple[Mapping[str, Any], ...] = ()
   absent: tuple[Absent, ...] = ()
+  charts: tuple[Chart, ...] = ()
+  listings: tuple[Listing, ...] = ()
 
   def __post_init__(self):
     """Every map has one entry a spot of every section that it is drawn on."""

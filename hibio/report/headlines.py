@@ -172,7 +172,20 @@ HEADLINES = (
     ("^loss/spot$", "^loss"),
   ),
   Headline(
-    "keywords", "Are the keyword genes of a spot those that were planted there?", ("^purity",)
+    "keywords",
+    "Are keyword genes planted in the spot, or patterned over the tissue?",
+    ("^purity", "^morans_i_by_weight"),
+  ),
+  Headline(
+    "anchors",
+    "Do pathway anchors light up where the counts show the pathway?",
+    ("^correlation$",),
+  ),
+  Headline(
+    "regions",
+    "Do the model's regions hold one label each?",
+    ("^homogeneity",),
+    ("^level 1",),
   ),
 )
 

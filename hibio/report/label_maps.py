@@ -12,7 +12,7 @@ from hibio.evaluation.clusterers import kmeans
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import described
 from hibio.evaluation.predictions import Predictions, labelled
-from hibio.evaluation.setting import MODEL, Setting
+from hibio.evaluation.setting import Setting
 from hibio.report.exhibits import Absent, Confusion, GroupMap, MapRow
 from hibio.report.shown_sections import ShownSections
 
@@ -122,25 +122,6 @@ def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[
     else f"k-means in each section, {_WITHOUT_LABELS} clusters; the corpus has no labels."
   )
   yield MapRow("domains", "Domains over the tissue", about, maps)
-
-
-def region_maps(setting: Setting, shown: ShownSections) -> Iterator[MapRow]:
-  """The nested, contiguous regions that the model's embedding draws, level by level."""
-  cohort, maps = setting.scored, []
-  regions = setting.regions(setting.tree_of(setting.method(MODEL)))
-  for spots, ids in zip(
-    setting.corpus.manifest["region_spots"], regions[:, setting.is_scored], strict=True
-  ):
-    counts = {name: f"{len(set(ids[rows]))} regions" for name, rows in cohort.sections()}
-    laid_out = shown.groups(cohort, ids.astype(str))
-    maps.append(GroupMap(f"about {spots} spots a region", laid_out, counts))
-  yield MapRow(
-    "domains",
-    "Nested regions",
-    "Contiguous regions by similarity of the model's embeddings, as in pretraining; coarse regions "
-    "are made of fine ones. Colours only tell neighbouring regions apart.",
-    maps,
-  )
 
 
 def named_after(clusters: np.ndarray, truth: np.ndarray) -> np.ndarray:

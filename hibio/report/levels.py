@@ -1,250 +1,250 @@
-"""What was explained, as one Markdown page: a table a protocol, methods side by side, figures."""
+"""What the three levels of the model have learned, to be shown: maps, charts and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-from hibio.evaluation import regions
-from hibio.evaluation.anchors import ANCHORS, MODALITIES, RANDOM, AnchorScores
-from hibio.evaluation.keywords import HVG, SVG, SectionLists
-from hibio.evaluation.rows import Row
-from hibio.evaluation.subject import Subject
-from hibio.keywords import called
-from hibio.report import section_figures
+from hibio.evaluation import anchors, keywords, zero_shot
+from hibio.evaluation.anchors import ANCHORS, NEEDS, RANDOM, AnchorScores
+from hibio.evaluation.keyword_lists import SectionLists
+from hibio.evaluation.regions import sizes
+from hibio.evaluation.rows import mean_defined
+from hibio.evaluation.setting import MODEL, Setting
+from hibio.report import canvas
+from hibio.report.exhibits import Chart, GroupMap, Listing, MapRow, ValueMap
+from hibio.report.shown_sections import ShownSections
 from hibio.report.tables import number
-
-LISTED = 15
-"""Gene sets that get a line of their own."""
-
-
-def tables(rows: Iterable[Row]) -> Iterator[str]:
-  """A line a method and a column a metric, for each protocol; the last line is chance."""
-  protocols: dict[str, list[Row]] = {}
-  for row in rows:
-    protocols.setdefault(row.protocol, []).append(row)
-  for protocol, of in protocols.items():
-    metrics = list(dict.fromkeys(row.metric for row in of))
-    cells = {(row.method, row.metric): _cell(row) for row in of}
-    yield f"### {protocol} ({of[0].split})\n"
-    yield from _table(
-      ["", *metrics],
-      [
-        [method, *(cells.get((method, metric), "-") for metric in metrics)]
-        for method in dict.fromkeys(row.method for row in of)
-      ],
-      _chance(of, metrics),
-    )
-
-
-def most_spatial_sets(found: AnchorScores) -> Iterator[str]:
-  """The gene sets whose activity is most spatial, one by one, beside the mean of random sets."""
-  names = [f"{metric}, {seen}" for metric in ("r", "AUROC") for seen in ("H&E", "counts")]
-  keys = [
-    (values, modality) for values in (found.correlation, found.auroc) for modality in MODALITIES
-  ]
-  lines = []
-  for place in most_spatial(found, LISTED):
-    values = [_of_set(of, ANCHORS, modality, place) for of, modality in keys]
-    name = found.sets.names[place].replace("|", "\\|")
-    lines.append([name, _short(float(found.spatial[place])), *map(_short, values)])
-  random = [_mean(of.get((RANDOM, modality))) for of, modality in keys]
-  yield f"### The {len(lines)} most spatial: {found.sets.title}\n"
-  yield from _table(
-    ["gene set", "Moran's I of activity", *names],
-    lines,
-    ["*random sets, mean*", "-", *map(_short, random)],
-  )
-
-
-def refreshed(lines: Sequence[Mapping[str, float]]) -> Iterator[str]:
-  """How regions moved while training; ARI 1 = as before, 0 = as by chance."""
-  if not lines:
-    return
-  names = [name for name in lines[0] if name != "step"]
-  yield "### How regions moved between refreshes\n"
-  yield "Adjusted Rand index of new regions with those before (chance 0), number and median size.\n"
-  yield from _table(
-    ["step", *(name.removeprefix("regions/") for name in names)],
-    [[str(line["step"]), *(_short(line.get(name)) for name in names)] for line in lines],
-    None,
-  )
-
-
-def _table(
-  header: Sequence[str], lines: Sequence[Sequence[str]], last: Sequence[str] | None
-) -> Iterator[str]:
-  yield "| " + " | ".join(header) + " |"
-  yield "| --- |" + " ---: |" * (len(header) - 1)
-  for line in [*lines, *([last] if last else [])]:
-    yield "| " + " | ".join(line) + " |"
-  yield ""
-
-
-def _chance(rows: Sequence[Row], metrics: Sequence[str]) -> list[str] | None:
-  """Chance of each metric, as its methods have it on average; None where none has one."""
-  found = {
-    metric: [row.chance for row in rows if row.metric == metric and row.chance is not None]
-    for metric in metrics
-  }
-  if not any(found.values()):
-    return None
-  return ["*chance*", *(_short(float(np.mean(v))) if v else "-" for v in found.values())]
-
-
-def _cell(row: Row) -> str:
-  if row.value is None:
-    return "-"
-  return number(row.value) + (f" ± {number(row.spread)}" if row.spread and row.n > 1 else "")
-
-
-def _short(value: float | None) -> str:
-  return "-" if value is None or not np.isfinite(value) else number(value)
-
-
-def _of_set(values: Mapping, method: str, modality: str, place: int) -> float | None:
-  draws = values.get((method, modality))
-  return None if draws is None else float(draws[0, place])
-
-
-def _mean(draws: np.ndarray | None) -> float | None:
-  return None if draws is None or not np.isfinite(draws).any() else float(np.nanmean(draws))
-
+from hibio.report.value_maps import in_words
+from hibio.training import metrics
 
 TOP = 10
 """Genes of each method that are drawn."""
 
-_HOUSEKEEPING, _OTHER = "C3", "0.15"
+MAPPED, LISTED = 2, 15
+"""Gene sets that are drawn over the tissue, and that get a line of their own."""
+
+Shown = MapRow | Chart | Listing
+
+_FROM = {"image": "H&E", "gene": "counts"}
 
 
-def draw_keyword_lists(subject: Subject, section: str, found: SectionLists, path: Path) -> Path:
-  """Rows: the first genes of each method. Columns: methods. Dot: picked, larger in more spots.
+def keyword_exhibits(setting: Setting, shown: ShownSections) -> Iterator[Shown]:
+  """Two keyword and two housekeeping genes over the tissue; which genes each method picks."""
+  found = keywords.lists(setting)
+  yield MapRow(
+    "keywords",
+    "Keyword genes and housekeeping genes",
+    "The two keyword genes that hold the most weight in the first section, and the two housekeeping"
+    " genes that are most often among the most expressed genes of its spots.",
+    [_gene_map(setting, shown, found, gene, kind) for gene, kind in _told_apart(setting, shown)],
+  )
+  for section in shown.ids:
+    yield Chart(
+      "keywords",
+      f"Genes that each method picks in {section}",
+      f"The first {TOP} genes of each method. A dot is larger the more spots have the gene among"
+      " their keywords; lists of a whole section are the same in all spots. Housekeeping genes:"
+      f" {setting.housekeeping.source}.",
+      canvas.drawn(gene_lists_chart(setting, found[section])),
+    )
 
-  The colour is the gene's Moran's I, the same in every column; names of housekeeping genes are red.
-  """
-  methods = list(found.lists)
-  genes = list(dict.fromkeys(int(g) for m in methods for g in found.lists[m][:TOP]))
-  spatial = np.nan_to_num(found.morans_i)
+
+def _told_apart(setting: Setting, shown: ShownSections) -> list[tuple[int, str]]:
+  first, housekeeping = keywords.lists(setting)[shown.ids[0]], setting.housekeeping.genes
+  weight = np.where(housekeeping, 0.0, first.of[MODEL].weights)
+  expressed = np.where(housekeeping, first.of["raw"].shares, 0.0)
+  return [
+    (int(gene), kind)
+    for kind, score in (("keyword", weight), ("housekeeping", expressed))
+    for gene in np.argsort(-score, kind="stable")[:2]
+    if score[gene] > 0
+  ]
+
+
+def _gene_map(
+  setting: Setting, shown: ShownSections, found: dict[str, SectionLists], gene: int, kind: str
+) -> ValueMap:
+  cohort = shown.of(setting.cohort)
+  values = shown.values(cohort, cohort.log_expression(np.array([gene]))[:, 0])
+  figures = {section: f"Moran's I {found[section].morans_i[gene]:.2f}" for section in values}
+  return ValueMap(f"{setting.corpus.panel.symbols[gene]} ({kind})", "log1p(CP10k)", values, figures)
+
+
+def gene_lists_chart(setting: Setting, found: SectionLists) -> Figure:
+  """A line a gene, a column a method; colour is the gene's Moran's I, the same in every column."""
+  genes = list(dict.fromkeys(int(gene) for one in found.of.values() for gene in one.genes[:TOP]))
   figure, axis = plt.subplots(
-    figsize=(1.6 + 0.75 * len(methods), 1.6 + 0.19 * len(genes)), constrained_layout=True
+    figsize=(2.4 + 0.55 * len(found.of), 1.9 + 0.19 * len(genes)), layout="constrained"
   )
   points = [
-    (x, y, _size(found, method, gene), spatial[gene])
-    for x, method in enumerate(methods)
+    (x, y, 1.0 if one.shares is None else one.shares[gene], np.nan_to_num(found.morans_i[gene]))
+    for x, one in enumerate(found.of.values())
     for y, gene in enumerate(genes)
-    if gene in found.lists[method]
+    if gene in one.genes
   ]
-  xs, ys, sizes, colours = zip(*points, strict=True)
-  dots = axis.scatter(xs, ys, s=sizes, c=colours, cmap="viridis", vmin=0.0)
+  xs, ys, shares, colours = map(np.array, zip(*points, strict=True))
+  dots = axis.scatter(xs, ys, s=_area(shares), c=colours, cmap=canvas.VALUES, vmin=0.0)
   figure.colorbar(dots, ax=axis, label="Moran's I of the gene", shrink=0.4)
-  axis.set_xticks(range(len(methods)), methods, rotation=60, ha="right", fontsize=8)
-  axis.set_yticks(range(len(genes)), [subject.corpus.panel.symbols[g] for g in genes], fontsize=7)
+  for share in (0.1, 0.5, 1.0):
+    axis.scatter([], [], s=_area(share), color="0.4", label=f"{share:.0%} of spots")
+  figure.legend(loc="outside lower right", fontsize=7, frameon=False, ncols=3)
+  common = setting.housekeeping.genes
+  names = [setting.corpus.panel.symbols[g] + (" (h)" if common[g] else "") for g in genes]
+  axis.set_xticks(range(len(found.of)), found.of, rotation=50, ha="right", fontsize=8)
+  axis.set_yticks(range(len(genes)), names, fontsize=7)
   for label, gene in zip(axis.get_yticklabels(), genes, strict=True):
-    label.set_color(_HOUSEKEEPING if subject.housekeeping.genes[gene] else _OTHER)
-  axis.set(xlim=(-0.5, len(methods) - 0.5), ylim=(len(genes) - 0.5, -0.5))
+    label.set_color(canvas.OKABE_ITO[5] if common[gene] else "0.15")
+  axis.set(xlim=(-0.5, len(found.of) - 0.5), ylim=(len(genes) - 0.5, -0.5))
+  axis.set_ylabel("gene; (h): housekeeping", fontsize=8)
   axis.grid(alpha=0.2)
   axis.set_axisbelow(True)
-  axis.set_title(f"{section}: genes picked (red: housekeeping)", fontsize=9)
-  figure.savefig(path, dpi=130)
-  plt.close(figure)
-  return path
+  return figure
 
 
-def draw_keyword_maps(subject: Subject, found: dict[str, SectionLists], path: Path) -> Path:
-  """Two keyword genes and two housekeeping genes of the first section, on every drawn section.
-
-  The keyword genes that hold the most weight, the housekeeping genes that most spots express most.
-  """
-  first = found[subject.drawn[0]]
-  own = subject.model.model.config.keywords
-  weight = first.weights[called(own.score, own.spatial_power)]
-  listed = [gene for gene in np.argsort(-weight, kind="stable") if weight[gene] > 0]
-  housekeeping = subject.housekeeping.genes
-  expression = np.where(housekeeping, first.shares["raw"], 0.0)
-  ubiquitous = np.argsort(-expression, kind="stable")[:2]
-  columns = {}
-  for kind, genes in (
-    ("keyword", [g for g in listed if not housekeeping[g]][:2]),
-    ("housekeeping", [g for g in ubiquitous if expression[g] > 0]),
-  ):
-    for gene in genes:
-      name = subject.corpus.panel.symbols[gene]
-      told = f"{name} ({kind}), Moran's I {first.morans_i[gene]:.2f}"
-      columns[told] = subject.counted.log_expression(np.array([gene]))[:, 0]
-  return section_figures.draw_values(subject.corpus, columns, subject.drawn, path)
-
-
-def _size(found: SectionLists, method: str, gene: int) -> float:
-  """Lists of a section are the same in all of its spots."""
-  share = 1.0 if method in (HVG, SVG) else float(found.shares[method][gene])
+def _area(share):
+  """Of a dot, in square points."""
   return 8 + 60 * share
 
 
-SHOWN = 2
+def anchor_exhibits(setting: Setting, shown: ShownSections) -> Iterator[Shown]:
+  """The gene sets whose activity is most spatial: over the tissue, then one by one."""
+  for sets in anchors.asked_sets(setting):
+    found = anchors.scores(setting, setting.method(MODEL), sets)
+    order = most_spatial(found)
+    if not order:
+      continue
+    yield MapRow(
+      "anchors",
+      f"The most spatial sets: {sets.title}",
+      "Activity in the counts beside the similarity of the spot to the set's anchor, from the H&E"
+      " and from the counts. Chosen by the activity's Moran's I alone.",
+      [one for place in order[:MAPPED] for one in _anchor_maps(setting, shown, found, place)],
+    )
+    yield _one_by_one(found, order[:LISTED])
 
 
-def most_spatial(found: AnchorScores, count: int) -> np.ndarray:
-  """The sets whose activity has the highest Moran's I, best first."""
+def most_spatial(found: AnchorScores) -> list[int]:
+  """Sets by the Moran's I of their activity, highest first; those without one are left out."""
   order = np.argsort(-np.nan_to_num(found.spatial, nan=-np.inf), kind="stable")
-  return order[np.isfinite(found.spatial[order])][:count]
+  return order[np.isfinite(found.spatial[order])].tolist()
 
 
-def draw_anchors(subject: Subject, found: AnchorScores, path: Path) -> Path | None:
-  """Activity and anchor similarity from either side; None where no set can be measured."""
-  columns: dict[str, np.ndarray] = {}
-  index = subject.held_out.spots["spot_index"].to_numpy()
-  for place in most_spatial(found, SHOWN):
-    name = found.sets.names[place].replace("_", " ").title()[:34]
-    spots = len(subject.corpus.spots)
-    shown = {
-      f"{name}\nactivity in the counts (Moran's I {found.spatial[place]:.2f})": np.full(
-        spots, np.nan
-      )
+def _anchor_maps(
+  setting: Setting, shown: ShownSections, found: AnchorScores, place: int
+) -> Iterator[ValueMap]:
+  sets, cohort = found.sets, shown.of(setting.scored)
+  name = sets.names[place].replace("_", " ")[:34]
+  activity = anchors.activity(setting, cohort, sets.membership[[place]])
+  yield ValueMap(f"{name}, in the counts", "", shown.values(cohort, activity[:, 0]))
+  anchor = anchors.anchors_of(setting.method(MODEL), sets)[[place]]
+  for modality in found.seen_from:
+    has = cohort.spots[NEEDS[modality]].to_numpy()
+    seen, active = cohort.subset(has), activity[has]
+    score = zero_shot.similarity(seen.features[f"{MODEL}/{modality}"], anchor)
+    figures = {
+      section: in_words(anchors.correlations(active[rows], score[rows])[0])
+      for section, rows in seen.sections()
     }
-    for modality in MODALITIES:
-      told = "H&E" if modality == "image" else "counts"
-      shown[f"{name}\nanchor, from the {told}"] = np.full(spots, np.nan)
-    measured, *seen = shown.values()
-    for section, rows in subject.held_out.sections():
-      measured[index[rows]] = found.activity[section][:, place]
-      for modality, values in zip(MODALITIES, seen, strict=True):
-        if (section, modality) in found.score:
-          values[index[rows]] = found.score[section, modality][:, place]
-    columns |= shown
-  return (
-    section_figures.draw_values(subject.corpus, columns, subject.drawn, path) if columns else None
+    title = f"{name}, anchor from the {_FROM[modality]}"
+    yield ValueMap(title, "cosine", shown.values(seen, score[:, 0]), figures)
+
+
+def _one_by_one(found: AnchorScores, places: Sequence[int]) -> Listing:
+  """How well each of these sets is followed, beside the mean of random sets."""
+  columns = [
+    (f"{name}, {_FROM[modality]}", getattr(kinds[ANCHORS], field), getattr(kinds[RANDOM], field))
+    for name, field in (("r", "correlation"), ("AUROC", "auroc"))
+    for modality, kinds in found.seen_from.items()
+  ]
+  lines = [
+    [
+      found.sets.names[place],
+      number(float(found.spatial[place])),
+      *(number(float(own[0, place])) for _, own, _ in columns),
+    ]
+    for place in places
+  ]
+  random = (number(mean_defined(values.ravel())) for _, _, values in columns)
+  return Listing(
+    "anchors",
+    f"The {len(lines)} most spatial sets: {found.sets.title}",
+    ("gene set", "Moran's I of activity", *(name for name, _, _ in columns)),
+    (*map(tuple, lines), ("random sets, mean", "", *random)),
   )
 
 
-def draw_region_maps(subject: Subject, found: regions.Regions, path: Path) -> Path:
-  """One row a section: every level of the model's regions, then of the coordinates'."""
-  index = subject.held_out.spots["spot_index"].to_numpy()
-  columns = {}
-  for method in (regions.MODEL, regions.COORDINATES):
-    for level, ids in enumerate(found.of[method], 1):
-      everywhere = np.full(len(subject.corpus.spots), -1)
-      everywhere[index] = ids
-      columns[f"{method}, level {level}"] = everywhere
-  return section_figures.draw_groups(subject.corpus, columns, subject.drawn, path)
+def region_exhibits(setting: Setting, shown: ShownSections) -> Iterator[Shown]:
+  """The model's regions beside those of coordinates, how large they are, and how they moved."""
+  trees = {method.name: setting.tree_of(method) for method in setting.methods}
+  drawn = [trees[name] for name in (MODEL, "coordinates") if trees.get(name)]
+  yield MapRow(
+    "regions",
+    "Nested regions",
+    "Contiguous regions drawn by the model's embedding, as in pretraining, beside those that places"
+    " alone give; a coarse region is made of fine ones. Colours only tell neighbours apart.",
+    [one for feature in drawn for one in _region_maps(setting, shown, feature)],
+  )
+  features = [feature for feature in trees.values() if feature]
+  yield Chart(
+    "regions",
+    "Sizes of regions",
+    "Each curve is the share of regions that have at most so many spots; the line is what the"
+    " corpus was prepared to aim for.",
+    canvas.drawn(region_sizes_chart(setting, features)),
+  )
+  if moved := [line for line in metrics.read(setting.model.workdir) if _of_regions(line)]:
+    yield _refreshes(moved)
 
 
-def draw_region_sizes(found: regions.Regions, path: Path) -> Path:
-  """Spots of a region, smallest to largest, one panel a level."""
-  levels = len(found.of[regions.MODEL])
+def _region_maps(setting: Setting, shown: ShownSections, feature: str) -> Iterator[GroupMap]:
+  regions = setting.regions(feature)[:, setting.is_scored]
+  for level, ids in enumerate(regions, 1):
+    counts = {name: f"{len(set(ids[rows]))} regions" for name, rows in setting.scored.sections()}
+    laid_out = shown.groups(setting.scored, ids.astype(str))
+    yield GroupMap(f"{feature}, level {level}", laid_out, counts)
+
+
+def region_sizes_chart(setting: Setting, features: Sequence[str]) -> Figure:
+  """Share of regions of at most so many spots, a panel a level."""
+  aims = setting.corpus.manifest["region_spots"]
   figure, axes = plt.subplots(
-    1, levels, figsize=(4.2 * levels, 3.0), squeeze=False, constrained_layout=True
+    1, len(aims), figsize=(4.0 * len(aims), 3.4), squeeze=False, layout="constrained"
   )
-  for level, axis in enumerate(axes[0]):
-    for method, spots in regions.sizes_of_each(found, level).items():
-      shares = np.linspace(0, 1, len(spots))
-      axis.plot(np.sort(spots), shares, label=method, drawstyle="steps-post")
-    axis.set_xlabel("spots of a region")
-    axis.set_ylabel("share of regions")
-    axis.set_title(f"level {level + 1}", fontsize=10)
-  axes[0][0].legend(fontsize=7, frameon=False)
-  figure.savefig(path, dpi=130)
-  plt.close(figure)
-  return path
+  styles = ("-", "--", "-.", ":")
+  for level, (axis, aim) in enumerate(zip(axes[0], aims, strict=True)):
+    for place, feature in enumerate(features):
+      spots = sizes(setting.regions(feature)[level, setting.is_scored])
+      axis.ecdf(
+        spots, label=feature, color=canvas.OKABE_ITO[place % 8], linestyle=styles[place % 4]
+      )
+    axis.axvline(aim, color="0.6", linewidth=1, zorder=0, label="aim")
+    axis.set_title(f"level {level + 1}, aims for {aim} spots", fontsize=10)
+    axis.set(xlabel="spots of a region", ylabel="share of regions with at most that many")
+  figure.legend(
+    *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8,
+    frameon=False,
+  )  # fmt: skip
+  return figure
+
+
+def _of_regions(line: dict) -> bool:
+  return any(name.startswith("regions/") for name in line)
+
+
+def _refreshes(lines: Sequence[dict]) -> Listing:
+  names = [name for name in lines[0] if name.startswith("regions/")]
+  return Listing(
+    "regions",
+    "How regions moved when they were re-clustered during training",
+    ("step", *(name.removeprefix("regions/").replace("_", " ") for name in names)),
+    tuple((str(line["step"]), *(_cell(line.get(name)) for name in names)) for line in lines),
+    "Agreement: adjusted Rand index of new regions and those before; 1 is unchanged, 0 chance.",
+  )
+
+
+def _cell(value: float | int | None) -> str:
+  return str(value) if isinstance(value, int) else number(value)

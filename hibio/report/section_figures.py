@@ -1,11 +1,12 @@
 """Maps over the tissue: spots drawn to scale where they lie on the H&E, in micrometres.
 
-`tissue`, `groups` and `values` draw one section of an AnnData on an axis; `group_maps` and
-`value_maps` make a figure with one row for each section of a corpus.
+`tissue`, `groups` and `values` draw one section of an AnnData on an axis; `map_row` makes a figure
+of maps that belong together, with one line for each section.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +23,15 @@ from PIL import Image
 
 from data_pipelines.loading.corpus import Corpus
 from hibio.report import canvas
-from hibio.report.exhibits import NO_GROUP, Tissue
+from hibio.report.exhibits import (
+  NO_GROUP,
+  Chart,
+  Exhibits,
+  GroupMap,
+  MapRow,
+  Tissue,
+  ValueMap,
+)
 
 _MARGIN_SPOTS = 1.5
 """Tissue shown around the outermost spots, in spot diameters."""
@@ -71,58 +80,41 @@ def values(
   _draw_values(axis, _of_adata(adata), np.asarray(numbers, np.float64), title, unit)
 
 
-def group_maps(
-  corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str]
-) -> Figure:
-  """One row a section: its H&E, then one panel a column, spots coloured by group.
-
-  Args:
-    columns: title -> one group a spot of the corpus; "", -1 and NaN are no group.
-    section_ids: the sections to draw.
-  """
-  figure, rows = _rows(corpus, columns, section_ids)
-  for section, row in rows:
-    for axis, (title, column) in zip(row, columns.items(), strict=True):
-      _draw_groups(axis, section, _in_section(corpus, section, column).astype(str), title)
-  return figure
-
-
-def value_maps(
-  corpus: Corpus,
-  columns: Mapping[str, np.ndarray],
-  section_ids: Sequence[str],
-  unit: str = "",
-) -> Figure:
-  """As `group_maps`, with spots coloured by a value.
-
-  Args:
-    columns: title -> one value a spot of the corpus; NaN is no value.
-    unit: of all values.
-  """
-  figure, rows = _rows(corpus, columns, section_ids)
-  for section, row in rows:
-    for axis, (title, column) in zip(row, columns.items(), strict=True):
-      numbers = _in_section(corpus, section, np.asarray(column, np.float64))
-      _draw_values(axis, section, numbers, title, unit)
+def map_row(row: MapRow, tissues: Sequence[Tissue]) -> Figure:
+  """One line a section: its H&E, then one panel a map, with what was measured there."""
+  width = len(row.maps) + 1
+  figure, axes = plt.subplots(
+    len(tissues),
+    width,
+    figsize=(3.2 * width, 3.4 * len(tissues)),
+    squeeze=False,
+    layout="constrained",
+  )
+  figure.get_layout_engine().set(h_pad=0.12)
+  for section, (first, *others) in zip(tissues, axes, strict=True):
+    title = f"{section.section_id}, donor {section.donor_id}: H&E"
+    _draw_tissue(first, section, title, faded=False)
+    for axis, one in zip(others, row.maps, strict=True):
+      _draw_map(axis, section, one)
   return figure
 
 
 def draw_groups(
   corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str], path: Path
 ) -> Path:
-  """Writes `group_maps` as a PNG."""
-  return saved(group_maps(corpus, columns, section_ids), path)
+  """Writes a PNG with one line a section: its H&E, then a panel a column, coloured by group.
 
-
-def draw_values(
-  corpus: Corpus,
-  columns: Mapping[str, np.ndarray],
-  section_ids: Sequence[str],
-  path: Path,
-  unit: str = "",
-) -> Path:
-  """Writes `value_maps` as a PNG."""
-  return saved(value_maps(corpus, columns, section_ids, unit), path)
+  Args:
+    columns: title -> one group a spot of the corpus; "", -1 and NaN are no group.
+    section_ids: the sections to draw.
+  """
+  section = corpus.spots["section_id"].to_numpy()
+  maps = [
+    GroupMap(title, {name: groups[section == name] for name in section_ids})
+    for title, groups in columns.items()
+  ]
+  row = MapRow("", "", "", maps)
+  return saved(map_row(row, [of_corpus(corpus, name) for name in section_ids]), path)
 
 
 def saved(figure: Figure, path: Path) -> Path:
@@ -131,6 +123,20 @@ def saved(figure: Figure, path: Path) -> Path:
   figure.savefig(path, dpi=130)
   plt.close(figure)
   return path
+
+
+def write(exhibits: Exhibits, folder: Path) -> None:
+  """Every map and chart of a report as a PNG named after its title."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for row in exhibits.map_rows:
+    saved(map_row(row, exhibits.tissues), folder / _file_name(row))
+  for chart in exhibits.charts:
+    (folder / _file_name(chart)).write_bytes(chart.png)
+
+
+def _file_name(shown: MapRow | Chart) -> str:
+  """ "regions-sizes-of-regions.png"."""
+  return re.sub(r"\W+", "-", f"{shown.task} {shown.title}").strip("-").lower()[:120] + ".png"
 
 
 def of_corpus(corpus: Corpus, section_id: str) -> Tissue:
@@ -155,27 +161,16 @@ def _of_adata(adata: anndata.AnnData) -> Tissue:
   return Tissue(str(name), "", pixels, um_per_px / shrunk, positions_um)
 
 
-def _rows(corpus: Corpus, columns: Mapping[str, np.ndarray], section_ids: Sequence[str]):
-  """A figure, and for each section its tissue (drawn) with the empty axes of its maps."""
-  width = len(columns) + 1
-  figure, axes = plt.subplots(
-    len(section_ids),
-    width,
-    figsize=(3.2 * width, 3.4 * len(section_ids)),
-    squeeze=False,
-    layout="constrained",
-  )
-  figure.get_layout_engine().set(h_pad=0.12)
-  rows = []
-  for section_id, (first, *others) in zip(section_ids, axes, strict=True):
-    section = of_corpus(corpus, section_id)
-    _draw_tissue(first, section, f"{section_id}, donor {section.donor_id}: H&E", faded=False)
-    rows.append((section, others))
-  return figure, rows
-
-
-def _in_section(corpus: Corpus, section: Tissue, column: np.ndarray) -> np.ndarray:
-  return column[(corpus.spots["section_id"] == section.section_id).to_numpy()]
+def _draw_map(axis: Axes, section: Tissue, one: GroupMap | ValueMap) -> None:
+  figure = one.figures.get(section.section_id, "")
+  title = f"{one.title}\n{figure}" if figure else one.title
+  none = np.full(len(section.positions_um), np.nan)
+  if isinstance(one, ValueMap):
+    values = np.asarray(one.values.get(section.section_id, none), np.float64)
+    _draw_values(axis, section, values, title, one.unit)
+  else:
+    groups = np.asarray(one.groups.get(section.section_id, none)).astype(str)
+    _draw_groups(axis, section, groups, title, one.classes or None)
 
 
 def _draw_tissue(axis: Axes, section: Tissue, title: str, faded: bool) -> None:

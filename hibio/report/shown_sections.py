@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -18,11 +18,18 @@ SHOWN = 3
 
 
 class ShownSections:
-  """Up to `SHOWN` held-out sections: labelled ones first, then those with a picture, then a section
-  of each donor before a second one of any."""
+  """The held-out sections that are wanted; by default up to `SHOWN` of them.
 
-  def __init__(self, corpus: Corpus, held_out: Cohort, label: str = ""):
-    self._corpus = corpus
+  Labelled ones come first, then those with a picture, then a section of each donor before a second
+  one of any.
+
+  Attributes:
+    label: the column that maps show beside what was found; "" for none.
+    ids: of the sections, in the order they are drawn.
+  """
+
+  def __init__(self, corpus: Corpus, held_out: Cohort, label: str = "", wanted: Sequence[str] = ()):
+    self._corpus, self.label = corpus, label
     entries = {entry["section_id"]: entry for entry in corpus.manifest["sections"]}
     section = held_out.spots["section_id"].to_numpy()
     names = held_out.spots[label].to_numpy(str) if label else np.full(len(section), "")
@@ -32,7 +39,8 @@ class ShownSections:
       labelled = bool(set(names[section == name]) - set(NO_GROUP))
       order.append((not labelled, not entry.get("thumbnail"), of_donor[entry["donor_id"]], name))
       of_donor[entry["donor_id"]] += 1
-    self.ids = tuple(name for *_, name in sorted(order, key=lambda one: one[:-1])[:SHOWN])
+    picked = tuple(name for *_, name in sorted(order, key=lambda one: one[:-1])[:SHOWN])
+    self.ids = tuple(wanted) or picked
     section = corpus.spots["section_id"].to_numpy()
     self._rows = {name: np.flatnonzero(section == name) for name in self.ids}
 

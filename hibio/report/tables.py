@@ -139,7 +139,7 @@ def _line(
 ) -> Line:
   by_method = {row.method: row for row in rows}
   everywhere = set.intersection(*({row.note} for row in rows)) - {""} if len(rows) > 1 else set()
-  winners = _winners(by_method, columns)
+  winners = _winners(by_method, columns) if _is_contest(metric, rows) else set()
   cells = []
   for column in columns:
     row = by_method.get(column.method)
@@ -155,6 +155,12 @@ def _line(
     _range([row.n for row in rows], lambda n: f"{n:,}"),
     tuple(_note(note, notes) for note in sorted(everywhere)),
   )
+
+
+def _is_contest(metric: str, rows: Sequence[Row]) -> bool:
+  """Sizes of regions, overlaps with another method's list and shuffled controls have no best."""
+  has_chance = any(row.chance is not None for row in rows)
+  return has_chance and "shuffled" not in metric and metric not in {row.method for row in rows}
 
 
 def _winners(by_method: dict[str, Row], columns: Sequence[Column]) -> set[str]:

@@ -102,12 +102,12 @@ def pathway_maps(
     scale: its inverse temperature.
   """
   if not len(anchors):
-    return [], [Absent("pathway", _PATHWAY_TITLE, "the corpus was prepared without gene sets")]
+    return [], [Absent("anchors", _PATHWAY_TITLE, "the corpus was prepared without gene sets")]
   active, seen = _activity_and_probability(held_out, corpus, tables, anchors, scale)
   scores = in_sections(held_out, active, seen)
   score = mean_defined([scores])
   if not np.isfinite(score).any():
-    return [], [Absent("pathway", _PATHWAY_TITLE, "no gene set has enough measured genes")]
+    return [], [Absent("anchors", _PATHWAY_TITLE, "no gene set has enough measured genes")]
   rows = []
   for pair in at_quantiles(score):
     maps = []
@@ -122,7 +122,7 @@ def pathway_maps(
       )
     which = " and ".join(place for place, _ in pair)
     told = "" if rows else _pathway_explained(int(np.isfinite(score).sum()))
-    rows.append(MapRow("pathway", f"{_PATHWAY_TITLE}: {which}", told, maps))
+    rows.append(MapRow("anchors", f"{_PATHWAY_TITLE}: {which}", told, maps))
   return rows, []
 
 

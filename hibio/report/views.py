@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +15,12 @@ from hibio.report import canvas, vocabulary
 from hibio.report.canvas import Canvas, length_in_words, round_length
 from hibio.report.exhibits import (
   Absent,
+  Chart,
   Confusion,
   Exhibits,
   GroupMap,
   Hit,
+  Listing,
   MapRow,
   Retrieval,
   ValueMap,
@@ -43,6 +46,8 @@ class TaskView:
   retrievals: list[dict[str, Any]]
   retrievals_explained: str
   absent: list[Absent]
+  charts: list[dict[str, Any]]
+  listings: list[Listing]
   parts: list[dict[str, Any]]
 
 
@@ -71,6 +76,8 @@ def task_views(
         retrievals=[_retrieval(r) for r in exhibits.retrievals] if task == "retrieval" else [],
         retrievals_explained=exhibits.retrievals_explained,
         absent=[one for one in exhibits.absent if one.task == task],
+        charts=[_chart(one) for one in exhibits.charts if one.task == task],
+        listings=[one for one in exhibits.listings if one.task == task],
         parts=[_parts(line) for line in lines if line.model.task == task and line.model.parts],
       )
     )
@@ -79,7 +86,8 @@ def task_views(
 
 def _tasks(rows: Sequence[Row], exhibits: Exhibits) -> list[str]:
   """Tasks of the rows and of the exhibits; known ones first, in the order of the vocabulary."""
-  shown = [one.task for one in (*exhibits.map_rows, *exhibits.confusions, *exhibits.absent)]
+  kinds = (exhibits.map_rows, exhibits.confusions, exhibits.charts, exhibits.listings)
+  shown = [one.task for one in (*itertools.chain(*kinds), *exhibits.absent)]
   shown += ["retrieval"] if exhibits.retrievals else []
   found = dict.fromkeys([*(row.task for row in rows), *shown])
   known = [task for task in vocabulary.TASKS if task in found]
@@ -108,6 +116,10 @@ def _parts(line: HeadlineLine) -> dict[str, Any]:
       for name in names
     ],
   }
+
+
+def _chart(one: Chart) -> dict[str, Any]:
+  return {"title": one.title, "explanation": one.explanation, "uri": canvas.png(one.png)}
 
 
 def _confusion(one: Confusion) -> dict[str, Any]:

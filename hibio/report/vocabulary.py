@@ -62,26 +62,27 @@ TASKS = {
   ),
   "keywords": Task(
     "Keyword genes",
-    "Which genes a keyword score picks for a spot, against the programs planted in synthetic "
-    "tissue.",
+    "Which genes the model's keyword score picks for a spot, beside other scores and beside the "
+    "most variable and the most spatially variable genes, the same number for all. In synthetic "
+    "tissue, also against the programs planted there.",
     "Purity is the share of picked genes that are planted in the spot; the oracle knows them and "
-    "marks the highest value that can be reached.",
-  ),
-  "pathway": Task(
-    "Pathways seen in the H&E",
-    "What the pathway anchors read from the image alone, beside the activity of the same pathways "
-    "in the counts.",
+    "marks the highest value that can be reached. Other chances are those of genes drawn from the "
+    "ones that enough spots express.",
   ),
   "anchors": Task(
     "Pathway anchors",
     "How well the similarity of a spot to a pathway's anchor follows the activity of that pathway "
-    "in the counts.",
-    "Random gene sets and an untrained model, read in the same way, are the bar.",
+    "in the counts, from the H&E and from the expression. Means over sections, then over gene "
+    "sets, with the spread over sets.",
+    "A correlation of 0 and an AUROC of 0.5 are chance. Random gene sets of the same sizes and an "
+    "untrained model, read in the same way, are the bar.",
   ),
   "regions": Task(
     "Nested regions",
-    "Shape and content of the contiguous regions that the model draws, level by level.",
-    "Regions drawn from coordinates alone, which see no tissue, are the bar.",
+    "Shape and content of the contiguous regions that the model draws, level by level; means over "
+    "sections.",
+    "Regions drawn from coordinates alone, which see no tissue, are the bar. Chance for "
+    "homogeneity is that of labels that have changed places within the section; shapes have none.",
   ),
 }
 """Task -> what a reader has to know of it, in the order of the page."""
@@ -146,8 +147,20 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
   (r"^mae", "mae", "mean absolute error"),
   (r"^loss/(\w+)", "loss/…", "the named loss of pretraining"),
   (r"^purity", "purity", "share of the keyword genes that are planted in the spot"),
-  (r"^housekeeping_share", "housekeeping_share",
-   "share of the keyword genes that are housekeeping genes"),
+  (r"^housekeeping", "housekeeping_…",
+   "share of housekeeping genes among those picked; by weight: as much as the model reads of them"),
+  (r"^morans_i_shuffled", "morans_i_shuffled_spots",
+   "Moran's I after the spots have changed places: a control, near 0"),
+  (r"^morans_i", "morans_i", "Moran's I of the genes picked: 0 no pattern over tissue, 1 smooth"),
+  (r"^single_count", "single_count_share",
+   "share of what is picked in spots that rests on a single molecule"),
+  (r"^jaccard", "jaccard_…_donor",
+   "genes common to the lists of two sections, of one donor or of two, over genes in either"),
+  (r"^correlation", "correlation", "of a set's activity and the similarity to its anchor"),
+  (r"^beyond 95%", "beyond 95% of random sets",
+   "share of sets whose correlation is above that of 95 % of the model's random sets"),
+  (r"^in one piece", "in one piece", "share of regions whose spots hang together"),
+  (r"^inside one", "inside one coarser", "share of regions that lie in one coarser region"),
 )  # fmt: skip
 
 _METHODS: tuple[tuple[str, str, str], ...] = (
@@ -166,6 +179,10 @@ _METHODS: tuple[tuple[str, str, str], ...] = (
   (r"^coordinates", "coordinates", "where a spot lies, and nothing else"),
   (r"^gene sets", "gene sets", "activity of the corpus' gene sets, without a model"),
   (r"^marker mean", "marker mean", "mean expression of a class' marker genes"),
+  (r"@member genes$", "…@member genes", "anchors of member genes without what was learned"),
+  (r"^shuffled spots", "shuffled spots", "control: anchors of spots that have changed places"),
+  (r"^most variable", "most variable (HVG)", "the genes of highest variance in the section"),
+  (r"^most spatial", "most spatial", "the genes of highest Moran's I in the section"),
   (r"^random sets", "random sets", "control: gene sets of the same sizes drawn at random"),
   (r"^raw top", "raw top", "control: the spot's highest counts alone"),
   (r"^depth", "depth", "control: the number of molecules of the spot"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines.loading.corpus import Corpus
 from hibio.evaluation.suite import EVALUATED
 from hibio.report import canvas, curves, section_figures
 from hibio.training.metrics import read as read_metrics
@@ -101,7 +102,8 @@ def test_every_number_stands_beside_chance_or_says_why_not(evaluation):
     assert row.value is None or math.isfinite(row.value)
     assert row.note if row.value is None else True
   compared = [row for row in evaluation.rows if row.value is not None and row.chance is None]
-  assert {row.metric for row in compared} <= {"regions_per_section"}
+  shapes = {"regions", "in one piece", "smallest", "median spots", "largest", "inside one coarser"}
+  assert {row.metric for row in compared} <= {"regions_per_section", *shapes}
 
 
 def test_evaluation_writes_a_page_tables_and_rows(workdir, tmp_path):
@@ -130,6 +132,39 @@ def test_evaluation_writes_a_page_tables_and_rows(workdir, tmp_path):
   assert page.count("<img") > 30
   assert "## Summary" in (tmp_path / "out" / "results.md").read_text()
   assert "| retrieval |" in done.stdout
+
+
+def test_the_levels_are_asked_alone_with_lists_of_ones_own(workdir, tmp_path):
+  corpus = workdir.parent / "synthetic-tiny" / "corpus"
+  common, sets = tmp_path / "common.txt", tmp_path / "sets.gmt"
+  symbols = Corpus.open(corpus).panel.symbols
+  common.write_text("\n".join(symbols[:7]))
+  new = [symbol for symbol in symbols if symbol.startswith("SYN")][:8]
+  sets.write_text("\t".join(["NEW", "", *new]))
+  done = run(
+    "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
+    f"--output={tmp_path / 'out'}", "--tasks=keywords,anchors,regions",
+    f"--genes_housekeeping={common}", f"--gene_sets_held_out={sets}",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr[-2000:]
+  rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+  assert {row["task"] for row in rows} == {"keywords", "anchors", "regions"}
+  assert "7 of the 7 genes of common.txt" in {row["note"] for row in rows}
+  assert "held-out gene sets, sets.gmt (1)" in {row["protocol"] for row in rows}
+  figures = [path.name for path in (tmp_path / "out" / "figures").iterdir()]
+  assert {"regions-nested-regions.png", "regions-sizes-of-regions.png"} <= set(figures)
+
+
+def test_a_section_to_draw_that_does_not_exist_is_one_line(workdir, tmp_path):
+  corpus = workdir.parent / "synthetic-tiny" / "corpus"
+  done = call(
+    "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
+    f"--output={tmp_path / 'out'}", "--sections=nowhere",
+  )  # fmt: skip
+  assert done.returncode == 3
+  assert "--sections" in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
+  assert not (tmp_path / "out").exists()
 
 
 def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):

@@ -14,6 +14,7 @@ __all__ = ("BASELINES", "MAJORITY", "MARKER_MEAN", "ORACLE", "Baseline", "Given"
 IMAGE, GENE, POSITION = ("image",), ("gene",), ("position",)
 
 MAJORITY, MARKER_MEAN, ORACLE = "majority class", "marker mean", "oracle"
+HVG, SVG = "most variable (HVG)", "most spatial (Moran's I)"
 
 BASELINES: dict[str, Baseline] = {
   "colour": Baseline(IMAGE, tasks=ABOUT_IMAGES, of_patches=image.colour),
@@ -36,6 +37,8 @@ BASELINES: dict[str, Baseline] = {
   MAJORITY: Baseline(tasks=("annotation",), control=True),
   MARKER_MEAN: Baseline(tasks=("zero_shot",)),
   ORACLE: Baseline(tasks=("keywords",), control=True),
+  HVG: Baseline(tasks=("keywords",)),
+  SVG: Baseline(tasks=("keywords",)),
 }
 """Name -> baseline, in the order that their features are made in."""
 

@@ -90,7 +90,7 @@ def exhibits() -> Exhibits:
     retrievals=(Retrieval(patch, "S1", 3, 96, ("KRT19",), hits),),
     retrievals_explained="Drawn at random.",
     curves=tuple({"step": step, "stage": "spot", "loss/spot": 5.0 / step} for step in (1, 2, 3)),
-    absent=(Absent("pathway", "Pathways", "the corpus was prepared without gene sets"),),
+    absent=(Absent("anchors", "Pathways", "the corpus was prepared without gene sets"),),
   )  # fmt: skip
 
 

@@ -51,7 +51,9 @@ def shown(setting) -> Exhibits:
 
 
 def test_every_task_with_something_to_show_shows_it(shown):
-  assert {row.task for row in shown.map_rows} == {"domains", "annotation", "expression", "pathway"}
+  assert {row.task for row in shown.map_rows} == {
+    "domains", "annotation", "expression", "keywords", "anchors", "regions"
+  }  # fmt: skip
   assert shown.absent == ()
   assert shown.curves[-1]["step"] == 12
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from data_pipelines.loading.corpus import Corpus
 from hibio.report import canvas, section_figures
+from hibio.report.exhibits import GroupMap, MapRow, ValueMap
 
 UM_PER_PX, SCALE = 2.0, 0.5
 POSITIONS_PX = np.array([[100.0, 100.0], [150.0, 100.0], [100.0, 150.0], [150.0, 150.0]])
@@ -154,8 +155,10 @@ def test_a_map_without_any_value_says_so(axis, adata):
 
 
 def test_each_section_of_a_corpus_has_its_own_row_with_its_own_spots(corpus):
-  column = np.array([1.0, 6.0, 2.0, 5.0, 3.0, 4.0])
-  figure = section_figures.value_maps(corpus, {"gene": column}, ["B", "A"], unit="counts")
+  values = {"A": np.array([1.0, 2.0, 3.0]), "B": np.array([6.0, 5.0, 4.0])}
+  row = MapRow("", "", "", [ValueMap("gene", "counts", values, {"A": "r 0.41"})])
+  tissues = [section_figures.of_corpus(corpus, name) for name in ("B", "A")]
+  figure = section_figures.map_row(row, tissues)
   first, rising, second, falling, *bars = figure.axes
   falling, rising = rising, falling
   assert [first.get_title(), second.get_title()] == ["B, donor D2: H&E", "A, donor D1: H&E"]
@@ -164,11 +167,13 @@ def test_each_section_of_a_corpus_has_its_own_row_with_its_own_spots(corpus):
   assert np.all(np.diff([sum(c[:2]) for c in colours(rising)]) > 0)
   assert np.all(np.diff([sum(c[:2]) for c in colours(falling)]) < 0)
   assert {bar.get_xlabel() for bar in bars} == {"counts"}
+  assert [falling.get_title(), rising.get_title()] == ["gene", "gene\nr 0.41"]
 
 
 def test_group_maps_colour_spots_of_one_group_alike_and_leave_out_those_of_none(corpus):
-  ids = np.array([0, 7, 0, -1, 1, 7])
-  figure = section_figures.group_maps(corpus, {"regions": ids}, ["A", "B"])
+  groups = {"A": np.array([0, 0, 1]), "B": np.array([7, -1, 7])}
+  tissues = [section_figures.of_corpus(corpus, name) for name in ("A", "B")]
+  figure = section_figures.map_row(MapRow("", "", "", [GroupMap("regions", groups)]), tissues)
   _, first, _, second = figure.axes
   assert first.get_title() == "regions"
   one, two, three = colours(first)

@@ -97,3 +97,14 @@ def test_markdown_lines_have_as_many_cells_as_their_header():
     found = len(re.findall(r"(?<!\\)\|", line))
     assert cells in (None, found), line
     cells = found
+
+
+@pytest.mark.parametrize(
+  ("metric", "chance", "contest"),
+  [("ari", 0.0, True), ("smallest", None, False), ("pca/gene", 0.1, False)],
+)
+def test_figures_that_nobody_can_win_have_no_best(metric, chance, contest):
+  values = {"hibio/gene": 0.5, "pca/gene": 0.4}
+  rows = [row("t", m, v, metric=metric, chance=chance) for m, v in values.items()]
+  (line,) = task_tables(rows)[0].blocks[0].lines
+  assert any(cell.best for cell in line.cells) == contest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 
 from data_pipelines.preparation.spot_graph import spot_graph
@@ -21,3 +19,16 @@ def test_a_region_that_lies_in_two_coarser_ones_is_noticed():
 
 def test_sizes_count_the_spots_of_each_region():
   np.testing.assert_array_equal(regions.sizes(np.array([4, 9, 4, 4])), [3, 1])
+
+
+def test_every_region_is_in_one_piece_and_inside_a_coarser_one(evaluation):
+  rows = [row for row in evaluation.rows if row.task == "regions"]
+  shapes = [row for row in rows if row.metric in ("in one piece", "inside one coarser")]
+  assert {row.method for row in shapes} == {
+    "hibio/fused", "untrained/fused", "pca/gene", "coordinates/position"
+  }  # fmt: skip
+  assert len(shapes) == 12  # two levels in one piece, the finer one nested
+  assert {row.value for row in shapes} == {1.0}
+  for row in rows:
+    if row.metric.startswith("homogeneity"):
+      assert row.value > row.chance

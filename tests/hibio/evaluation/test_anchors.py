@@ -41,13 +41,25 @@ def test_a_set_that_is_never_more_active_has_no_score(case):
   assert np.isfinite(anchors.aurocs(activity, score)).sum() == 5
 
 
-def test_sets_that_share_over_half_of_their_genes_with_a_known_one_are_left_out():
-  known = np.zeros((2, 12), bool)
-  known[0, :4], known[1, 6:] = True, True
-  sets = np.zeros((4, 12), bool)
-  sets[0, :4] = True  # the same
-  sets[1, :6] = True  # 4 of 6
-  sets[2, 2:6] = True  # 2 of 6
-  sets[3, 4:8] = True  # 2 of 8
-  np.testing.assert_array_equal(anchors.unlike(sets, known), [False, False, True, True])
-  assert anchors.unlike(sets, known[:0]).all()
+def test_controls_of_the_anchors_stay_at_chance(evaluation):
+  rows = [row for row in evaluation.rows if row.task == "anchors"]
+  names = {"{}", "{}@member genes", "random sets, {}", "shuffled spots, {}"}
+  assert {row.method for row in rows} == {
+    name.format(f"{model}/{seen}")
+    for name in names
+    for model in ("hibio", "untrained")
+    for seen in ("image", "gene")
+  }
+  for row in rows:
+    if row.method.startswith("shuffled spots, hibio") and row.metric in ("correlation", "auroc"):
+      assert abs(row.value - row.chance) < 0.1
+    if row.method.startswith("random sets"):
+      assert len(row.parts) == (0 if row.metric.startswith("beyond") else anchors.DRAWS)
+
+
+def test_anchors_that_are_the_activity_itself_follow_it(evaluation):
+  setting = evaluation.setting
+  activity = anchors.activity(setting, setting.scored, setting.corpus.membership)
+  for _, rows in setting.scored.sections():
+    found = anchors.correlations(activity[rows], activity[rows])
+    np.testing.assert_allclose(found[np.isfinite(found)], 1.0)

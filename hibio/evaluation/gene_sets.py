@@ -1,0 +1,90 @@
+"""Gene sets whose anchors are asked: those of the corpus, and others that resemble none of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+from jaxtyping import Bool
+
+from data_pipelines.gene_sets import membership, read_gmt
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.problems import BadInputError
+
+MAX_JACCARD = 0.5
+"""Held-out sets share no more of their genes with any set of training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneSets:
+  """Gene sets whose anchors are asked.
+
+  Attributes:
+    title: where they come from.
+    names: of the sets.
+    membership: their genes over the panel.
+    trained: whether the model was trained with them; then their anchors have a learned offset.
+    notes: what was left out.
+  """
+
+  title: str
+  names: tuple[str, ...]
+  membership: Bool[np.ndarray, "set gene"]
+  trained: bool
+  notes: tuple[str, ...] = ()
+
+
+def of_corpus(corpus: Corpus, trained_with: tuple[str, ...]) -> GeneSets:
+  """The sets that the corpus was prepared with.
+
+  Args:
+    trained_with: names of the sets that the model has anchors of.
+  """
+  names = corpus.gene_set_names
+  known = set(trained_with) & set(names)
+  title = f"gene sets of training ({len(names)})"
+  if len(known) < len(names):
+    title = f"gene sets of the corpus ({len(names)}, {len(known)} of them of training)"
+  return GeneSets(title, names, corpus.membership, trained=bool(known))
+
+
+def held_out(path: str | os.PathLike, corpus: Corpus) -> GeneSets:
+  """Sets of a GMT file that resemble none of the corpus', filtered by size like those.
+
+  Raises:
+    BadInputError: no set of the file is left.
+  """
+  names, members, dropped = membership(read_gmt(path), corpus.panel)
+  kept = unlike(members, corpus.membership)
+  if not kept.any():
+    raise BadInputError(
+      path, "gene sets", f"none of {len(names)} unlike those of training",
+      f"sets that share no more than {MAX_JACCARD:.0%} of their genes with any of them",
+      "give another collection",
+    )  # fmt: skip
+  notes = [f"{reason}: {count}" for reason, count in dropped.items()]
+  notes.append(
+    f"left out, Jaccard index above {MAX_JACCARD} with a set of training: {(~kept).sum()}"
+  )
+  return GeneSets(
+    f"held-out gene sets, {os.path.basename(path)} ({kept.sum()})",
+    tuple(np.array(names)[kept].tolist()),
+    members[kept],
+    trained=False,
+    notes=tuple(notes),
+  )
+
+
+def unlike(
+  sets: Bool[np.ndarray, "set gene"],
+  known: Bool[np.ndarray, "known gene"],
+  max_jaccard: float = MAX_JACCARD,
+) -> Bool[np.ndarray, " set"]:
+  """Sets that share no more than `max_jaccard` of their genes with any known one."""
+  if not len(known):
+    return np.ones(len(sets), bool)
+  a, b = sets.astype(np.float32), known.astype(np.float32)
+  common = a @ b.T
+  either = a.sum(1)[:, None] + b.sum(1)[None] - common
+  return (common / np.maximum(either, 1.0)).max(1) <= max_jaccard
