@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -108,7 +109,11 @@ def run(main: Callable[[], None], own: Flags) -> None:
     print(own.help())
     sys.exit(0)
   exits_on_bad_input(_parse)(own)
-  exits_on_bad_input(main)()
+  try:
+    exits_on_bad_input(main)()
+    sys.stdout.flush()
+  except BrokenPipeError:  # whoever read the output, such as `head`, has read enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(own: Flags) -> None:

@@ -29,13 +29,13 @@ from hibio.training.timing import Stopwatch
 from hibio.training.workdir import record_end
 
 HELD_OUT_BATCHES = 6
-"""Batches of held-out donors looked at during training; enough for a curve."""
+"""Batches of held-out donors that are evaluated during training; enough for a curve."""
 
 _SEEN = {"image": "has_patch", "gene": "has_counts"}
 
 
 def run(config: ConfigDict) -> Corpus:
-  """All that a config asks for, as `python -m experiments.pretrain` does; run again, it goes on.
+  """All that a config asks for, as `python -m experiments.pretrain` does; run again, it resumes.
 
   Returns:
     The corpus that was trained on, with the gene sets that the config names; synthetic tissue, made
@@ -69,7 +69,7 @@ def pretrain(
   num_threads: int = 2,
   clock: Stopwatch | None = None,
 ) -> TrainResult:
-  """Trains on the corpus' training donors, or goes on where the work directory stands.
+  """Trains on the corpus' training donors; resumes if the work directory holds a checkpoint.
 
   Args:
     num_threads: that decode patches.

@@ -50,7 +50,7 @@ def finetune(
   num_threads: int = 2,
   allow_leak: bool = False,
 ) -> str:
-  """Finetunes on the corpus' training donors, or goes on where the work directory stands.
+  """Finetunes on the corpus' training donors; resumes if the work directory holds a checkpoint.
 
   Returns:
     The results on held-out donors, as tables; they also lie in the work directory.

@@ -16,7 +16,7 @@ MAY_CHANGE = (
   ),
   "config.source.workdir",
 )
-"""Keys that a run may be continued with another value of: they do not change what is learned."""
+"""Keys that may have another value when a run is resumed: they do not change what is learned."""
 
 
 def describe(

@@ -1,7 +1,7 @@
 """The only loop. It never names an objective: those are data in the config and functions handed in.
 
-Calling `train` again with the same arguments goes on from the newest whole checkpoint; the data
-position is the step, so what is seen after a restart is what would have been seen without it.
+Calling `train` again with the same arguments resumes from the newest whole checkpoint. The position
+in the data is the step, so that a restart changes nothing of what is seen.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from hibio.training.timing import OTHER, Stopwatch
 MAX_SKIPPED_IN_A_ROW = 10
 MAX_FAILED_SAVES = 3
 _IN_FLIGHT = 2
-"""Steps handed to the device ahead of their results: it never waits, and batches do not pile up."""
+"""Steps that the device is given ahead of their results, so that it never waits for the next."""
 
 
 def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> TrainResult:
-  """Trains to the last step, from the start or from where the work directory stands.
+  """Trains to the last step, from the start or from the newest checkpoint of the work directory.
 
   Args:
     clock: what `run.json` takes the seconds from; a new one by default.
@@ -189,7 +189,7 @@ class _Run:
       yield
 
   def _settle(self, in_flight: int) -> None:
-    """Waits until at most so many steps are under way, and looks at those that have finished."""
+    """Waits until at most so many steps are under way; checks those that have finished."""
     while len(self._in_flight) > in_flight:
       position, batch, measured = self._in_flight.popleft()
       with self._clock.part("step"):

@@ -20,7 +20,7 @@ BUSY = 73
 CANNOT_SAVE = 74
 """Checkpoints failed several times in a row."""
 INTERRUPTED = 75
-"""Asked to stop; saved. Running the same command again goes on."""
+"""Asked to stop, and saved; the same command resumes."""
 NOT_FINITE = 76
 """Too many steps gave a loss or a gradient that is not finite."""
 

@@ -14,7 +14,7 @@ OTHER = "other"
 
 @dataclasses.dataclass(frozen=True)
 class Lap:
-  """Seconds between two looks at a watch, and how they are shared among the parts."""
+  """A span of time in seconds, and how it is shared among the parts."""
 
   seconds: float
   parts: dict[str, float]

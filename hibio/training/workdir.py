@@ -5,7 +5,7 @@
   run.json      corpus, package versions, devices, and one entry for each start
   corpus.npz    gene sets and the background of genes (see `hibio.training.tables`)
 
-A run goes on only with what it began with.
+A run is resumed only with what it began with.
 """
 
 from __future__ import annotations
