@@ -30,11 +30,10 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from experiments.ablation import (
   comparison,
-  forest,
+  figures,
   measures,
   plan,
   running,
-  sensitivity,
   tables,
 )
 from hibio.evaluation import suite
@@ -112,10 +111,10 @@ def _write(
   text = tables.markdown(found, heading, results.failures, results.costs, changed)
   write_text(output / "ablation.json", json.dumps(content, indent=1, allow_nan=False))
   write_text(output / "ablation.md", text)
-  forest.draw(found, output / "ablation.png")
+  figures.save(figures.forest(found), output / "ablation.png")
   configs = {name: plan.flat(run.config) for name, run in presets.items()}
-  for key, values in sensitivity.sweeps(list(presets), configs).items():
-    sensitivity.draw(found, key, values, output / f"sensitivity_{key}.png")
+  for key, values in figures.sweeps(list(presets), configs).items():
+    figures.save(figures.sweep(found, key, values), output / f"sensitivity_{key}.png")
   print(text)
   print(f"every figure: {output / 'ablation.json'}")
 

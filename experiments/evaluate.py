@@ -25,6 +25,8 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import pretrained
 from hibio.evaluation import suite
+from hibio.evaluation.baselines import BASELINES
+from hibio.evaluation.setting import MODEL, UNTRAINED
 from hibio.report import collect, markdown, page, section_figures
 
 FLAGS = entry.Flags(__doc__)
@@ -93,10 +95,7 @@ def main() -> None:
   print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
 
 
-_RESERVED = (
-  "hibio", "untrained", "random", "colour", "texture", "nuclei", "pca", "banksy", "depth",
-  "coordinates", "marker", "majority",
-)  # fmt: skip
+_RESERVED = (MODEL, UNTRAINED, "random", *BASELINES)
 """How methods of our own begin; another one would be taken for them."""
 
 

@@ -13,7 +13,7 @@ from data_pipelines.loading.corpus import Corpus
 from experiments.ablation import jobs, score_files
 from experiments.ablation.comparison import REFERENCE
 from experiments.ablation.plan import Run
-from experiments.ablation.wording import SWAPPED
+from experiments.ablation.tables import SWAPPED
 from hibio.evaluation import suite
 from hibio.evaluation.rows import Row
 from hibio.training import metrics

@@ -7,10 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments.ablation import forest, sensitivity, tables, wording
+from experiments.ablation import figures, tables
 from experiments.ablation.comparison import compare
 from experiments.ablation.measures import MEASURES
-from experiments.ablation.wording import SWAPPED
+from experiments.ablation.tables import SWAPPED
 from hibio.evaluation.rows import Row
 from tests.experiments.ablation.answers import SECTIONS, answers, probe_row
 
@@ -89,24 +89,24 @@ def test_without_a_default_there_are_figures_and_no_differences():
 
 def test_the_sentence_says_what_changes_with_its_interval_and_how_much_does_not(found):
   one = found.differences["no_pathway"][LABELS]
-  assert wording.sentence("no_pathway", found.differences["no_pathway"]) == (
+  assert tables.sentence("no_pathway", found.differences["no_pathway"]) == (
     f"Without pathway anchors: labels from expression {one.mean:+.3f}"
     f" [{one.low:+.3f}, {one.high:+.3f}], worse. In 1 of 2 measures the interval includes 0."
   )
-  same = wording.sentence(SWEPT, found.differences[SWEPT])
-  assert same.endswith("nothing changes for certain. In 2 of 2 measures the interval includes 0.")
+  same = tables.sentence(SWEPT, found.differences[SWEPT])
+  assert same.endswith("it shows no clear change. In 2 of 2 measures the interval includes 0.")
 
 
 def test_a_rise_of_what_should_be_low_is_worse(found):
   rise = dataclasses.replace(found.differences["no_pathway"][LABELS], mean=0.1, low=0.05, high=0.2)
-  text = wording.sentence("joint", {"contrast": rise, LABELS: rise})
+  text = tables.sentence("joint", {"contrast": rise, LABELS: rise})
   assert "the spot contrast +0.100 [+0.050, +0.200], worse" in text
   assert "labels from expression +0.100 [+0.050, +0.200], better" in text
 
 
 def test_presets_have_words_of_their_own():
-  assert wording.begins("default" + SWAPPED).startswith("With the coordinates")
-  assert wording.begins("default:a=1") == "With `default:a=1`"
+  assert tables.begins("default" + SWAPPED).startswith("With the coordinates")
+  assert tables.begins("default:a=1") == "With `default:a=1`"
 
 
 def test_tables_hold_presets_baselines_chance_and_units(found):
@@ -132,7 +132,7 @@ def _panel(figure, measure):
 
 
 def test_the_forest_has_a_dot_at_each_difference_in_the_colour_of_its_verdict(found):
-  axis = _panel(forest.forest(found), LABELS)
+  axis = _panel(figures.forest(found), LABELS)
   presets = [text.get_text() for text in axis.get_yticklabels()]
   dots = {presets[int(line.get_ydata()[0])]: line for line in axis.lines
           if line.get_marker() == "o"}  # fmt: skip
@@ -143,14 +143,14 @@ def test_the_forest_has_a_dot_at_each_difference_in_the_colour_of_its_verdict(fo
     one = row[LABELS]
     assert dots[preset].get_xdata()[0] == pytest.approx(one.mean)
     assert list(spans[preset].get_xdata()) == pytest.approx([one.low, one.high])
-  assert dots["no_pathway"].get_color() == forest._WORSE
-  assert "vermilion is worse" in forest.forest(found).get_suptitle()
+  assert dots["no_pathway"].get_color() == figures._WORSE
+  assert "vermilion is worse" in figures.forest(found).get_suptitle()
   plt.close("all")
 
 
 def test_a_measure_that_nobody_was_asked_has_no_panel(found):
   measures = {name for row in found.differences.values() for name in row}
-  figure = forest.forest(found)
+  figure = figures.forest(found)
   assert {axis.get_title().partition(" (")[0] for axis in figure.axes} == measures
   plt.close(figure)
 
@@ -161,23 +161,23 @@ def test_a_sweep_is_drawn_over_the_values_of_its_key(found, tmp_path):
     "no_pathway": {"model.keywords.num_keywords": 16},
     SWEPT: {"model.keywords.num_keywords": 8},
   }
-  ((key, values),) = sensitivity.sweeps(list(found.presets), configs).items()
+  ((key, values),) = figures.sweeps(list(found.presets), configs).items()
   assert values == {"default": 16.0, SWEPT: 8.0}
-  axis = _panel(sensitivity.sweep(found, key, values), LABELS)
+  axis = _panel(figures.sweep(found, key, values), LABELS)
   assert axis.get_xlabel() == "model.keywords.num_keywords"
   cells = [found.presets[name][LABELS].mean for name in (SWEPT, "default")]
   np.testing.assert_allclose(axis.lines[0].get_xydata(), np.stack([[8.0, 16.0], cells], 1))
   plt.close("all")
   path = tmp_path / "sweep.png"
-  assert sensitivity.draw(found, key, values, path) == path
-  assert sensitivity.draw(found, key, {"default": 16.0}, tmp_path / "no.png") is None
+  assert figures.save(figures.sweep(found, key, values), path) == path
+  assert figures.save(figures.sweep(found, key, {"default": 16.0}), tmp_path / "no.png") is None
   assert [one.name for one in tmp_path.iterdir()] == ["sweep.png"]
 
 
 def test_one_value_of_a_key_is_no_sweep():
-  assert not sensitivity.sweeps(["default", "joint"], {"default": {}, "joint": {}})
+  assert not figures.sweeps(["default", "joint"], {"default": {}, "joint": {}})
   same = {"default": {"a.b": 3}, "default:a.b=3": {"a.b": 3}}
-  assert not sensitivity.sweeps(list(same), same)
+  assert not figures.sweeps(list(same), same)
 
 
 def test_presets_that_share_another_key_are_a_sweep_of_their_own():
@@ -187,5 +187,5 @@ def test_presets_that_share_another_key_are_a_sweep_of_their_own():
     name: {"objectives.pathway_form": "kl_indicator", "objectives.activity_threshold": value}
     for name, value in zip(names, (0.8, 0.3, 1.5), strict=True)
   }
-  found = sensitivity.sweeps(names, configs)
+  found = figures.sweeps(names, configs)
   assert found == {"objectives.activity_threshold": {names[1]: 0.3, names[2]: 1.5}}
