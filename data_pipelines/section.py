@@ -15,6 +15,11 @@ from jaxtyping import Bool, Float, Int
 
 from data_pipelines.slide_image import SlideImage
 
+UNLABELLED = frozenset(
+  ("", "nan", "na", "n/a", "none", "null", "undetermined", "unassigned", "unlabelled", "unknown")
+)
+"""Names, in lower case, that say that a spot has no label."""
+
 VISIUM_SPOT_UM = 65.0
 """What Space Ranger's `spot_diameter_fullres` stands for; 65 to 70 um by the lattice."""
 

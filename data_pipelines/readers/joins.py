@@ -11,11 +11,9 @@ import pandas as pd
 from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
+from data_pipelines.section import UNLABELLED
 from data_pipelines.text_files import read_table
 
-UNLABELLED = frozenset(
-  ("", "nan", "na", "n/a", "none", "null", "undetermined", "unassigned", "unlabelled", "unknown")
-)
 _ID_COLUMNS = ("barcode", "barcodes", "spot", "spot_id", "spots", "id", "")
 _NOT_LABELS = frozenset(
   ("x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "array_row", "array_col", "in_tissue")

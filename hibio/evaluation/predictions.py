@@ -18,11 +18,9 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from data_pipelines.section import UNLABELLED
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import Fold
-
-UNSCORED = ("", "nan", "undetermined")
-"""Labels that say that there is no label."""
 
 Division = tuple[Fold, Cohort, Cohort]
 """A fold, the labelled spots to fit on and those to score."""
@@ -30,7 +28,7 @@ Division = tuple[Fold, Cohort, Cohort]
 
 def is_labelled(cohort: Cohort, label: str) -> Bool[np.ndarray, " spot"]:
   """Which spots carry a label that counts."""
-  return ~cohort.spots[label].astype(str).str.lower().isin(UNSCORED).to_numpy()
+  return ~cohort.spots[label].astype(str).str.lower().isin(UNLABELLED).to_numpy()
 
 
 def labelled(cohort: Cohort, label: str) -> Cohort:

@@ -11,13 +11,13 @@ import numpy as np
 
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
+from data_pipelines.section import UNLABELLED
 from hibio.batch import Batch, Tables
 from hibio.configs import Stage
-from hibio.evaluation.predictions import UNSCORED
 from hibio.finetuning import heads
 from hibio.finetuning.config import FinetuningConfig
 
-UNLABELLED = -1
+NO_LABEL = -1
 
 
 CONTINUE = "continue"
@@ -131,14 +131,14 @@ def of_task(
   split = {s["section_id"]: s["split"] for s in corpus.manifest["sections"]}
   train = np.array([split[name] == "train" for name in corpus.spots["section_id"]])
   found = corpus.spots[column].astype(str).to_numpy()
-  names = sorted(name for name in set(found[train]) if name.lower() not in UNSCORED)
+  names = sorted(name for name in set(found[train]) if name.lower() not in UNLABELLED)
   if len(names) < 2:
     raise BadInputError(
       corpus.path, f"label {column}", f"{len(names)} class(es) among the training donors",
       "at least two", "label more sections, or prepare with other --test_donors",
     )  # fmt: skip
   row_of = {name: row for row, name in enumerate(names)}
-  table = np.array([row_of.get(name, UNLABELLED) for name in found], np.int32)
+  table = np.array([row_of.get(name, NO_LABEL) for name in found], np.int32)
   weights = heads.balancing_weights(table[train], len(names))
   return dataclasses.replace(config, label=column, label_names=tuple(names)), table, weights
 
