@@ -33,7 +33,7 @@ def out(workdir, raw, tmp_path_factory):
     "--predict_expression",
   )  # fmt: skip
   assert done.returncode == 0, done.stderr[-2000:]
-  assert "spots/s" in done.stderr
+  assert "300 spots in" in done.stderr
   assert "panel genes found" in done.stderr
   assert str(path) in done.stdout
   return anndata.read_h5ad(path)
