@@ -47,18 +47,20 @@ def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> Trai
       after a request to stop (saved), 76 after too many steps that were not finite.
   """
   workdir, clock, config = Path(workdir), clock or Stopwatch(), recipe.training
-  mesh = sharding.make_mesh(config.mesh)
-  sharding.check_divisible(config.windows_per_batch, mesh)
-  stages.objective_weights(0, config, recipe.weights)  # refuses what cannot work before compiling
+  with clock.part("set-up"):
+    mesh = sharding.make_mesh(config.mesh)
+    sharding.check_divisible(config.windows_per_batch, mesh)
+    stages.objective_weights(0, config, recipe.weights)  # refuses what cannot work early
   with (
     _sole_run(workdir) as alive,
     Interruption() as interruption,
     contextlib.closing(Checkpoints(workdir, config.keep_checkpoints, _say)) as checkpoints,
   ):
-    run = _Run(recipe, workdir, checkpoints, clock, alive)
     with clock.part("set-up"), console.announced("setting up the run", "5 to 30 s on a CPU", _say):
+      run = _Run(recipe, workdir, checkpoints, clock, alive)
       step = run.set_up(mesh)
     run.steps(step, mesh, interruption)
+  workdirs.record_end(workdir, seconds=clock.shares())
   return TrainResult(run.state.params, run.regions(), int(run.state.step), int(run.state.skipped))
 
 

@@ -97,12 +97,13 @@ def record_start(workdir: Path, description: Mapping[str, Any], mesh: Any, step:
 
 
 def record_end(workdir: Path, **values: Any) -> None:
-  """Adds to the last entry of `run.json` how that start went; the first process alone writes."""
+  """Adds to this start's entry of `run.json` how it went; the first process alone writes."""
   if jax.process_index() != 0:
     return
   record = _read(workdir / RUN)
-  record["history"][-1] |= values
-  _write(workdir / RUN, record)
+  if record["history"][-1]["pid"] == os.getpid():  # else another run has begun here since
+    record["history"][-1] |= values
+    _write(workdir / RUN, record)
 
 
 def _read(path: Path) -> dict:
