@@ -77,7 +77,8 @@ def rows(setting: Setting, method: Method) -> Iterator[Row]:
     found = scores(setting, method, sets)
     for modality, kinds in found.seen_from.items():
       num_spots = int(setting.scored.spots[NEEDS[modality]].sum())
-      limit = float(np.nanquantile(kinds[RANDOM].correlation, 0.95))
+      random = kinds[RANDOM].correlation
+      limit = float(np.nanquantile(random, 0.95)) if np.isfinite(random).any() else None
       for kind, one in kinds.items():
         common = {
           "task": "anchors",
@@ -89,7 +90,8 @@ def rows(setting: Setting, method: Method) -> Iterator[Row]:
         }
         yield _mean_row(sets, one.correlation, metric="correlation", chance=0.0, **common)
         yield _mean_row(sets, one.auroc, metric="auroc", chance=0.5, **common)
-        yield _beyond(one.correlation, limit, metric="beyond 95% of random sets", **common)
+        if limit is not None:
+          yield _beyond(one.correlation, limit, metric="beyond 95% of random sets", **common)
 
 
 def name_of(model: str, modality: str, kind: str) -> str:

@@ -199,7 +199,7 @@ def overlay(pixels: UInt8[np.ndarray, "height width 4"]) -> str:
 def drawn(figure: Figure) -> bytes:
   """A figure as PNG; closes it."""
   buffer = io.BytesIO()
-  figure.savefig(buffer, format="png", dpi=130)
+  figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight")
   plt.close(figure)
   return buffer.getvalue()
 

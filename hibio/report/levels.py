@@ -88,7 +88,9 @@ def gene_lists_chart(setting: Setting, found: SectionLists) -> Figure:
   ]
   xs, ys, shares, colours = map(np.array, zip(*points, strict=True))
   dots = axis.scatter(xs, ys, s=_area(shares), c=colours, cmap=canvas.VALUES, vmin=0.0)
-  figure.colorbar(dots, ax=axis, label="Moran's I of the gene", shrink=0.4)
+  bar = figure.colorbar(dots, ax=axis, shrink=0.4)
+  bar.set_label("Moran's I of the gene", fontsize=8)
+  bar.ax.tick_params(labelsize=7)
   for share in (0.1, 0.5, 1.0):
     axis.scatter([], [], s=_area(share), color="0.4", label=f"{share:.0%} of spots")
   figure.legend(loc="outside lower right", fontsize=7, frameon=False, ncols=3)
@@ -139,7 +141,7 @@ def _anchor_maps(
   sets, cohort = found.sets, shown.of(setting.scored)
   name = sets.names[place].replace("_", " ")[:34]
   activity = anchors.activity(setting, cohort, sets.membership[[place]])
-  yield ValueMap(f"{name}, in the counts", "", shown.values(cohort, activity[:, 0]))
+  yield ValueMap(f"{name}, in the counts", "activity", shown.values(cohort, activity[:, 0]))
   anchor = anchors.anchors_of(setting.method(MODEL), sets)[[place]]
   for modality in found.seen_from:
     has = cohort.spots[NEEDS[modality]].to_numpy()
@@ -223,7 +225,7 @@ def region_sizes_chart(setting: Setting, features: Sequence[str]) -> Figure:
       )
     axis.axvline(aim, color="0.6", linewidth=1, zorder=0, label="aim")
     axis.set_title(f"level {level + 1}, aims for {aim} spots", fontsize=10)
-    axis.set(xlabel="spots of a region", ylabel="share of regions with at most that many")
+    axis.set(xlabel="spots of a region", ylabel="share of regions up to this size")
   figure.legend(
     *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8,
     frameon=False,

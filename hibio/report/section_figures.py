@@ -120,7 +120,7 @@ def draw_groups(
 def saved(figure: Figure, path: Path) -> Path:
   """Writes and closes a figure; makes its folder."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130)
+  figure.savefig(path, dpi=130, bbox_inches="tight")  # titles of two lines stand out of the layout
   plt.close(figure)
   return path
 
