@@ -85,13 +85,13 @@ def main() -> None:
     "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
     "rows": [row.to_json() for row in found.rows],
   }
-  tables = markdown.markdown(found.rows, origin.model_methods, leaks)
+  tables = markdown.markdown(found.rows, leaks)
   write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
   write_text(output / "results.md", tables)
   shown = collect.exhibits(found.setting, _TASKS.value, _SECTIONS.value)
   page.write(found.rows, shown, origin, output / "report.html")
   section_figures.write(shown, output / "figures")
-  print(markdown.summary(found.rows, origin.model_methods, leaks))
+  print(markdown.summary(found.rows, leaks))
   print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
 
 

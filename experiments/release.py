@@ -80,7 +80,7 @@ def card(name: str, model: Pretrained, results: dict, about: str) -> str:
     "seed": training["seed"],
   }
   rows = [Row(**row) for row in results["rows"]]
-  figures = markdown.summary(rows, model_methods=("hibio", "untrained"))
+  figures = markdown.summary(rows)
   return f"""# {name}
 
 {about}

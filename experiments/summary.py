@@ -30,7 +30,7 @@ def main() -> None:
   listed = ", ".join(str(run.path) for run in runs)
   tables = (
     f"# {runs[0].corpus}: {len(runs)} runs\n\nMean ± sample sd over {listed}.\n\n"
-    + markdown.markdown(rows, tuple({run.keyword_score for run in runs} - {""}))
+    + markdown.markdown(rows)
   )
   print(tables)
   if _OUTPUT.value:

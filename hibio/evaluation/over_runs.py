@@ -10,13 +10,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from data_pipelines.problems import BadInputError
 from hibio.evaluation.rows import Row
-from hibio.keywords import called
 
 Key = tuple[str, str, str, str, str, str]
 """Task, dataset, protocol, split, metric, method."""
@@ -29,14 +27,12 @@ class Results:
   Attributes:
     fingerprint: of the corpus that was scored on.
     step: of the checkpoint; None where the file does not say.
-    keyword_score: the score the model reads its keywords by; "" where the file does not say.
   """
 
   path: Path
   corpus: str
   fingerprint: str
   step: int | None
-  keyword_score: str
   rows: Mapping[Key, Row]
 
 
@@ -56,7 +52,6 @@ def read(path: Path) -> Results:
       corpus["name"],
       corpus["fingerprint"],
       checkpoint.get("step"),
-      _keyword_score(checkpoint),
       {_key(row): row for row in rows},
     )
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -140,11 +135,3 @@ def _check(runs: Sequence[Results]) -> None:
 
 def _key(row: Row) -> Key:
   return row.task, row.dataset, row.protocol, row.split, row.metric, row.method
-
-
-def _keyword_score(checkpoint: Mapping[str, Any]) -> str:
-  try:
-    config = checkpoint["config"]["model"]["keywords"]
-    return called(config["score"], config.get("spatial_power", 0.0))
-  except (KeyError, TypeError):
-    return ""

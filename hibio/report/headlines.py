@@ -39,17 +39,10 @@ _ROLES = (
 )
 
 
-def role(row: Row, model_methods: Sequence[str] = ()) -> str:
-  """Whose figure it is: one of `ROLES`.
-
-  Args:
-    model_methods: further names that stand for the model, e.g. the keyword score it was trained
-      with.
-  """
+def role(row: Row) -> str:
+  """Whose figure it is: one of `ROLES`."""
   if "not rerun" in row.note or row.method.startswith("published"):
     return "published"
-  if row.method in model_methods:
-    return "model"
   if is_control(row.method):
     return "control"
   return next((name for name, start in _ROLES if start.match(row.method)), "baseline")
@@ -222,12 +215,8 @@ class HeadlineLine:
     return tuple(found)
 
 
-def headlines(rows: Sequence[Row], model_methods: Sequence[str] = ()) -> Iterator[HeadlineLine]:
-  """A line a task and modality that the model was scored in.
-
-  Args:
-    model_methods: as in `role`.
-  """
+def headlines(rows: Sequence[Row]) -> Iterator[HeadlineLine]:
+  """A line a task and modality that the model was scored in."""
   known = {headline.task: headline for headline in HEADLINES}
   order = list(known) + [task for task in dict.fromkeys(r.task for r in rows) if task not in known]
   for task in order:
@@ -235,11 +224,11 @@ def headlines(rows: Sequence[Row], model_methods: Sequence[str] = ()) -> Iterato
     own = [row for row in rows if row.task == task]
     for what in ("image", "gene", "fused", ""):
       # Each on its own: a protocol says which spots it is about, and not all spots have images.
-      chosen = _chosen(headline, own, model_methods, what)
-      models = [row for row in chosen if _is_model(row, model_methods, what)]
+      chosen = _chosen(headline, own, what)
+      models = [row for row in chosen if _is_model(row, what)]
       if models:
         model = models[0]
-        yield _line(headline, what, model, chosen, model_methods)
+        yield _line(headline, what, model, chosen)
 
 
 def best(rows: Sequence[Row]) -> Row | None:
@@ -251,12 +240,10 @@ def best(rows: Sequence[Row]) -> Row | None:
   return choose(scored, key=lambda row: row.value)
 
 
-def _line(
-  headline: Headline, what: str, model: Row, rows: Sequence[Row], model_methods: Sequence[str]
-) -> HeadlineLine:
+def _line(headline: Headline, what: str, model: Row, rows: Sequence[Row]) -> HeadlineLine:
   untrained = next(
     (r for r in rows
-     if role(r, model_methods) == "untrained" and seen(r.method) == what and "@" not in r.method),
+     if role(r) == "untrained" and seen(r.method) == what and "@" not in r.method),
     None,
   )  # fmt: skip
   fair = {"": ("image", "gene", "fused", ""), "fused": ("image", "gene", "fused", "")}.get(
@@ -264,9 +251,7 @@ def _line(
   )
   # Where only some sections have images, methods that see more are scored on more spots.
   same = [row for row in rows if row.n == model.n]
-  baseline = best(
-    [row for row in same if role(row, model_methods) == "baseline" and seen(row.method) in fair]
-  )
+  baseline = best([row for row in same if role(row) == "baseline" and seen(row.method) in fair])
   return HeadlineLine(
     headline,
     what,
@@ -279,20 +264,16 @@ def _line(
   )
 
 
-def _is_model(row: Row, model_methods: Sequence[str], what: str) -> bool:
+def _is_model(row: Row, what: str) -> bool:
   """Whether a row is of the model itself, spot by spot, seeing just that."""
-  is_model = role(row, model_methods) == "model" and "@" not in row.method
+  is_model = role(row) == "model" and "@" not in row.method
   return is_model and seen(row.method) == what
 
 
-def _chosen(
-  headline: Headline, rows: Sequence[Row], model_methods: Sequence[str], what: str
-) -> list[Row]:
+def _chosen(headline: Headline, rows: Sequence[Row], what: str) -> list[Row]:
   """The rows of the protocol and metric that stand for the task."""
   models = [
-    row
-    for row in rows
-    if _is_model(row, model_methods, what) and not _OFF_THE_RECORD.search(row.protocol)
+    row for row in rows if _is_model(row, what) and not _OFF_THE_RECORD.search(row.protocol)
   ]
   # A task whose names nobody foresaw still gets a line.
   for metric, protocol in (*itertools.product(headline.metrics, headline.protocols), ("", "")):

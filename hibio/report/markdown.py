@@ -17,45 +17,36 @@ from hibio.report.vocabulary import (
 )
 
 
-def markdown(
-  rows: Iterable[Row], model_methods: Sequence[str] = (), leaks: Sequence[str] = ()
-) -> str:
+def markdown(rows: Iterable[Row], leaks: Sequence[str] = ()) -> str:
   """Everything that was measured.
 
   Bold is the best of the methods that see the same. A value is followed by "± sd" where its spread
   is known, and by the numbers of the notes under the task's tables.
 
   Args:
-    model_methods: as in `headlines.role`.
     leaks: reasons why these are no figures of unseen tissue; they come first.
   """
   rows = list(rows)
-  text = [summary(rows, model_methods, leaks)]
-  for table in task_tables(rows, model_methods):
+  text = [summary(rows, leaks)]
+  for table in task_tables(rows):
     text += _task(table)
   return "\n".join(text) + "\n"
 
 
-def summary(
-  rows: Sequence[Row], model_methods: Sequence[str] = (), leaks: Sequence[str] = ()
-) -> str:
-  """The headline of each task: the model, the untrained one, the best simple baseline, chance.
-
-  Args:
-    model_methods: as in `markdown`, like `leaks`.
-  """
+def summary(rows: Sequence[Row], leaks: Sequence[str] = ()) -> str:
+  """The headline of each task: the model, the untrained one, the best simple baseline, chance."""
   text = [f"**LEAK: {leak}**\n" for leak in leaks]
-  return "\n".join([*text, *_summary(rows, model_methods)])
+  return "\n".join([*text, *_summary(rows)])
 
 
-def _summary(rows: Sequence[Row], model_methods: Sequence[str]) -> Iterator[str]:
+def _summary(rows: Sequence[Row]) -> Iterator[str]:
   yield "## Summary\n"
   yield (
     "| task | metric | HiBio-ST | untrained | best simple baseline | chance"
     " | HiBio-ST against the baseline |"
   )
   yield "|" + " --- |" * 7
-  for line in headlines(rows, model_methods):
+  for line in headlines(rows):
     metric = f"{line.model.metric} {seen_in_words(line.sees)}".strip()
     metric += ", less is better" if lower_is_better(line.model.metric) else ""
     baseline = figure(line.baseline) + (f" ({line.baseline.method})" if line.baseline else "")

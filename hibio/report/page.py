@@ -17,7 +17,6 @@ from markupsafe import Markup
 from data_pipelines.files import versions, write_text
 from data_pipelines.loading.corpus import Corpus
 from hibio.evaluation.rows import Row
-from hibio.keywords import called
 from hibio.pretrained import Pretrained
 from hibio.report import canvas, vocabulary
 from hibio.report.canvas import Canvas
@@ -57,15 +56,6 @@ class About:
   versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
   alarms: Mapping[str, int] = dataclasses.field(default_factory=dict)
   leaks: Sequence[str] = ()
-
-  @property
-  def model_methods(self) -> tuple[str, ...]:
-    """Methods that stand for the model by another name: the keyword score it was trained with."""
-    try:
-      config = self.checkpoint["config"]["model"]["keywords"]
-      return (called(config["score"], config.get("spatial_power", 0.0)),)
-    except (KeyError, TypeError):
-      return ()
 
 
 def of(model: Pretrained, corpus: Corpus, command: str, leaks: Sequence[str] = ()) -> About:
@@ -113,12 +103,12 @@ def html(rows: Sequence[Row], exhibits: Exhibits, about: About) -> str:
   script = (_HERE / "page.js").read_text()
   css = (_HERE / "page.css").read_text() + f":root {{ --gradient: {canvas.gradient()} }}\n"
   canvases = [Canvas(tissue) for tissue in exhibits.tissues]
-  tasks = task_views(rows, exhibits, canvases, about.model_methods)
+  tasks = task_views(rows, exhibits, canvases)
   return _engine().get_template("page.html").render(
     about=about,
     facts=_facts(about),
     held_out=_held_out(about),
-    summary=summary_view(rows, about.model_methods, {task.task: task.id for task in tasks}),
+    summary=summary_view(rows, {task.task: task.id for task in tasks}),
     tasks=tasks,
     tissues=tissue_views(canvases),
     curves=drawn_curves(exhibits.curves) if exhibits.curves else None,

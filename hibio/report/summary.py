@@ -101,15 +101,13 @@ def _in_words(shown: dict[str, Row], chance: float | None) -> str:
 _SIGNS = {"better": "▲", "tie": "=", "worse": "▼", "unknown": ""}
 
 
-def summary_view(
-  rows: Sequence[Row], model_methods: Sequence[str], task_ids: Mapping[str, str]
-) -> list[dict[str, Any]]:
+def summary_view(rows: Sequence[Row], task_ids: Mapping[str, str]) -> list[dict[str, Any]]:
   """The tasks in order, each with its lines; all lines of a task are of one protocol and metric.
 
   Args:
     task_ids: task -> id of its section on the page.
   """
-  found = headlines(rows, model_methods)
+  found = headlines(rows)
   groups = [list(lines) for _, lines in itertools.groupby(found, key=lambda line: line.model.task)]
   return [
     {

@@ -84,16 +84,12 @@ class TaskTable:
     return [(what, seen_by.count(what)) for what in dict.fromkeys(seen_by)]
 
 
-def task_tables(rows: Iterable[Row], model_methods: Sequence[str] = ()) -> list[TaskTable]:
-  """A table a (task, dataset), in the order of the rows.
-
-  Args:
-    model_methods: as in `headlines.role`.
-  """
+def task_tables(rows: Iterable[Row]) -> list[TaskTable]:
+  """A table a (task, dataset), in the order of the rows."""
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
     groups.setdefault((row.task, row.dataset), []).append(row)
-  return [_task_table(group, model_methods) for group in groups.values()]
+  return [_task_table(group) for group in groups.values()]
 
 
 def number(value: float | None) -> str:
@@ -110,8 +106,8 @@ def spread(row: Row) -> str:
   return f" ± {number(row.spread)}" if has_value(row) and row.spread is not None else ""
 
 
-def _task_table(rows: Sequence[Row], model_methods: Sequence[str]) -> TaskTable:
-  columns = _columns(rows, model_methods)
+def _task_table(rows: Sequence[Row]) -> TaskTable:
+  columns = _columns(rows)
   notes: dict[str, int] = {}
   by_block: dict[tuple[str, str], dict[str, list[Row]]] = {}
   for row in rows:
@@ -126,8 +122,8 @@ def _task_table(rows: Sequence[Row], model_methods: Sequence[str]) -> TaskTable:
   return TaskTable(rows[0].task, rows[0].dataset, "; ".join(splits), columns, blocks, tuple(notes))
 
 
-def _columns(rows: Sequence[Row], model_methods: Sequence[str]) -> tuple[Column, ...]:
-  found = {row.method: Column(row.method, role(row, model_methods), seen(row.method))
+def _columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+  found = {row.method: Column(row.method, role(row), seen(row.method))
            for row in rows}  # fmt: skip
   return tuple(
     sorted(found.values(), key=lambda c: (_ORDER_SEEN.index(c.seen), ROLES.index(c.role)))

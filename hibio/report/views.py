@@ -55,11 +55,10 @@ def task_views(
   rows: Sequence[Row],
   exhibits: Exhibits,
   canvases: Sequence[Canvas],
-  model_methods: Sequence[str] = (),
 ) -> list[TaskView]:
   """A section a task, for every task that has rows or something to show."""
-  tables = task_tables(rows, model_methods)
-  lines = list(headlines(rows, model_methods))
+  tables = task_tables(rows)
+  lines = list(headlines(rows))
   views = []
   for place, task in enumerate(_tasks(rows, exhibits)):
     ident = f"task-{place}-" + re.sub(r"[^a-z0-9]+", "-", task.lower()).strip("-")
