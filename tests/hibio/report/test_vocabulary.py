@@ -13,9 +13,10 @@ def test_every_task_metric_and_method_of_an_evaluation_is_explained(evaluation):
   for task in {one.task for one in rows}:
     assert vocabulary.task_of(task).explained, task
     assert vocabulary.task_of(task).reading, task
-  for metric in {one.metric for one in rows}:
+  methods = {one.method for one in rows}
+  for metric in {one.metric for one in rows} - methods:  # lists overlap with those of a method
     assert vocabulary.metrics_explained([metric]), metric
-  for method in {one.method for one in rows}:
+  for method in methods:
     assert vocabulary.methods_explained([method]), method
 
 
