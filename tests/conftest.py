@@ -24,6 +24,14 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items):
+  """Where tests run side by side, those of one file, and all that need the tiny run, stay together:
+  what they share is made once."""
+  for item in items:
+    shares = "workdir" in item.fixturenames
+    item.add_marker(pytest.mark.xdist_group("run" if shares else item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
   """Folder of real sections, named by HIBIO_TEST_DATA; by default ../shared/data.

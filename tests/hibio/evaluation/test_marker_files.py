@@ -11,7 +11,7 @@ from data_pipelines.text_files import read_table
 from hibio.evaluation import leakage, markers
 from hibio.evaluation.leakage import Excluded
 
-HER2ST = Path(markers.__file__).parent / "datasets" / "her2st_markers.gmt"
+HER2ST = Path(__file__).resolve().parents[3] / "experiments" / "datasets" / "her2st_markers.gmt"
 
 
 def test_small_and_overlapping_marker_sets_are_kept_and_their_coverage_is_said(tmp_path):
