@@ -10,7 +10,7 @@ CORPUS ?= $(RUNS)/synthetic-medium/corpus
 .PHONY: help setup demo test test-slow test-notebooks test-scverse docs lint format lock clean
 
 help:
-	@echo "make demo       set up, pretrain on synthetic tissue, run the four tasks (about ten minutes on 2 cores)"
+	@echo "make demo       set up, pretrain on synthetic tissue, evaluate it (about ten minutes on 2 cores)"
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the minutes-long checks"
 	@echo "make test-notebooks  run the notebooks of experiments/colabs"

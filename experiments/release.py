@@ -8,7 +8,7 @@
   python -m experiments.pretrain --config=experiments/hibio.py:tiny_checkpoint \\
     --config.workdir=runs/tiny
   python -m experiments.evaluate --checkpoint=runs/tiny --corpus=runs/synthetic-small/corpus \\
-    --output=runs/tiny/evaluation
+    --output=runs/tiny/evaluation --tasks=retrieval,expression,annotation,domains
   python -m experiments.release --checkpoint=runs/tiny --evaluation=runs/tiny/evaluation \\
     --output=hibio/checkpoints/tiny-synthetic --synthetic
 """
@@ -71,7 +71,7 @@ def card(name: str, model: Pretrained, results: dict, about: str) -> str:
   shown = {
     "parameters": f"{described['num_parameters']:,}",
     "genes": f"{model.model.num_genes:,}, panel `{model.panel_hash}`",
-    "numbers of an embedding": model.model.config.embedding_width,
+    "embedding width": model.model.config.embedding_width,
     "patches": f"{model.patch_um:g} um, {model.model.config.patch_px} px wide",
     "trained on": ", ".join(s["section_id"] for s in corpus["sections"] if s["split"] == "train"),
     "of donors": ", ".join(model.train_donors),

@@ -12,7 +12,7 @@ from data_pipelines.readers import READERS
 from experiments import cli
 from hibio.encoders import IMAGE_ENCODERS
 from hibio.evaluation.baselines import BASELINES
-from hibio.evaluation.suite import TASKS
+from hibio.evaluation.suite import EVALUATED, TASKS
 from hibio.objectives import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,6 +111,11 @@ def test_tasks_in_documents_are_tasks():
     for task in tasks.split(",")
   }
   assert named <= set(TASKS)
+
+
+def test_the_guide_s_table_of_tasks_lists_what_is_asked_by_default():
+  guide = (ROOT / "docs/guides/evaluating.md").read_text()
+  assert sorted(re.findall(r"^\| `(\w+)`", guide, re.MULTILINE)) == sorted(EVALUATED)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ PHRASES = {
   "no_surroundings": "With the spot's own expression alone to reconstruct",
   "no_pathway": "Without pathway anchors",
   "no_region": "Without regions",
+  "long_stages": "With spots alone for 40 % of the steps",
   "joint": "With all objectives from the first step",
   "random_pathways": "With random gene sets of the same sizes",
   "paper": "As the abstract describes it",

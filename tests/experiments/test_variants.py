@@ -4,6 +4,7 @@ import pytest
 
 from experiments import hibio as experiment
 from experiments import presets
+from experiments.ablation import tables
 from hibio import configs
 from hibio.training import stages
 
@@ -32,3 +33,8 @@ def test_what_is_left_out_stays_out_whatever_the_stages_are(variants):
 def test_longer_stages_of_one_stage_are_a_mistake():
   with pytest.raises(ValueError, match="long_stages"):
     experiment.get_config("joint,long_stages")
+
+
+def test_every_preset_that_an_ablation_compares_has_a_phrase_of_its_own():
+  not_compared = {"default", "test", "tiny_checkpoint", "small", "base", "large", "legacy_st"}
+  assert set(tables.PHRASES) == set(presets.PRESETS) - not_compared

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.problems import BadInputError
+from experiments import release
 from hibio import pretrained, released
 
 
@@ -37,6 +38,12 @@ def test_a_model_that_comes_with_the_library_is_small_and_says_what_it_is(name):
   assert "| chance |" in card
   assert "baseline" in card
   assert "untrained" in card
+
+
+def test_the_card_s_command_is_the_one_of_the_recipe():
+  card = (released.folder_of("tiny-synthetic") / released.CARD).read_text()
+  command = next(line.strip() for line in card.splitlines() if "experiments.evaluate" in line)
+  assert command in " ".join(release.__doc__.replace("\\\n", " ").split())
 
 
 def test_a_folder_of_the_user_comes_before_a_model_of_the_same_name(tmp_path, monkeypatch):
