@@ -34,30 +34,43 @@ class Flags(flags.FlagValues):
   def __init__(self, about: str):
     super().__init__()
     # Past FlagValues.__setattr__, which sets flags.
-    self.__dict__["about"], self.__dict__["configs"] = about.strip(), {}
+    self.__dict__.update(about=about.strip(), configs={}, required=set(), listed_by="")
     for kind in ("string", "bool", "integer", "float", "list", "enum", "multi_string"):
-      define = getattr(flags, f"DEFINE_{kind}")
-      self.__dict__[kind] = functools.partial(define, flag_values=self)
+      self.__dict__[kind] = functools.partial(self._define, getattr(flags, f"DEFINE_{kind}"))
 
-  def config_file(self, name: str, default: str, help: str):
-    """A flag that names a Python file with `get_config`, whose keys are `--name.key=value`."""
-    self.__dict__["configs"][name] = default
+  def _define(self, define: Callable, name: str, *rest, required: bool = False, **settings):
+    if required:
+      self.required.add(name)
+    return define(name, *rest, flag_values=self, required=required, **settings)
+
+  def config_file(
+    self, name: str, default: str, help: str, listed_by: str = "hibio pretrain --print_config"
+  ):
+    """A flag that names a Python file with `get_config`, whose keys are `--name.key=value`.
+
+    Args:
+      listed_by: the command that lists the keys.
+    """
+    self.configs[name] = default
+    self.__dict__["listed_by"] = listed_by
     help = f"{help} [default: {default}]"
     return config_flags.DEFINE_config_file(name, None, help, lock_config=True, flag_values=self)
 
   def missing(self) -> list[str]:
     """Required flags that are not given."""
-    return [name for name in self if self[name].value is None and self[name].validators]
+    return [name for name in self if name in self.required and self[name].value is None]
 
   def help(self) -> str:
     """What the command is for, and every option with its meaning and default."""
     lines = [self.about, "", "Options, each written --name=value:", ""]
-    for name in sorted(self, key=lambda name: (not self[name].validators, name)):
+    for name in sorted(self, key=lambda name: (name not in self.required, name)):
       flag = self[name]
-      note = _default(flag) if name not in self.configs else ""
-      lines.append(f"  --{name:<20} {_meaning(flag)}{note}")
+      note = " (required)" if name in self.required else _default(flag)
+      lines.append(f"  --{name:<20} {_meaning(flag)}{note if name not in self.configs else ''}")
     for name in self.configs:
-      lines.append(f"  --{name + '.KEY':<20} Sets one key of the config; --print_config lists them")
+      lines.append(
+        f"  --{name + '.KEY':<20} Sets one key of the config; `{self.listed_by}` lists them"
+      )
     return "\n".join([*lines, f"  --{'help':<20} Shows this"])
 
 
@@ -85,10 +98,8 @@ def _meaning(flag: flags.Flag) -> str:
 
 
 def _default(flag: flags.Flag) -> str:
-  if flag.validators:
-    return " (required)"
   text = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
-  return "" if text in (None, "", False) else f" [default: {text}]"
+  return "" if text is None or text is False or text == "" else f" [default: {text}]"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -122,7 +133,7 @@ def _parse(own: Flags) -> None:
   try:
     rest = own(sys.argv)
   except AttributeError as error:  # ml_collections: a key that the config does not have
-    raise _misspelt_key(sys.argv, str(error)) from error
+    raise _misspelt_key(sys.argv, str(error), own.listed_by) from error
   except flags.UnrecognizedFlagError as error:
     near = nearest(error.flagname, own)
     _stop(f"hibio: --{error.flagname}: no such flag.{near and f' Did you mean --{near}?'}")
@@ -166,7 +177,7 @@ def _found(config: str) -> str:
   )
 
 
-def _misspelt_key(argv: Sequence[str], message: str) -> BadInputError:
+def _misspelt_key(argv: Sequence[str], message: str, listed_by: str) -> BadInputError:
   key = (re.search(r"\w+", message) or ["?"])[0]
   near = (re.search(r'mean "(\w+)"', message) or [None, ""])[1]
   flag = next(
@@ -177,7 +188,7 @@ def _misspelt_key(argv: Sequence[str], message: str) -> BadInputError:
     flag.removeprefix("--"),
     "an unknown key",
     f"{near!r}" if near else "a key of the config",
-    f"write {flag.replace(key, near)}=…" if near else "see --print_config",
+    f"write {flag.replace(key, near)}=…" if near else f"see {listed_by}",
   )
 
 

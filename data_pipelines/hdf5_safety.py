@@ -50,7 +50,7 @@ def checked_file(path: Path, cache_bytes: int | None = None) -> h5py.File:
   """
   again = "copy or download the file again"
   if not recognise(path).startswith(_SIGNATURE):
-    raise BadInputError(path, "file", "no HDF5 file", "HDF5 (.h5, .h5ad)", again)
+    raise BadInputError(path, "file", "not an HDF5 file", "HDF5 (.h5, .h5ad)", again)
   try:
     file = h5py.File(path, "r", rdcc_nbytes=cache_bytes)
   except OSError as error:

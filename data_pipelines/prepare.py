@@ -47,19 +47,23 @@ _EXTEND_PANEL = FLAGS.string(
 )
 _PATCH_PX = FLAGS.integer("patch_px", _BY_DEFAULT.patch_px, "Pixels of a patch's side")
 _PATCH_UM = FLAGS.float("patch_um", _BY_DEFAULT.patch_um, "Micrometres of a patch's side")
-_WINDOW_SPOTS = FLAGS.integer("window_spots", _BY_DEFAULT.window_spots, "Most spots of a window")
+_WINDOW_SPOTS = FLAGS.integer(
+  "window_spots", _BY_DEFAULT.window_spots, "Maximum number of spots in a window"
+)
 _TEST_DONORS = FLAGS.list("test_donors", None, "A,B: held out; without it, a quarter of the donors")
 _VALIDATION_DONORS = FLAGS.list(
   "validation_donors", None, "C: looked at while training; without it, one of four or more donors"
 )
-_MIN_COUNTS = FLAGS.integer("min_counts", _BY_DEFAULT.min_counts, "Fewest counts of a kept spot")
+_MIN_COUNTS = FLAGS.integer(
+  "min_counts", _BY_DEFAULT.min_counts, "Minimum counts of a spot that is kept"
+)
 _SECTIONS = FLAGS.list("sections", None, "A1,A2: only these sections")
 _MIN_DOCUMENT_SHARE = FLAGS.float(
   "min_document_share",
   _BY_DEFAULT.min_document_share,
   "Share of the training spots that must show a gene of the panel",
 )
-_MAX_GENES = FLAGS.integer("max_genes", None, "Most genes of the panel")
+_MAX_GENES = FLAGS.integer("max_genes", None, "Maximum number of genes in the panel")
 
 
 def main() -> None:

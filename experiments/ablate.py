@@ -27,7 +27,7 @@ from ml_collections import config_flags
 from data_pipelines import entry
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
+from data_pipelines.problems import EXIT_BAD_INPUT
 from experiments.ablation import (
   comparison,
   figures,
@@ -58,6 +58,7 @@ _SWAP = FLAGS.bool(
 
 
 def main() -> None:
+  tasks = suite.known_tasks(_TASKS.value)
   output = Path(_OUTPUT.value)
   corpus = Corpus.open(_CORPUS.value)
   base = plan.Base.of(
@@ -69,7 +70,7 @@ def main() -> None:
     corpus,
     suite.label_of(corpus, _LABEL.value),
     suite.scored_donors(corpus, tuple(_DONORS.value)),
-    _tasks(),
+    tasks,
     _SWAP.value,
   )
   cache = {"JAX_COMPILATION_CACHE_DIR": str(output.absolute() / "compiled")}
@@ -117,15 +118,6 @@ def _write(
     figures.save(figures.sweep(found, key, values), output / f"sensitivity_{key}.png")
   print(text)
   print(f"every figure: {output / 'ablation.json'}")
-
-
-def _tasks() -> tuple[str, ...]:
-  for name in _TASKS.value:
-    if name not in suite.TASKS:
-      raise BadInputError(
-        "--tasks", "task", repr(name), f"some of {', '.join(suite.TASKS)}", "correct the name"
-      )
-  return tuple(_TASKS.value)
 
 
 def _fail(failures: Mapping[str, str], rest: str) -> None:

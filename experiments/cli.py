@@ -12,8 +12,8 @@ import importlib
 import importlib.util
 import sys
 
+import hibio
 from data_pipelines import entry
-from data_pipelines.files import versions
 from data_pipelines.problems import EXIT_USAGE
 
 COMMANDS = {
@@ -34,7 +34,7 @@ COMMANDS = {
 def main() -> None:
   asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
   if asked == "--version":
-    print(f"hibio {versions().get('hibio-st', 'not installed')}")
+    print(f"hibio {hibio.__version__}")
   elif asked in ("--help", "-h", "help"):
     print(_overview())
   elif asked in COMMANDS:

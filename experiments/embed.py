@@ -6,6 +6,7 @@ INPUT is one of
 
   a folder    one section or many, as `data_pipelines.prepare` reads them
   x.h5ad      raw counts, positions, and an image where there is one; all that is in it is kept
+  a file      with an ending that a registered reader takes; its sections, as those of a folder
   an image    PNG, JPEG or TIFF; --um_per_px says its scale, --spots or --grid_um the places to read
 
 What is written is listed in `hibio/export/results.py`; `uns["hibio"]` says how it was made.
@@ -30,7 +31,7 @@ _METADATA = FLAGS.string("metadata", None, "Table of the sections of a folder")
 _LAYER = FLAGS.string("layer", None, 'Matrix of raw counts; "none" reads the image alone')
 _LIBRARY_KEY = FLAGS.string("library_key", None, "Column of obs that names sections")
 _IMAGE = FLAGS.string("image", None, "H&E image that belongs to an .h5ad file")
-_IMAGE_SCALE = FLAGS.float("image_scale", 1.0, "Its pixels per pixel of the positions")
+_IMAGE_SCALE = FLAGS.float("image_scale", 1.0, "Image pixels per pixel of the positions")
 _UM_PER_PX = FLAGS.float("um_per_px", None, "Micrometres a pixel of positions or image")
 _SPOTS = FLAGS.string("spots", None, "Table with x and y in pixels of the image")
 _GRID = FLAGS.string("grid", "hexagonal", "Grid over tissue: hexagonal or square")

@@ -19,13 +19,17 @@ from pathlib import Path
 
 from data_pipelines import entry
 from experiments import finetuning
-from experiments.finetuning import get_config  # noqa: F401 (this file is a config file too)
 from hibio import configs, corpora, pretrained
 from hibio.finetuning import run
 from hibio.finetuning.config import FinetuningConfig
 
 FLAGS = entry.Flags(__doc__)
-_CONFIG = FLAGS.config_file("config", "experiments/finetuning.py", "The experiment, FILE[:VARIANT]")
+_CONFIG = FLAGS.config_file(
+  "config",
+  "experiments/finetuning.py",
+  "The experiment, FILE[:VARIANT]",
+  listed_by="hibio finetune --print_config",
+)
 _CHECKPOINT = FLAGS.string("checkpoint", "runs/hibio", "Work directory to begin from")
 _ALLOW_LEAK = FLAGS.bool(
   "allow_leak", False, "Report on test donors that the checkpoint was trained on"

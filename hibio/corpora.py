@@ -75,7 +75,7 @@ def corpus(preset: str, seed: int, root: Path) -> Path:
   folder = root / (f"synthetic-{preset}" + (f"-seed{seed}" if seed else ""))
   raw = folder / "raw"
   if not (raw / "truth.json").is_file():
-    synthetic.write(preset, raw, seed)
+    synthetic.write(preset, raw, seed, "--config.synthetic.preset")
   prepare([raw], folder / "corpus", PrepareOptions(gene_sets=(raw / "programs.gmt",)))
   return folder / "corpus"
 

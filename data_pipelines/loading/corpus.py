@@ -14,7 +14,6 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from data_pipelines.console import Progress
-from data_pipelines.files import sha256
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest as manifests
@@ -149,24 +148,6 @@ class Corpus:
     training = np.array([section["split"] == "train" for section in self.manifest["sections"]])
     measured = self.statistics["measured"][training if training.any() else ~training].any(axis=0)
     return self.with_gene_sets(Pathways.random(self.membership, measured, seed))
-
-  def verify(self) -> None:
-    """Compares every shard with the SHA-256 in the manifest; reads all of the corpus.
-
-    Raises:
-      BadInputError: the first shard that has changed.
-    """
-    for number, section in enumerate(self.manifest["sections"]):
-      for name, expected in section["shards"].items():
-        found = sha256(self.section_folder(number) / name)
-        if found != expected:
-          raise BadInputError(
-            self.section_folder(number) / name,
-            "SHA-256",
-            found[:16] + "...",
-            expected[:16] + "...",
-            f"delete {self.section_folder(number)} and run data_pipelines.prepare again",
-          )
 
   def _check(self) -> None:
     for number, section in enumerate(self.manifest["sections"]):

@@ -16,7 +16,7 @@ from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
 
-_MAX_SHARE_OUTSIDE = 0.05
+_MIN_SHARE_INSIDE = 0.95
 _MIN_SHARE_JOINED = 0.95
 _DEEP_SPOT = 1_000_000
 
@@ -132,7 +132,11 @@ def assemble(
       raw.path, "counts", "none in any spot on tissue", "spots with counts", "check the counts"
     )
   if image is not None:
-    section = section.subset(_inside(section, image, positions.path), "spots outside the image")
+    fix = (
+      "point to the image the positions were measured on, or give image_scale in the metadata table"
+    )
+    inside = on_image(section.positions_px, image, positions.path, _MIN_SHARE_INSIDE, fix)
+    section = section.subset(inside, "spots outside the image")
   return _noted(_labelled(section, labels))
 
 
@@ -161,28 +165,40 @@ def _noted(section: Section) -> Section:
   return dataclasses.replace(section, notes=tuple(notes))
 
 
-def _inside(section: Section, image: SlideImage, file: Path) -> np.ndarray:
-  x, y = section.positions_px.T
-  width, height = image.width_px, image.height_px
+def on_image(
+  positions_px: Float[np.ndarray, "spot 2"],
+  image: SlideImage,
+  file: Path,
+  least: float,
+  fix: str,
+) -> Bool[np.ndarray, " spot"]:
+  """Which spots lie on the image; one that too many lie beside, or its scale, is another one's.
 
-  def share_inside(x, y):
-    return float(np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))
+  Args:
+    file: that the positions came from, for messages.
+    least: share of the spots that must lie on the image.
+    fix: what to do where the image or its scale is wrong.
 
-  if 1 - share_inside(x, y) > _MAX_SHARE_OUTSIDE:
-    if share_inside(y, x) > 1 - _MAX_SHARE_OUTSIDE:
-      fix = "x and y seem swapped (the other way round they fit): exchange the two columns"
-    else:
-      scale = min(width / max(x.max(), 1), height / max(y.max(), 1))
-      fix = (
-        "point to the image the positions were measured on, or give image_scale in the metadata "
-        f"table (for the spots to fit, at most {scale:.3g} times what it is now)"
-      )
-    raise BadInputError(
-      file,
-      "positions",
-      f"{1 - share_inside(x, y):.0%} of {len(x)} spots outside {image.path.name}, "
-      f"{width} x {height} px (x {x.min():.0f} to {x.max():.0f}, y {y.min():.0f} to {y.max():.0f})",
-      "spots on the image",
-      fix,
-    )
-  return (x >= 0) & (x < width) & (y >= 0) & (y < height)
+  Raises:
+    BadInputError: with a hint where x and y seem swapped.
+  """
+  size = np.array([image.width_px, image.height_px])
+  inside = ((positions_px >= 0) & (positions_px < size)).all(axis=1)
+  if inside.mean() >= least:
+    return inside
+  swapped = ((positions_px >= 0) & (positions_px < size[::-1])).all(axis=1)
+  if swapped.mean() >= least:
+    fix = "x and y seem swapped (the other way round they fit): exchange the two columns"
+  else:
+    scale = (size / np.maximum(positions_px.max(axis=0), 1.0)).min()
+    fix = f"{fix} (for the spots to fit, at most {scale:.3g} times what it is now)"
+  (left, top), (right, bottom) = positions_px.min(axis=0), positions_px.max(axis=0)
+  raise BadInputError(
+    file,
+    "positions",
+    f"{1 - inside.mean():.0%} of {len(inside)} spots outside the {image.kind} image "
+    f"{image.path.name}, {size[0]} x {size[1]} px "
+    f"(x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f})",
+    "spots on the image",
+    fix,
+  )

@@ -84,14 +84,14 @@ def _refuse_repeated_spots(raw: RawCounts) -> None:
 
 
 def not_raw(values: np.ndarray) -> tuple[np.ndarray, str] | None:
-  """Which of the values of a matrix are no raw counts, and what they are instead; None if all are.
+  """Which of the values of a matrix are not raw counts, and what they are instead; None if all are.
 
   The first kind of fault that is found is named.
   """
   if values.dtype.kind == "f":
     wrong = ~np.isfinite(values)
     if wrong.any():
-      return wrong, f"{int(wrong.sum())} values that are no numbers"
+      return wrong, f"{int(wrong.sum())} values that are not numbers"
   if values.dtype.kind not in "ub" and (values < 0).any():
     return values < 0, f"{int((values < 0).sum())} negative values"
   if values.dtype.kind == "f" and (values != np.floor(values)).any():
@@ -154,7 +154,7 @@ def _genes_only(raw: RawCounts) -> RawCounts:
       "Gene Expression",
       "give a matrix with gene expression",
     )
-  raw = _columns(raw, expressed, "features that are no genes")
+  raw = _columns(raw, expressed, "features that are not genes")
   named = np.array([bool(i) for i in raw.gene_ids], bool)
   raw = _columns(raw, named, "genes without a name")
   control = [

@@ -94,7 +94,8 @@ def read_positions(path: Path) -> Positions:
   """The positions file of any version, with a header or without one.
 
   Raises:
-    BadInputError: not six columns, no numbers, `in_tissue` other than 0 and 1, a barcode twice.
+    BadInputError: not six columns, values that are not numbers, `in_tissue` other than 0 and 1, a
+      barcode twice.
   """
   if path.suffix == ".parquet":
     try:

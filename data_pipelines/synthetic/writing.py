@@ -20,11 +20,14 @@ from data_pipelines.synthetic.programs import Genes
 from data_pipelines.synthetic.sections import DrawnSection, draw_section
 
 
-def write(preset: str, output: str | os.PathLike, seed: int = 0) -> Path:
+def write(preset: str, output: str | os.PathLike, seed: int = 0, field: str = "--preset") -> Path:
   """Writes the sections of a preset as Space Ranger folders, with their truth beside them.
 
   The folder appears under its name only when it is complete; a complete one is left as it is.
   Files are the same byte for byte for a preset, a seed and a `VERSION`.
+
+  Args:
+    field: what a message calls the preset: the flag that names it.
 
   Returns:
     The folder: `<section>/outs/`, `<section>/tissue.jpg`, `<section>/labels.csv`,
@@ -35,7 +38,7 @@ def write(preset: str, output: str | os.PathLike, seed: int = 0) -> Path:
   """
   if preset not in PRESETS:
     known = f"one of {', '.join(PRESETS)}"
-    raise BadInputError("--preset", "name", repr(preset), known, "name one of these presets")
+    raise BadInputError(field, "name", repr(preset), known, "name one of these presets")
   output = Path(output)
   if _is_complete(output, preset, seed):
     return output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -66,6 +66,20 @@ _FEW_SPOTS = 30_000
 
 _WEIGHTS = {"expression": 3.0, "domains": 6.0, "annotation": 8.0, "retrieval": 1.0}
 """Rough shares of the time, for the time that is left."""
+
+
+def known_tasks(names: Sequence[str]) -> tuple[str, ...]:
+  """The names of tasks that a user gave.
+
+  Raises:
+    BadInputError: one of them is not in `TASKS`.
+  """
+  for name in names:
+    if name not in TASKS:
+      raise BadInputError(
+        "--tasks", "task", repr(name), f"some of {', '.join(TASKS)}", "correct the name"
+      )
+  return tuple(names)
 
 
 def ask(setting: Setting, task: str) -> list[Row]:

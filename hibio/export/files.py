@@ -1,4 +1,4 @@
-"""From what a user has to an `.h5ad` file with results: the three kinds of input.
+"""From what a user has to an `.h5ad` file with results: the kinds of input.
 
 The file appears complete or not at all.
 """
@@ -150,9 +150,9 @@ def _image(model: Pretrained, request: Request, settings: Settings) -> None:
 
 
 FOLDER = Kind("a folder", _folder, ("sections", "metadata"))
+FILE = Kind("a file of sections", _folder, FOLDER.flags)
 H5AD = Kind("an .h5ad file", _h5ad, ("layer", "library_key", "image", "image_scale", "um_per_px"))
 IMAGE = Kind("an image", _image, ("um_per_px", "spots", "grid", "grid_um"))
-BY_SUFFIX = {SUFFIX: H5AD, **{suffix: IMAGE for suffix in slide.SUFFIXES}}
 
 
 def _kind(source: Path) -> Kind:
@@ -163,12 +163,21 @@ def _kind(source: Path) -> Kind:
       source, "--input", "no such file or folder", "a folder, an .h5ad file or an image",
       "correct the path",
     )  # fmt: skip
-  if source.suffix.lower() not in BY_SUFFIX:
-    raise BadInputError(
-      source, "--input", f"a file ending in {source.suffix or 'nothing'}",
-      f"a folder, or one of {', '.join(BY_SUFFIX)}", "convert it, or give the folder it lies in",
-    )  # fmt: skip
-  return BY_SUFFIX[source.suffix.lower()]
+  kinds = _by_suffix()
+  for suffix, kind in kinds.items():
+    if source.name.lower().endswith(suffix):
+      return kind
+  raise BadInputError(
+    source, "--input", f"a file ending in {source.suffix or 'nothing'}",
+    f"a folder, or one of {', '.join(kinds)}", "convert it, or give the folder it lies in",
+  )  # fmt: skip
+
+
+def _by_suffix() -> dict[str, Kind]:
+  """Endings of files that can be read; those of registered readers come before images."""
+  of_readers = {one.suffix.lower(): FILE for one in readers.READERS.values() if one.suffix}
+  images = {suffix: IMAGE for suffix in slide.SUFFIXES if suffix not in of_readers}
+  return {**of_readers, SUFFIX: H5AD, **images}
 
 
 def _refuse_other_flags(request: Request, kind: Kind) -> None:

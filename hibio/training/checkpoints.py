@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 from jaxtyping import Int
@@ -209,7 +208,7 @@ def read_params(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _params(folder: Path) -> dict[str, Any]:
   """Only the parameters: the optimizer's moments, twice their size, are not read."""
   here = SingleDeviceSharding(jax.local_devices()[0])
-  reader, folder = ocp.PyTreeCheckpointHandler(), epath.Path(folder)
+  reader = ocp.PyTreeCheckpointHandler()
   like = {
     "params": jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
@@ -225,7 +224,7 @@ def _params(folder: Path) -> dict[str, Any]:
 
 
 def _meta(folder: Path) -> dict[str, Any]:
-  return ocp.JsonCheckpointHandler().restore(epath.Path(folder), args=ocp.args.JsonRestore())
+  return ocp.JsonCheckpointHandler().restore(folder, args=ocp.args.JsonRestore())
 
 
 def _read(

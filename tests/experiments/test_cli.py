@@ -1,3 +1,4 @@
+import importlib
 import re
 
 import pytest
@@ -18,6 +19,34 @@ def test_help_of_every_command_lists_its_options_and_an_example_and_no_others(co
   assert "verbosity" not in listed
   module = COMMANDS[command].removesuffix(".__main__")
   assert re.search(rf"^ *python -m {module} --", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_help_says_required_of_what_is_missing_without_it_and_of_nothing_else(command):
+  said = call("experiments.cli", command, "--help").stdout
+  required = set(re.findall(r"^  --(\w+) .*\(required\)$", said, re.MULTILINE))
+  flags = importlib.import_module(COMMANDS[command]).FLAGS
+  assert required == set(flags.missing())
+  assert all(flags[name].default is None for name in required)
+
+
+def test_help_shows_a_default_of_zero():
+  assert "  --seed                 Seed of every draw [default: 0]\n" in call(
+    "experiments.cli", "synthetic", "--help"
+  ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["pretrain", "finetune", "ablate", "benchmarks.step"])
+def test_help_names_a_command_that_lists_the_keys_of_the_config(module):
+  said = call(f"experiments.{module}", "--help").stdout
+  command = re.search(r"--config\.KEY .*`hibio (.*)` lists them", said)[1]
+  assert "--config.training.num_steps=" in call("experiments.cli", *command.split()).stdout
+
+
+def test_an_unknown_key_of_the_config_is_fixed_by_what_is_advised():
+  done = call("experiments.pretrain", "--config.zzzzzz=1")
+  assert done.returncode == 3
+  assert done.stderr.endswith("Fix: see hibio pretrain --print_config.\n")
 
 
 def test_help_lists_every_command_with_what_it_is_for():

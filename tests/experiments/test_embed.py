@@ -1,5 +1,7 @@
 """`experiments.embed` on a finished run: three kinds of input, and every way to get it wrong."""
 
+import dataclasses
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -11,12 +13,13 @@ import hibio
 from data_pipelines import readers
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import Reader
 from hibio import corpora, forward, pretrained, tissue
 from hibio.evaluation import gather
 from hibio.export import files
 from hibio.export.files import Request
 from hibio.forward import spot_vectors
-from tests.experiments.conftest import run
+from tests.experiments.conftest import call, run
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,27 @@ def test_one_section_of_a_folder_and_its_file_give_the_same_vectors(
   assert by_folder.n_obs == by_file.n_obs
   assert by_folder.obs_names.tolist() == [name.partition("_")[2] for name in want.obs_names]
   np.testing.assert_allclose(by_folder.obsm["X_hibio"], want.obsm["X_hibio"], atol=1e-5)
+
+
+def test_a_file_that_a_registered_reader_takes_is_read_by_it(
+  workdir, raw, out, tmp_path, monkeypatch
+):
+  def find(path, metadata):
+    if not path.name.endswith(".toy"):
+      return []
+    (source,) = [s for s in readers.open_sections(raw) if s.section_id == "D1S1"]
+    return [dataclasses.replace(source, reader="toy")]
+
+  monkeypatch.setitem(readers.READERS, "toy", Reader(find=find, holds="toy files", suffix=".toy"))
+  file, output = tmp_path / "one.toy", tmp_path / "toy.h5ad"
+  file.touch()
+  done = call(
+    "experiments.embed", f"--checkpoint={workdir}", f"--input={file}", f"--output={output}"
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr[-2000:]
+  want = out[out.obs["library_id"] == "D1S1"]
+  found = anndata.read_h5ad(output)
+  np.testing.assert_allclose(found.obsm["X_hibio"], want.obsm["X_hibio"], atol=1e-5)
 
 
 def test_an_image_alone_is_read_on_a_grid_and_predicts_the_panel(workdir, raw, tmp_path):

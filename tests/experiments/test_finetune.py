@@ -16,7 +16,7 @@ def finetuned(workdir):
   """A finished run of the "test" variant from the shared checkpoint, and what it printed."""
   path = workdir.parent / "finetuned"
   done = run(
-    "experiments.finetune", "--config=experiments/finetune.py:test", f"--checkpoint={workdir}",
+    "experiments.finetune", "--config=experiments/finetuning.py:test", f"--checkpoint={workdir}",
     f"--config.workdir={path}",
   )  # fmt: skip
   assert done.returncode == 0, done.stderr[-2000:]
@@ -69,7 +69,7 @@ def test_every_variant_has_its_own_work_directory_and_an_unknown_one_is_refused(
 
 def test_a_misspelt_key_is_one_line(workdir, tmp_path):
   done = call(
-    "experiments.finetune", "--config=experiments/finetune.py:test", f"--checkpoint={workdir}",
+    "experiments.finetune", "--config=experiments/finetuning.py:test", f"--checkpoint={workdir}",
     f"--config.workdir={tmp_path / 'run'}", "--config.finetuning.trainble=full",
   )  # fmt: skip
   assert done.returncode == 3

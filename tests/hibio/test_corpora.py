@@ -61,3 +61,8 @@ def test_a_damaged_file_is_named(tmp_path, tables, monkeypatch):
   monkeypatch.setattr(corpora, "tables_of", lambda corpus: tables)
   with pytest.raises(problems.BadInputError, match=r"corpus\.npz: content: found damaged"):
     _tables_for(tmp_path)
+
+
+def test_an_unknown_preset_is_named_by_the_key_of_the_config(tmp_path):
+  with pytest.raises(problems.BadInputError, match=r"--config\.synthetic\.preset: .*'huge'"):
+    corpora.corpus("huge", 0, tmp_path)

@@ -80,7 +80,7 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
   """(x, y) of each spot, in pixels of the full-size image.
 
   Raises:
-    BadInputError: no positions, or some that are no numbers.
+    BadInputError: no positions, or some that are not numbers.
   """
   for key in POSITION_KEYS:
     if key in contents.positions:

@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import places, raw_matrix
 from data_pipelines.readers.annotated.contents import Contents, Library
 from data_pipelines.readers.annotated.raw_matrix import RawMatrix
+from data_pipelines.readers.assembly import on_image
 from data_pipelines.section import StreamedSection
 from data_pipelines.slide_image import ArrayImage, SlideImage
 
@@ -99,7 +100,8 @@ def section_of(
     image_scale=image_scale if image else 1.0,
   )
   if image is not None:
-    _check_inside(section.positions_px, image, contents.path)
+    fix = "correct the scale factor or --image_scale"
+    on_image(section.positions_px, image, contents.path, _MIN_SHARE_INSIDE, fix)
   if matrix is not None:
     genes = matrix.measured(contents.measured.get(name))
     return dataclasses.replace(
@@ -159,31 +161,3 @@ def _stored_image(library: Library | None, path: Path) -> tuple[SlideImage | Non
     if factor > scale:
       best, scale = ArrayImage.of(path, image.shape, name, image.load), factor
   return best, scale or 1.0
-
-
-def _check_inside(positions_px: Float[np.ndarray, "spot 2"], image: SlideImage, path: Path) -> None:
-  """Refuses an image that most spots lie beside: it, or its scale, is another one's.
-
-  Raises:
-    BadInputError: with a hint where x and y seem swapped.
-  """
-  x, y = positions_px.T
-  width, height = image.width_px, image.height_px
-
-  def share_inside(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))
-
-  if share_inside(x, y) >= _MIN_SHARE_INSIDE:
-    return
-  scale = min(width / max(x.max(), 1.0), height / max(y.max(), 1.0))
-  swapped = share_inside(y, x) >= _MIN_SHARE_INSIDE
-  raise BadInputError(
-    path,
-    "positions",
-    f"{1 - share_inside(x, y):.0%} of {len(x)} spots outside the {image.kind} image, {width} x "
-    f"{height} px (x {x.min():.0f} to {x.max():.0f}, y {y.min():.0f} to {y.max():.0f})",
-    "spots on the image",
-    "x and y seem swapped: exchange the two columns"
-    if swapped
-    else f"correct the scale factor or --image_scale (to fit, at most {scale:.3g} times as large)",
-  )

@@ -14,6 +14,7 @@ from data_pipelines.preparation.spot_graph import MIN_SPOTS, spot_graph
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines.hand_made import lattice
 from tests.data_pipelines.preparation.test_regions import features_of, pieces
+from tests.data_pipelines.regions import check_regions
 
 drawn = leiden_regions.leiden_regions
 
@@ -42,7 +43,7 @@ def scattered(seed):
 def test_every_method_draws_contiguous_nested_regions_on_scattered_spots(name, seed):
   positions = scattered(seed)
   made = METHODS[name](features_of(positions, seed), positions, (5, 16, 64))
-  assert regions.check_regions(made, positions) == []
+  assert check_regions(made, positions) == []
   assert made.shape == (3, len(positions))
   for ids in made:
     assert set(ids) == set(range(ids.max() + 1))
@@ -52,7 +53,7 @@ def test_every_method_draws_contiguous_nested_regions_on_scattered_spots(name, s
 def test_regions_are_contiguous_and_nested_on_torn_tissue(seed):
   positions = pieces(seed)
   made = drawn(features_of(positions, seed), positions, (8, 16, 64))
-  assert regions.check_regions(made, positions) == []
+  assert check_regions(made, positions) == []
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_regions_are_contiguous_and_nested_on_torn_tissue(seed):
 )
 def test_tissue_with_next_to_nothing_to_join_is_drawn_all_the_same(positions):
   made = drawn(np.ones((len(positions), 2), np.float32), positions)
-  assert regions.check_regions(made, positions) == []
+  assert check_regions(made, positions) == []
   assert made.shape == (2, len(positions))
 
 

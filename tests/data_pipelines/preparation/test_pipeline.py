@@ -15,11 +15,12 @@ from data_pipelines import entry
 from data_pipelines import prepare as command
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation import regions, section_folder
+from data_pipelines.preparation import section_folder
 from data_pipelines.preparation.manifest import WORK, claimed
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines import hand_made
+from tests.data_pipelines.regions import check_regions
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_tables_and_regions_of_the_corpus_are_sound(tmp_path, sources, options):
     assert len(set.union(*own)) == sum(map(len, own))
   for name, spots in corpus.spots.groupby("section_id"):
     ids = corpus.regions[:, spots.index]
-    assert regions.check_regions(ids, spots[["x_um", "y_um"]].to_numpy()) == [], name
+    assert check_regions(ids, spots[["x_um", "y_um"]].to_numpy()) == [], name
   sides = corpus.spots["side"] == "left"
   of_region = pd.Series(corpus.regions[0]).groupby(corpus.regions[0]).transform(
     lambda ids: sides[ids.index].mean()

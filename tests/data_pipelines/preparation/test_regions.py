@@ -9,6 +9,7 @@ from data_pipelines.preparation import regions
 from data_pipelines.preparation.spot_graph import MIN_SPOTS
 from data_pipelines.preparation.statistics import log_expression
 from tests.data_pipelines.hand_made import lattice, section
+from tests.data_pipelines.regions import check_regions
 
 
 def features_of(positions, seed=0, width=6, noise=1.0):
@@ -30,7 +31,7 @@ def pieces(seed):
 def test_regions_are_contiguous_and_nested_on_torn_tissue(seed):
   positions = pieces(seed)
   made = regions.nested_regions(features_of(positions, seed), positions, (8, 16, 64))
-  assert regions.check_regions(made, positions) == []
+  assert check_regions(made, positions) == []
   assert made.shape == (3, len(positions))
   for ids in made:
     assert set(ids) == set(range(ids.max() + 1))
@@ -41,9 +42,9 @@ def test_the_check_finds_a_torn_region_and_a_broken_nesting():
   made = regions.nested_regions(features_of(positions), positions, (16, 64))
   torn = made.copy()
   torn[0, [0, 99]] = 777
-  assert "pieces" in regions.check_regions(torn, positions)[0]
+  assert "pieces" in check_regions(torn, positions)[0]
   crossed = np.stack([np.zeros(100, np.int32), (positions[:, 0] > 500).astype(np.int32)])
-  assert "several regions of level 1" in regions.check_regions(crossed, positions)[-1]
+  assert "several regions of level 1" in check_regions(crossed, positions)[-1]
 
 
 def test_regions_have_about_the_size_asked_for_and_none_is_tiny():

@@ -186,7 +186,7 @@ def test_features_that_are_no_genes_are_dropped_and_counted(sample):
   sample.write_h5(feature_type=kinds, id=ids, name=names)
   section = read(sample)
   assert section.counts.shape[1] == 26
-  assert section.dropped["features that are no genes"] == 2
+  assert section.dropped["features that are not genes"] == 2
   assert section.dropped["control probes"] == 2
   assert "HLA-A" in section.gene_symbols.tolist()
 
@@ -316,7 +316,7 @@ def test_each_mistake_in_matrix_market_files_is_named(sample, change, field):
   [
     (lambda v: np.log1p(v), "log-normalised"),
     (lambda v: -v, "negative"),
-    (lambda v: np.where(np.arange(len(v)) == 7, np.nan, v), "no numbers"),
+    (lambda v: np.where(np.arange(len(v)) == 7, np.nan, v), "not numbers"),
     (lambda v: v * 100 + 0.5, "not whole"),
   ],
 )

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from data_pipelines.preparation.regions import check_regions
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import of_section
 from hibio import pathways, tissue
 from hibio.export import counts, files, results, windows
 from hibio.export.section import Reader, fused
 from tests.data_pipelines import annotated
+from tests.data_pipelines.regions import check_regions
 from tests.hibio.export import conftest
 
 PREDICT = {"predict_expression": True}
