@@ -78,7 +78,7 @@ def test_an_honest_compressed_file_passes_and_a_group_that_contains_itself_ends(
     (b"", "empty"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "LFS"),
     (b"<!DOCTYPE html><html>", "web page"),
-    (b"PK\x03\x04", "no HDF5"),
+    (b"PK\x03\x04", "not an HDF5"),
   ],
 )
 def test_what_is_no_hdf5_file_is_called_by_its_name(tmp_path, content, found):
