@@ -71,6 +71,14 @@ def test_all_missing_flags_are_named_at_once():
   assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("flags", ["evaluate --checkpoint=none", "ablate --presets=default"])
+def test_an_unknown_task_is_refused_before_anything_is_opened(flags):
+  command, flag = flags.split()
+  done = call(f"experiments.{command}", flag, "--corpus=none", "--output=none", "--tasks=nosuch")
+  assert done.returncode == 3
+  assert done.stderr.startswith("hibio: --tasks: task: found 'nosuch', expected some of ")
+
+
 @pytest.mark.parametrize(
   ("command", "config"), [("pretrain", hibio), ("finetune", finetuning)]
 )  # fmt: skip
