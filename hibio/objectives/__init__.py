@@ -6,6 +6,7 @@ A new objective is one new file with an `Objective` (see `hibio.objectives.base`
 
 from __future__ import annotations
 
+from data_pipelines.problems import BadInputError
 from hibio.configs import Stage
 from hibio.objectives import pathway, reconstruction, region, spot
 from hibio.objectives.base import Objective
@@ -31,7 +32,17 @@ late, when the learning rate has come down, is hardly learned."""
 
 
 def stages() -> tuple[Stage, ...]:
-  """The default stages: each switches on the objectives that name it."""
+  """The default stages: each switches on the objectives that name it.
+
+  Raises:
+    BadInputError: an objective names a stage that is not there, and would never be switched on.
+  """
+  for objective in OBJECTIVES.values():
+    if objective.stage not in STAGE_SHARES:
+      raise BadInputError(
+        "hibio.objectives.OBJECTIVES", f"stage of {objective.name!r}", repr(objective.stage),
+        f"one of {', '.join(STAGE_SHARES)}", "name one of these, or add the stage to STAGE_SHARES",
+      )  # fmt: skip
   return tuple(
     Stage(stage, share, tuple(one.name for one in OBJECTIVES.values() if one.stage == stage))
     for stage, share in STAGE_SHARES.items()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.genes import GenePanel
+from data_pipelines.problems import BadInputError
 from experiments import hibio as experiment
 from hibio import configs, forward, objectives
 from hibio.model import HiBio
@@ -72,6 +73,13 @@ def test_an_objective_from_outside_gets_a_stage_a_weight_and_a_line_in_the_metri
   assert last["chance/toy"] == 2.0
   assert 0 < last["loss/toy"] < first["loss/toy"]
   np.testing.assert_allclose(last["loss"], 0.5 * last["loss/toy"], rtol=1e-5)
+
+
+def test_an_objective_of_a_stage_that_does_not_exist_is_refused_by_name(monkeypatch):
+  lost = Objective("lost", stage="spots", weight=1.0, function=same_side)
+  monkeypatch.setitem(objectives.OBJECTIVES, "lost", lost)
+  with pytest.raises(BadInputError, match="'lost': found 'spots', expected one of spot, pathway"):
+    objectives.stages()
 
 
 def test_an_objective_is_handed_what_its_parameters_name_and_nothing_else():
