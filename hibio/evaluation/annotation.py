@@ -15,20 +15,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from hibio.evaluation import class_metrics
+from hibio.evaluation.baselines import MAJORITY
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import Fold, described
-from hibio.evaluation.predictions import Predictions, capped, divided, predictions, probed
+from hibio.evaluation.predictions import Predictions, capped, divided, probed
 from hibio.evaluation.rows import Row
-
-
-def by_probe(
-  cohort: Cohort, folds: Sequence[Fold], feature: str, label: str, method: str
-) -> Iterator[Row]:
-  """The probe of each fold scored on what it holds out.
-
-  Where figures need the predictions too, call `predictions` once and hand them to `rows`.
-  """
-  yield from rows(predictions(cohort, folds, feature, label), cohort, folds, label, method)
 
 
 def rows(
@@ -44,7 +35,7 @@ def majority(
   found: Predictions, cohort: Cohort, folds: Sequence[Fold], label: str
 ) -> Iterator[Row]:
   """The most frequent class for every spot: same spots, same metrics, once for each label."""
-  yield from rows(class_metrics.majority(found), cohort, folds, label, "majority class")
+  yield from rows(class_metrics.majority(found), cohort, folds, label, MAJORITY)
 
 
 SHOTS = (1, 2, 4, 8, 16)
@@ -56,7 +47,7 @@ REPEATS = 10
 def few_shot(
   cohort: Cohort, folds: Sequence[Fold], feature: str, label: str, method: str
 ) -> Iterator[Row]:
-  """Nearest class mean of a few labelled spots, drawn anew `REPEATS` times from the fitting donors.
+  """Nearest class mean of a few labelled spots, redrawn `REPEATS` times from the fitting donors.
 
   Each row is the mean over draws of the balanced accuracy over all held-out spots; `spread` is the
   standard deviation over draws. Features are standardised over all labelled spots of the fitting

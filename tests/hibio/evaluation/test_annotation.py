@@ -15,8 +15,9 @@ DONORS = ("d0", "d1", "d2")
 
 
 def _rows(cohort, feature, donors=DONORS):
-  found = annotation.by_probe(cohort, folds_of(cohort, donors), feature, "leaf", "m")
-  return {row.metric: row for row in found}
+  folds = folds_of(cohort, donors)
+  found = predictions_.predictions(cohort, folds, feature, "leaf")
+  return {row.metric: row for row in annotation.rows(found, cohort, folds, "leaf", "m")}
 
 
 def test_a_probe_on_the_truth_is_perfect_in_every_metric(annotated):
