@@ -42,6 +42,7 @@ class Method:
     keywords: the rule by which it picks keyword genes, if that is asked of it.
     neighbour_radius_um: spots that lie nearer are excluded as negatives.
     tasks: what it is asked; None for everything that it has the features for.
+    tree, headline: of a baseline, as its line in the registry says.
   """
 
   name: str
@@ -51,6 +52,8 @@ class Method:
   keywords: configs.KeywordConfig | None = None
   neighbour_radius_um: float | None = None
   tasks: tuple[str, ...] | None = None
+  tree: bool = False
+  headline: tuple[str, ...] = ()
 
   @property
   def is_model(self) -> bool:
@@ -188,7 +191,7 @@ class Setting:
     """The feature that a method's regions are drawn from; "" for methods without a tree."""
     if not method.is_model:
       own = self.features_of(method)
-      return own[-1] if own and method.name in WITH_A_TREE else ""
+      return own[-1] if own and method.tree else ""
     return f"{method.name}/{'fused' if self.cohort.spots['has_patch'].any() else 'gene'}"
 
   def with_cohort(self, cohort: Cohort) -> Setting:
@@ -228,11 +231,6 @@ class Setting:
         for level, ids in enumerate(self.regions(tree), 1)
       }
     )
-
-
-WITH_A_TREE = ("pca", "coordinates")
-"""Baselines that regions are drawn from. Contiguous regions agree with contiguous labels whatever
-they were drawn from: the fair controls are trees of the same kind."""
 
 
 def read(

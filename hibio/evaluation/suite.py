@@ -228,7 +228,7 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
   fit = _unscored(setting)
   for name, baseline in BASELINES.items():
     given = Given(setting.cohort, fit, setting.folds, setting.corpus)
-    method = Method(name, tasks=baseline.tasks)
+    method = Method(name, tasks=baseline.tasks, tree=baseline.tree, headline=baseline.headline)
     setting = setting.with_features(baseline.of(name, given), method)
   return setting.with_features({}, *keyword_scores())
 

@@ -28,14 +28,15 @@ from hibio.evaluation.baselines import MAJORITY, MARKER_MEAN, planted
 from hibio.evaluation.clusterers import CLUSTERERS
 from hibio.evaluation.cohort import modality
 from hibio.evaluation.rows import Row
-from hibio.evaluation.setting import Method, Setting
+from hibio.evaluation.setting import MODEL, Method, Setting
 
-HEADLINE = ("hibio/image", "hibio/gene", "hibio/fused", "colour/image", "pca/gene",
-            "pca + 6 neighbours/gene")  # fmt: skip
-"""Features that are also asked for few labels and for random splits."""
-
-CLUSTERED_EVERY_WAY = ("hibio/fused", "pca/gene", "pca + 6 neighbours/gene")
-"""Features that every clusterer is tried on: a sweep of Leiden costs as much as ten of k-means."""
+HEADLINE = {
+  "annotation": (f"{MODEL}/image", f"{MODEL}/gene", f"{MODEL}/fused"),
+  "domains": (f"{MODEL}/fused",),
+}
+"""Features of the model that a task asks by all its protocols: few labels and random splits, or
+every clusterer (a sweep of Leiden costs as much as ten of k-means). A baseline's line in the
+registry says the same of it."""
 
 PREPARED = "components of the counts"
 """What the regions that a corpus is prepared with are drawn from."""
@@ -66,7 +67,7 @@ def find_domains(setting: Setting, method: Method) -> Iterator[Row]:
   read = (*setting.features_of(method), *setting.features_of(method, gather.ANCHORS))
   for label in setting.labels:
     for feature in read:
-      every_way = setting.thorough and feature in CLUSTERED_EVERY_WAY
+      every_way = setting.thorough and _by_all_protocols("domains", method, feature)
       clusterers = tuple(CLUSTERERS) if every_way else ("kmeans",)
       cohort = setting.seen_by(feature)
       if len(cohort.spots):
@@ -96,7 +97,7 @@ def annotate(setting: Setting, method: Method) -> Iterator[Row]:
     for feature in read:
       found = setting.predictions(label, feature)
       yield from annotation.rows(found, cohort, folds, label, feature)
-      if setting.thorough and feature in HEADLINE:
+      if setting.thorough and _by_all_protocols("annotation", method, feature):
         yield from annotation.few_shot(cohort, folds, feature, label, feature)
         yield from annotation.random_split(cohort, feature, label, feature)
 
@@ -182,6 +183,11 @@ def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
       spread=float(np.std(values)),
       parts={f"batch {number}": value for number, value in enumerate(values)},
     )  # fmt: skip
+
+
+def _by_all_protocols(task: str, method: Method, feature: str) -> bool:
+  """Whether a full evaluation asks this feature more than the one protocol that compares all."""
+  return task in method.headline or feature in HEADLINE[task]
 
 
 def _by_anchors(

@@ -9,6 +9,8 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
+from hibio.evaluation.baselines import BASELINES
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -139,23 +141,16 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
   (r"^nmi", "nmi", "normalised mutual information; chance is above 0"),
   (r"^ami", "ami", "adjusted mutual information: 0 is chance"),
   (r"^homogeneity", "homogeneity", "1 where every cluster holds one label only"),
-  (r"^regions_per_section", "regions_per_section", "how many regions a section has; no quality"),
+  (r"^regions_per_section", "regions_per_section",
+   "how many regions a section has; not a measure of quality"),
   (r"^layer_f1", "layer_f1", "F1 score of each label, labels and clusters matched one to one"),
   (r"^chaos", "chaos", "mean distance to the nearest spot of the same cluster; uses no label"),
   (r"^pas", "pas", "share of spots unlike most of their neighbours; uses no label"),
   (r"^mse", "mse", "mean squared error"),
   (r"^mae", "mae", "mean absolute error"),
-  (r"^morans_i", "morans_i", "Moran's I, how patterned the picked genes are over the tissue"),
-  (r"^housekeeping_by_weight", "housekeeping_by_weight", "weight on housekeeping genes"),
-  (r"^jaccard", "jaccard", "overlap of the lists of two sections: 1 is the same genes"),
-  (r"^single_count_share", "single_count_share", "share of picks that rest on a single count"),
-  (r"^correlation", "correlation", "of similarity and activity over the spots of a section"),
-  (r"^beyond", "beyond 95% of random sets", "share of gene sets that beat 95 % of random ones"),
-  (r"^(in one piece|inside one coarser)", "in one piece, inside one coarser",
-   "share of regions that are contiguous, or nested in a coarser one"),
   (r"^(largest|smallest|median spots|regions)$", "largest, smallest, median spots, regions",
-   "size and number of regions; no quality"),
-  (r"^loss/(\w+)", "loss/…", "the named loss of pretraining"),
+   "size and number of regions; not a measure of quality"),
+  (r"^loss/", "loss/…", "the named loss of pretraining"),
   (r"^purity", "purity", "share of the keyword genes that are planted in the spot"),
   (r"^housekeeping", "housekeeping_…",
    "share of housekeeping genes among those picked; by weight: as much as the model reads of them"),
@@ -174,39 +169,18 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 
 _METHODS: tuple[tuple[str, str, str], ...] = (
+  (r"@anchors$", "…@anchors", "read by its similarities to the pathway anchors"),
+  (r"@member genes$", "…@member genes", "anchors of member genes without what was learned"),
+  (r"@region", "…@region", "averaged over the model's regions"),
   (r"^hibio\b", "hibio", "this checkpoint, frozen"),
   (r"^untrained\b", "untrained", "the same architecture with random weights"),
-  (r"@anchors$", "…@anchors", "read by its similarities to the pathway anchors"),
-  (r"@region", "…@region", "averaged over the model's regions"),
-  (r"^colour ridge", "colour ridge to pca", "principal components predicted from colour"),
-  (r"^colour \+", "colour + neighbours", "colour, averaged over the nearest spots"),
-  (r"^colour/", "colour", "means and percentiles of the patch's colours"),
-  (r"^texture", "texture", "gradients, local binary patterns and co-occurrence of grey levels"),
-  (r"^nuclei", "nuclei", "number of nuclei in the patch"),
-  (r"^pca \+", "pca + neighbours", "principal components, averaged over the nearest spots"),
-  (r"^pca/", "pca", "principal components of log-normalised expression"),
-  (r"^banksy", "banksy-style", "expression beside its mean and gradient over the nearest spots"),
-  (r"^coordinates", "coordinates", "where a spot lies, and nothing else"),
-  (r"^gene sets", "gene sets", "activity of the corpus' gene sets, without a model"),
-  (r"^marker mean", "marker mean", "mean expression of a class' marker genes"),
-  (r"@member genes$", "…@member genes", "anchors of member genes without what was learned"),
   (r"^shuffled spots", "shuffled spots", "control: anchors of spots that have changed places"),
-  (r"^most variable", "most variable (HVG)", "the genes of highest variance in the section"),
-  (r"^most spatial", "most spatial", "the genes of highest Moran's I in the section"),
   (r"^random sets", "random sets", "control: gene sets of the same sizes drawn at random"),
-  (r"^raw top", "raw top", "control: the spot's highest counts alone"),
-  (r"^depth", "depth", "control: the number of molecules of the spot"),
   (r"^raw$", "raw", "genes by their counts: the most expressed ones"),
   (r"^tf_idf", "tf_idf", "counts weighted down for genes that most spots express"),
   (r"^surprisal", "surprisal", "share of counts beyond the section's mean: what stands out"),
-  (r"^mean_ratio", "mean_ratio", "counts over the section's mean"),
-  (r"^most (variable|spatial)", "most variable, most spatial", "the same genes in every spot"),
-  (r"^anchors", "anchors", "the model's pathway anchors"),
-  (r"^shuffled", "shuffled", "control: the same after spots have changed places"),
-  (r"^principal components", "principal components", "of log-normalised expression"),
-  (r"^majority", "majority class", "control: always the most frequent class"),
-  (r"oracle", "oracle", "control: reads the planted truth of synthetic tissue"),
 )  # fmt: skip
+"""What is not in the registry of baselines, which says what each of them is."""
 
 
 def task_of(name: str) -> Task:
@@ -226,7 +200,12 @@ def metrics_explained(metrics: Iterable[str]) -> list[tuple[str, str]]:
 
 def methods_explained(methods: Iterable[str]) -> list[tuple[str, str]]:
   """(name, what it is) of the methods that have a word to themselves; a family only once."""
-  return _explained(methods, _METHODS)
+  baselines = tuple(
+    (rf"^{re.escape(name)}(/|$)", name, ("control: " if one.control else "") + one.about)
+    for name, one in BASELINES.items()
+    if one.about
+  )
+  return _explained(methods, (*_METHODS, *baselines))
 
 
 def seen_in_words(what: str) -> str:

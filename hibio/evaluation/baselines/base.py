@@ -49,6 +49,10 @@ class Baseline:
     of_patches: (patches, micrometres a pixel) -> an array, in place of `features`; made while the
       corpus is read.
     control: it knows more or less than a method may: it stands in the tables and wins nothing.
+    about: what it is, for a reader of the tables.
+    tree: regions are drawn from it, too. Contiguous regions agree with contiguous labels whatever
+      they were drawn from: the fair controls of the model's are trees of the same kind.
+    headline: the tasks that ask it by every protocol that they have, as they ask the model.
   """
 
   sees: tuple[str, ...] = ()
@@ -56,6 +60,9 @@ class Baseline:
   tasks: tuple[str, ...] = ABOUT_SPOTS
   of_patches: Callable[[UInt8[np.ndarray, "spot height width 3"], float], Features] | None = None
   control: bool = False
+  about: str = ""
+  tree: bool = False
+  headline: tuple[str, ...] = ()
 
   def of(self, name: str, given: Given) -> dict[str, Features]:
     """Its features by name, as "pca/gene"; none where the corpus does not allow it."""

@@ -9,6 +9,7 @@ from hibio.evaluation import setting as setting_
 from hibio.evaluation import suite
 from hibio.evaluation.baselines import BASELINES, Baseline, is_control
 from hibio.evaluation.suite import TASKS
+from hibio.report import markdown
 
 
 def _left_or_right(given):
@@ -19,7 +20,11 @@ def _left_or_right(given):
 @pytest.fixture
 def toy(monkeypatch):
   monkeypatch.setitem(
-    BASELINES, "toy", Baseline(("gene",), _left_or_right, tasks=("annotation",), control=True)
+    BASELINES,
+    "toy",
+    Baseline(
+      ("gene",), _left_or_right, tasks=("annotation",), control=True, about="the side of the tissue"
+    ),
   )
 
 
@@ -31,12 +36,14 @@ def test_a_baseline_from_outside_is_in_the_rows_of_an_evaluation_and_of_an_ablat
     model, corpus, suite.scored_donors(corpus, ()), ("compartment",), thorough=False
   )
   compared = suite.ask_others(asked)
-  for rows in (suite.evaluate(model, corpus, options).rows, suite.ask(compared, "annotation")):
+  compared_rows = suite.ask(compared, "annotation")
+  for rows in (suite.evaluate(model, corpus, options).rows, compared_rows):
     found = [row for row in rows if row.method == "toy/gene"]
     assert {row.task for row in found} == {"annotation"}
     assert all(0 <= row.value <= 1 for row in found if row.metric == "balanced_accuracy")
   assert not [row for row in suite.ask(compared, "domains") if row.method.startswith("toy")]
   assert is_control("toy/gene")
+  assert "`toy`, control: the side of the tissue" in markdown.markdown(compared_rows)
 
 
 def test_every_baseline_is_asked_by_a_task_that_exists_and_has_features_or_is_known_to_it():

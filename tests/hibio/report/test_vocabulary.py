@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from hibio.evaluation.baselines import BASELINES
 from hibio.report import markdown, vocabulary
 from tests.hibio.report.conftest import row
 
@@ -18,6 +19,23 @@ def test_every_task_metric_and_method_of_an_evaluation_is_explained(evaluation):
     assert vocabulary.metrics_explained([metric]), metric
   for method in methods:
     assert vocabulary.methods_explained([method]), method
+
+
+@pytest.mark.parametrize("table", [vocabulary._METRICS, vocabulary._METHODS])
+def test_every_row_is_the_first_that_fits_its_own_name(table):
+  names = [name for _, name, _ in table]
+  assert len(set(names)) == len(names)
+  for _, name, text in table:
+    example = name.replace("@k", "@5").split(",")[0]
+    assert vocabulary._explained([example], table) == [(name, text)]
+
+
+def test_every_baseline_is_explained_by_its_own_line_of_the_registry():
+  for name, baseline in BASELINES.items():
+    ((told, text),) = vocabulary.methods_explained([f"{name}/gene"])
+    assert told == name
+    assert baseline.about, name
+    assert text.endswith(baseline.about)
 
 
 def test_a_family_of_metrics_is_explained_once_and_a_stranger_not_at_all():
