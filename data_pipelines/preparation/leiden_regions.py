@@ -21,6 +21,7 @@ from data_pipelines.preparation.spot_graph import (
   MIN_SPOTS,
   absorbed,
   contracted,
+  directions_of,
   means_of,
   renumbered,
   spot_graph,
@@ -55,8 +56,7 @@ def leiden_regions(
   """
   native = _native()
   graph, spacing = spot_graph(positions_um)
-  norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-  directions = (features / norms).astype(np.float64)
+  directions = directions_of(features)
   weights = _weights(graph, directions, positions_um, spacing)
   levels: list[np.ndarray] = []
   # node = a spot, then a region of the level before.

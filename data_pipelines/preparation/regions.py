@@ -24,6 +24,7 @@ from data_pipelines.preparation.spot_graph import (
   KAPPA,
   absorbed,
   contracted,
+  directions_of,
   means_of,
   renumbered,
   spot_graph,
@@ -50,8 +51,7 @@ def nested_regions(
     spots_per_region: what each level aims for, finest first.
   """
   graph, spacing = spot_graph(positions_um)
-  norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-  directions = (features / norms).astype(np.float64) / np.sqrt(2 * KAPPA)
+  directions = directions_of(features) / np.sqrt(2 * KAPPA)
   levels: list[np.ndarray] = []
   # node = a spot, then a region of the level before.
   node = np.arange(len(positions_um))

@@ -65,6 +65,14 @@ def absorbed(
     clusters[nodes] = near[np.argmin(distances)]
 
 
+def directions_of(
+  features: Float[np.ndarray, "spot width"],
+) -> Float[np.ndarray, "spot width"]:
+  """Features scaled to length 1; a zero vector stays zero."""
+  norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+  return (features / norms).astype(np.float64)
+
+
 def means_of(
   points: Float[np.ndarray, "spot width"], node: Int[np.ndarray, " spot"]
 ) -> Float[np.ndarray, "node width"]:

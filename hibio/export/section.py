@@ -18,6 +18,7 @@ from hibio.export import results as names
 from hibio.export import windows
 from hibio.export.counts import CorpusTables, PanelCounts, unmeasured
 from hibio.export.results import Results
+from hibio.masked import unit_rows
 from hibio.model import HiBio
 from hibio.pretrained import Pretrained
 
@@ -206,7 +207,7 @@ def fused(
   weight = np.stack([known[name] for name in vectors]).astype(np.float32)
   weight = np.where(weight.any(axis=0), weight, 1.0)
   total = np.einsum("ms,msw->sw", weight, np.stack(list(vectors.values())))
-  return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+  return unit_rows(total)
 
 
 def _sees(batch: Batch, radius_um: float) -> Int[np.ndarray, "window spot"]:
