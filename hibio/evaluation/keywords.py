@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from data_pipelines.preparation.spatial_genes import expected_morans_i
 from hibio.evaluation import keyword_lists
 from hibio.evaluation.baselines import ORACLE, planted
+from hibio.evaluation.baselines.counts import SENTENCE
 from hibio.evaluation.keyword_lists import SectionLists, jaccard
 from hibio.evaluation.rows import Row, mean_defined, over_parts
 from hibio.evaluation.setting import MODEL, Method, Setting
@@ -23,9 +24,6 @@ from hibio.keywords import keyword_scores
 
 DRAWS = 200
 """Random lists of K genes, for the overlap that chance gives."""
-
-PLANTED_TOP = 50
-"""Genes a spot where the planted ones are known: the size of a gene sentence in the literature."""
 
 
 def rows(setting: Setting, method: Method) -> Iterator[Row]:
@@ -156,9 +154,9 @@ def _planted(setting: Setting, method: Method) -> Iterator[Row]:
     ("purity", genes),
     ("housekeeping_share", np.broadcast_to(common, genes.shape)),
   ):
-    found = purity(scores, wanted, PLANTED_TOP)
+    found = purity(scores, wanted, SENTENCE)
     yield Row(
-      "keywords", setting.corpus.name, f"top {PLANTED_TOP} of each spot", setting.split, metric,
+      "keywords", setting.corpus.name, f"top {SENTENCE} of each spot", setting.split, metric,
       method.name, float(found.mean()), len(found), _even_guess(wanted, counts > 0),
       parts={name: float(found[rows].mean()) for name, rows in scored.sections()},
     )  # fmt: skip

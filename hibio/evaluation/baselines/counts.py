@@ -60,7 +60,13 @@ def gene_set_activity(
   return activity
 
 
-def highest_counts(cohort: Cohort, num_genes: int = 50) -> Cohort:
+SENTENCE = 50
+"""Genes of a published gene sentence (OmiCLIP, see `hibio.encoders.gene`). The control of the
+highest counts and the purity of keyword genes stay at it whatever number K a run reads, so that
+runs that differ in K are compared with the same and at the same."""
+
+
+def highest_counts(cohort: Cohort, num_genes: int = SENTENCE) -> Cohort:
   """The cohort with each spot's highest counts alone; of equal ones the first of the panel.
 
   What a reader of the most expressed genes has, values included: the control of every choice of
