@@ -38,7 +38,7 @@ def paired_interval(
   """Percentile bootstrap of the mean: units and seeds are both drawn with replacement.
 
   A seed is the same model in all units, and a unit the same tissue for all seeds, so each is drawn
-  as a whole and the draw is their product. Seeds drawn anew within each unit would average their
+  as a whole and the draw is their product. Seeds redrawn within each unit would average their
   effect away. Of n things drawn with replacement the mean varies less than of n new ones, by
   sqrt((n - 1) / n); the interval is widened by as much, for the smaller of both numbers.
 

@@ -32,7 +32,7 @@ def swapped_windows(corpus: Corpus, seed: int = 0) -> Iterator[Arrays]:
 
 
 def permuted(section: Arrays, rng: np.random.Generator) -> Arrays:
-  """The windows of one section with what their real spots carry dealt out anew."""
+  """The windows of one section with what their real spots carry reshuffled among them."""
   window, place = np.nonzero(section["spot_mask"])
   order = rng.permutation(len(window))
   moved = dict(section)

@@ -22,7 +22,7 @@ PHRASES = {
   "long_stages": "With spots alone for 40 % of the steps",
   "joint": "With all objectives from the first step",
   "random_pathways": "With random gene sets of the same sizes",
-  "paper": "As the abstract describes it",
+  "paper": "As published, where the paper says how",
   "spot_only": "With the plain spot contrast alone",
   "bleep": "With BLEEP's soft contrast alone",
   "shuffled_pairs": "With pairs shuffled",

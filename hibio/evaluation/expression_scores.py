@@ -90,8 +90,8 @@ class Coherence(NamedTuple):
 
   Attributes:
     value: mean over gene sets of the mean correlation of their genes.
-    chance: its expectation when the genes of the sets are dealt anew.
-    chance_sd: its standard deviation over such deals.
+    chance: its expectation when the genes of the sets are reshuffled.
+    chance_sd: its standard deviation over such shuffles.
     num_sets: how many sets have enough scored genes.
   """
 

@@ -36,7 +36,7 @@ def all_sections(
 def other_sections(
   donors: Int[np.ndarray, " section"],
 ) -> Bool[np.ndarray, "section section"]:
-  """Spots of all sections but the query's: its own stain and batch are no help."""
+  """Spots of all sections but the query's: its own stain and batch cannot help."""
   return ~own_section(donors)
 
 

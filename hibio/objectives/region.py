@@ -55,7 +55,7 @@ def spot_to_region(
 ) -> tuple[Float[Array, " spot"], Float[Array, " spot"]]:
   """Cross-entropy of a spot's own region in the other modality, and what guessing gives.
 
-  Regions that touch the spot's own are no candidates. Both are 0 for spots in no region.
+  Regions that touch the spot's own are excluded as candidates. Both are 0 for spots in no region.
 
   Args:
     embedding: of one modality.

@@ -81,7 +81,7 @@ def accuracy(
   """1 where an image is closer to its own profile than to every other candidate, and chance.
 
   Args:
-    within_section: only spots of the same section are candidates. Stain and batch are then no help.
+    within_section: only spots of the same section are candidates. Stain and batch cannot help then.
   """
 
   def row(one):

@@ -24,7 +24,7 @@ def markdown(rows: Iterable[Row], leaks: Sequence[str] = ()) -> str:
   is known, and by the numbers of the notes under the task's tables.
 
   Args:
-    leaks: reasons why these are no figures of unseen tissue; they come first.
+    leaks: reasons why these figures are not of unseen tissue; they come first.
   """
   rows = list(rows)
   text = [summary(rows, leaks)]
