@@ -36,7 +36,7 @@ from experiments.ablation import (
   running,
   tables,
 )
-from hibio.evaluation import suite
+from hibio.evaluation import scope, suite
 
 FLAGS = entry.Flags(__doc__)
 _CONFIG = FLAGS.config_file("config", "experiments/hibio.py", "What all runs begin with")
@@ -68,8 +68,8 @@ def main() -> None:
   runs = plan.runs(base, _PRESETS.value, _SEEDS.value, corpus.path.absolute(), output.absolute())
   question = running.Question(
     corpus,
-    suite.label_of(corpus, _LABEL.value),
-    suite.scored_donors(corpus, tuple(_DONORS.value)),
+    scope.label_of(corpus, _LABEL.value),
+    scope.scored_donors(corpus, tuple(_DONORS.value)),
     tasks,
     _SWAP.value,
   )

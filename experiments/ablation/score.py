@@ -19,8 +19,8 @@ from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from experiments.ablation import score_files, swapped
 from hibio import pretrained
+from hibio.evaluation import scope, suite
 from hibio.evaluation import setting as setting_
-from hibio.evaluation import suite
 from hibio.evaluation.setting import Setting
 
 FLAGS = entry.Flags(__doc__)
@@ -36,8 +36,8 @@ _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each sect
 def main() -> None:
   corpus = Corpus.open(_CORPUS.value)
   model = pretrained.load(_CHECKPOINT.value)
-  label = suite.label_of(corpus, _LABEL.value)
-  donors = suite.scored_donors(corpus, tuple(_DONORS.value))
+  label = scope.label_of(corpus, _LABEL.value)
+  donors = scope.scored_donors(corpus, tuple(_DONORS.value))
   suite.guarded({"hibio": model}, corpus, donors, suite.Options())
   about = score_files.question(corpus, label, donors)
 

@@ -20,9 +20,8 @@ from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.domains import region_mean
 from hibio.evaluation.expression import Questions
 from hibio.evaluation.folds import Fold, folds_of
-from hibio.evaluation.gene_sets import GeneSets
+from hibio.evaluation.gene_sets import GeneSets, Markers
 from hibio.evaluation.housekeeping import Housekeeping
-from hibio.evaluation.markers import Markers
 from hibio.evaluation.predictions import Predictions
 from hibio.forward import Forward
 

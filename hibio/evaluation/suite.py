@@ -23,9 +23,9 @@ from hibio.evaluation import (
   gene_sets,
   keywords,
   leakage,
-  markers,
   published,
   regions,
+  scope,
   tasks,
 )
 from hibio.evaluation import setting as setting_
@@ -147,10 +147,10 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
       not have, or a scored donor that a checkpoint was trained on.
   """
   models = {MODEL: model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
-  donors = scored_donors(corpus, options.donors)
-  _check_sections(corpus, donors, options.sections)
+  donors = scope.scored_donors(corpus, options.donors)
+  scope.check_sections(corpus, donors, options.sections)
   banner, notes = guarded(models, corpus, donors, options)
-  labels = labels_of(corpus, options.label)
+  labels = scope.labels_of(corpus, options.label)
   parts = Parts(
     "evaluate",
     {
@@ -164,7 +164,7 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
   with parts.part("spots and patches", amount):
     setting = setting_.read(
       model, corpus, donors, labels,
-      markers=markers.read(options.markers, corpus.panel) if options.markers else None,
+      markers=gene_sets.markers(options.markers, corpus.panel) if options.markers else None,
       held_out_sets=gene_sets.held_out(options.gene_sets, corpus) if options.gene_sets else None,
       genes_housekeeping=options.housekeeping, ignore_labels=options.ignore_labels,
     )  # fmt: skip
@@ -263,27 +263,6 @@ def threads(num_spots: int) -> Iterator[None]:
     yield
 
 
-def scored_donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
-  """Who is scored: those asked for, else the corpus' test donors, else all of them."""
-  every = tuple(dict.fromkeys(s["donor_id"] for s in corpus.manifest["sections"]))
-  for name in wanted:
-    if name not in every:
-      raise BadInputError(
-        "--donors", "donor", repr(name), f"some of {', '.join(every)}", "correct the name"
-      )
-  return wanted or tuple(corpus.manifest["splits"]["test"]) or every
-
-
-def _check_sections(corpus: Corpus, donors: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-  known = [s["section_id"] for s in corpus.manifest["sections"] if s["donor_id"] in donors]
-  for name in wanted:
-    if name not in known:
-      raise BadInputError(
-        "--sections", "section", repr(name), f"some of {', '.join(known)}",
-        "name sections of the donors that are scored",
-      )  # fmt: skip
-
-
 def guarded(
   models: Mapping[str, pretrained.Pretrained],
   corpus: Corpus,
@@ -311,31 +290,3 @@ def guarded(
     reasons += [prefix + r for r in leakage.leaks(model.meta, corpus.manifest, donors)]
     notes += [prefix + n for n in leakage.notes(model.meta, corpus.manifest, donors)]
   return leakage.refused(reasons, corpus.path, options.allow_leak), tuple(notes)
-
-
-def labels_of(corpus: Corpus, wanted: str) -> tuple[str, ...]:
-  """The label columns to score: the one that is wanted, or all that the corpus has.
-
-  Raises:
-    BadInputError: the corpus has no such label.
-  """
-  names = tuple(corpus.manifest["labels"])
-  if wanted and wanted not in names:
-    raise BadInputError(
-      corpus.path,
-      "label",
-      wanted,
-      f"one of {', '.join(names) or 'none'}",
-      "pass --label=NAME with a label of the corpus",
-    )
-  return (wanted,) if wanted else names
-
-
-def label_of(corpus: Corpus, wanted: str) -> str:
-  """One label: the one that is wanted, else that with most names; "" where the corpus has none.
-
-  Raises:
-    BadInputError: the corpus has no such label.
-  """
-  labels = corpus.manifest["labels"]
-  return max(labels_of(corpus, wanted), key=lambda name: len(labels[name]), default="")

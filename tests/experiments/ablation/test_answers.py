@@ -8,16 +8,16 @@ from data_pipelines.problems import BadInputError
 from experiments.ablation.measures import GROUPS, MEASURES
 from experiments.ablation.swapped import swapped_windows
 from hibio import pretrained
+from hibio.evaluation import scope, suite
 from hibio.evaluation import setting as setting_
-from hibio.evaluation import suite
 from hibio.evaluation.setting import Setting
 
 
 @pytest.fixture(scope="module")
 def asked(workdir) -> Setting:
   corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
-  donors = suite.scored_donors(corpus, ())
-  labels = (suite.label_of(corpus, ""),)
+  donors = scope.scored_donors(corpus, ())
+  labels = (scope.label_of(corpus, ""),)
   return setting_.read(pretrained.load(workdir), corpus, donors, labels, thorough=False)
 
 
@@ -52,7 +52,7 @@ def test_figures_are_those_of_the_evaluation(rows, evaluation):
 def test_the_label_with_most_names_is_asked_and_another_one_has_to_exist(asked):
   assert asked.labels == ("leaf",)
   with pytest.raises(BadInputError, match="one of compartment, leaf"):
-    suite.label_of(asked.corpus, "nosuch")
+    scope.label_of(asked.corpus, "nosuch")
 
 
 def test_swapped_coordinates_keep_every_spot_and_change_what_it_is_embedded_as(asked, answered):

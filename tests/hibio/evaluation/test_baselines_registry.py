@@ -5,8 +5,8 @@ import pytest
 
 from data_pipelines.loading.corpus import Corpus
 from hibio import pretrained
+from hibio.evaluation import scope, suite
 from hibio.evaluation import setting as setting_
-from hibio.evaluation import suite
 from hibio.evaluation.baselines import BASELINES, Baseline, is_control
 from hibio.evaluation.suite import TASKS
 from hibio.report import markdown
@@ -33,7 +33,7 @@ def test_a_baseline_from_outside_is_in_the_rows_of_an_evaluation_and_of_an_ablat
   corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
   options = suite.Options(tasks=("annotation", "retrieval"), label="compartment")
   asked = setting_.read(
-    model, corpus, suite.scored_donors(corpus, ()), ("compartment",), thorough=False
+    model, corpus, scope.scored_donors(corpus, ()), ("compartment",), thorough=False
   )
   compared = suite.ask_others(asked)
   compared_rows = suite.ask(compared, "annotation")

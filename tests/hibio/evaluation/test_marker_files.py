@@ -8,7 +8,7 @@ from data_pipelines.gene_sets import read_gmt
 from data_pipelines.genes import GenePanel
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import read_table
-from hibio.evaluation import leakage, markers
+from hibio.evaluation import gene_sets, leakage
 from hibio.evaluation.leakage import Excluded
 
 HER2ST = Path(__file__).resolve().parents[3] / "experiments" / "datasets" / "her2st_markers.gmt"
@@ -17,7 +17,7 @@ HER2ST = Path(__file__).resolve().parents[3] / "experiments" / "datasets" / "her
 def test_small_and_overlapping_marker_sets_are_kept_and_their_coverage_is_said(tmp_path):
   path = tmp_path / "markers.gmt"
   path.write_text("one\t\ta\tb\ntwo\t\ta\tb\tz\nnone\t\ty\n")
-  found = markers.read(path, GenePanel(tuple("ABC"), tuple("abc")))
+  found = gene_sets.markers(path, GenePanel(tuple("ABC"), tuple("abc")))
   assert found.names == ("one", "two")
   assert found.membership.tolist() == [[True, True, False]] * 2
   assert found.coverage == "marker genes on the panel: one 2/2, two 2/3, none 0/1"

@@ -1,0 +1,60 @@
+"""What of a corpus is scored: donors, sections, labels, as asked for or as the corpus suggests."""
+
+from __future__ import annotations
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.problems import BadInputError
+
+
+def scored_donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
+  """Who is scored: those asked for, else the corpus' test donors, else all of them."""
+  every = tuple(dict.fromkeys(s["donor_id"] for s in corpus.manifest["sections"]))
+  for name in wanted:
+    if name not in every:
+      raise BadInputError(
+        "--donors", "donor", repr(name), f"some of {', '.join(every)}", "correct the name"
+      )
+  return wanted or tuple(corpus.manifest["splits"]["test"]) or every
+
+
+def check_sections(corpus: Corpus, donors: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+  """Refuses sections that are not of these donors.
+
+  Raises:
+    BadInputError: one that is wanted is not.
+  """
+  known = [s["section_id"] for s in corpus.manifest["sections"] if s["donor_id"] in donors]
+  for name in wanted:
+    if name not in known:
+      raise BadInputError(
+        "--sections", "section", repr(name), f"some of {', '.join(known)}",
+        "name sections of the donors that are scored",
+      )  # fmt: skip
+
+
+def labels_of(corpus: Corpus, wanted: str) -> tuple[str, ...]:
+  """The label columns to score: the one that is wanted, or all that the corpus has.
+
+  Raises:
+    BadInputError: the corpus has no such label.
+  """
+  names = tuple(corpus.manifest["labels"])
+  if wanted and wanted not in names:
+    raise BadInputError(
+      corpus.path,
+      "label",
+      wanted,
+      f"one of {', '.join(names) or 'none'}",
+      "pass --label=NAME with a label of the corpus",
+    )
+  return (wanted,) if wanted else names
+
+
+def label_of(corpus: Corpus, wanted: str) -> str:
+  """One label: the one that is wanted, else that with most names; "" where the corpus has none.
+
+  Raises:
+    BadInputError: the corpus has no such label.
+  """
+  labels = corpus.manifest["labels"]
+  return max(labels_of(corpus, wanted), key=lambda name: len(labels[name]), default="")
