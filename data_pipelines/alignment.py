@@ -78,8 +78,8 @@ def map_onto(
       + _of_species(guess_species(gene_ids, gene_symbols)),
       f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}"
       + _of_species(guess_species(panel.ids, panel.symbols)),
-      "use a panel of the same species, or convert the gene names (--gene_names=TABLE of "
-      "ensembl_id and symbol)",
+      "use a model or a panel of these genes (each preset of synthetic tissue has its own), or "
+      "convert the gene names (--gene_names=TABLE of ensembl_id and symbol)",
     )
   onto = scipy.sparse.csr_matrix(
     (np.ones(len(found), np.int32), (found, rows[found])), shape=(len(rows), len(panel))

@@ -1,6 +1,6 @@
 """Which level of the method adds what: presets, several seeds each, compared pair by pair.
 
-  python -m experiments.ablate --presets=default,no_tfidf,no_pathway,no_region --seeds=3 \
+  python -m experiments.ablate --presets=default,no_tfidf,no_pathway,no_region --seeds=3 \\
     --corpus=CORPUS --output=DIR [--config=experiments/hibio.py[:VARIANTS]] [--jobs=2]
 
 Trains every preset with every seed, asks all of them the same questions about donors that none was

@@ -54,8 +54,9 @@ def read(path: str | os.PathLike, metadata: str | os.PathLike | None = None) -> 
 
   Args:
     path: one section, or a folder of many: Space Ranger output folders at any depth up to five, a
-      folder of legacy ST with `counts` and `spots`, or `.h5ad` files; or one such file.
-    metadata: table of the sections, as for `python -m data_pipelines.prepare`.
+      folder of legacy ST with `counts` and `spots`, or `.h5ad` files; or one such file. A file
+      that `hibio embed` wrote comes back as it is, results included.
+    metadata: table of the sections, as for `hibio prepare`.
 
   Raises:
     BadInputError: no section is found, or one cannot be read.

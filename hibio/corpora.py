@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import synthetic
+from data_pipelines.console import say
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
@@ -75,6 +76,7 @@ def corpus(preset: str, seed: int, root: Path) -> Path:
   folder = root / (f"synthetic-{preset}" + (f"-seed{seed}" if seed else ""))
   raw = folder / "raw"
   if not (raw / "truth.json").is_file():
+    say(f"making synthetic tissue ({preset}) in {folder}")
     synthetic.write(preset, raw, seed, "--config.synthetic.preset")
   prepare([raw], folder / "corpus", PrepareOptions(gene_sets=(raw / "programs.gmt",)))
   return folder / "corpus"

@@ -156,7 +156,7 @@ class Model:
     return adata
 
   def predict_expression(
-    self, adata: anndata.AnnData, genes: Sequence[str] | None = None
+    self, adata: anndata.AnnData, genes: str | Sequence[str] | None = None
   ) -> anndata.AnnData:
     """Expression as the model reads it off its embedding: off that of the image where there is one.
 
@@ -182,6 +182,7 @@ class Model:
       >>> predicted.shape, list(predicted.var_names)
       ((451, 2), ['GLANDULAR1', 'FIBROUS3'])
     """
+    genes = [genes] if isinstance(genes, str) else genes
     shell = anndata.AnnData(obs=adata.obs[[]].copy())
     settings = Settings(
       domain_spots=(),
@@ -271,7 +272,7 @@ class Model:
 
     Returns:
       The cosine of each spot with the anchor of each set: a row a spot, a column a set. NaN in
-      spots without that modality.
+      spots without that modality, and for sets without a gene on the model's panel.
 
     Raises:
       BadInputError: none of the genes is on the model's panel.
@@ -294,7 +295,7 @@ class Model:
     vectors, rows = self._vectors(adata, by)
     scores = np.full((adata.n_obs, len(names)), np.nan, np.float32)
     scores[rows] = vectors @ np.asarray(anchors).T
-    return pd.DataFrame(scores, adata.obs_names, list(names))
+    return pd.DataFrame(scores, adata.obs_names, list(names)).reindex(columns=list(sets))
 
   def keyword_scores(self, adata: anndata.AnnData) -> pd.DataFrame:
     """How strongly each gene speaks for each spot, from counts alone; what keywords are picked by.

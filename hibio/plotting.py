@@ -26,6 +26,8 @@ def plot(
 ) -> Figure:
   """A row of maps a section; see `hibio.plot`."""
   names = [names] if isinstance(names, str) else list(names)
+  if not names:
+    raise BadInputError("names", "value", "no name", "one or more", "name what to draw")
   shown = {name: values_of(adata, name) for name in names}
   sections = _sections(adata, section)
   width, height = _PANEL_INCHES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,11 @@ def load(path: str | os.PathLike) -> Pretrained:
   """
   folder = released.folder_of(path)
   if not folder.is_dir():
+    near = difflib.get_close_matches(str(path), released.shipped(), n=1)
     raise BadInputError(
       folder, "checkpoint", "no such folder",
       f"a work directory, a released model, or one of {', '.join(released.shipped())}",
-      "correct the path or the name",
+      f"did you mean {near[0]!r}?" if near else "correct the path or the name",
     )  # fmt: skip
   read = released.read if released.is_released(folder) else read_params
   params, meta = read(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -12,12 +13,14 @@ import pandas as pd
 import scipy.sparse
 
 from data_pipelines import readers, synthetic
+from data_pipelines.hdf5_safety import open_hdf5
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.slide import Slide
 from data_pipelines.section import Section
 from data_pipelines.slide_image import ArrayImage, SlideImage
 from data_pipelines.synthetic import programs
 from data_pipelines.synthetic.sections import DrawnSection, draw_section
+from hibio.export.results import UNS
 
 HIRES_PX = 2000
 """Longest side of the image in `uns["spatial"]`, as in Space Ranger's output."""
@@ -30,7 +33,17 @@ _FIRST_NEW = 100
 
 def read(path: str | os.PathLike, metadata: str | os.PathLike | None = None) -> anndata.AnnData:
   """What lies in a folder or a file as one AnnData; see `hibio.read`."""
+  if _holds_results(Path(path)):
+    return anndata.read_h5ad(path)
   return of_sections([source.read() for source in readers.open_sections(path, metadata)])
+
+
+def _holds_results(path: Path) -> bool:
+  """Whether it is an `.h5ad` that `hibio embed` has added to: that is an AnnData as it stands."""
+  if path.suffix != ".h5ad" or not path.is_file():
+    return False
+  with open_hdf5(path) as file:
+    return f"uns/{UNS}" in file
 
 
 def synthetic_section(seed: int = 0, preset: str = "small") -> anndata.AnnData:

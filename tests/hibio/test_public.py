@@ -114,6 +114,34 @@ def test_results_survive_a_file_with_their_names(section, tmp_path):
 # Predicted expression
 
 
+def test_what_embed_wrote_is_read_with_its_results(model, section, tmp_path):
+  embedded = section.copy()
+  model.embed(embedded)
+  embedded.write_h5ad(tmp_path / "embedded.h5ad")
+  found = hibio.read(tmp_path / "embedded.h5ad")
+  assert "hibio" in found.uns
+  np.testing.assert_array_equal(found.obsm["X_hibio"], embedded.obsm["X_hibio"])
+  assert found.obs["hibio_domain_1"].tolist() == embedded.obs["hibio_domain_1"].tolist()
+
+
+def test_a_gene_set_without_a_gene_on_the_panel_is_a_column_of_nan(model, section):
+  found = model.score_gene_sets(section, {"unknown": ["nope"], "glands": ["GLANDULAR1"]})
+  assert list(found.columns) == ["unknown", "glands"]
+  assert found["unknown"].isna().all()
+  assert found["glands"].notna().any()
+
+
+def test_one_gene_may_be_given_by_its_name_alone(model, section):
+  assert list(model.predict_expression(section, "GLANDULAR1").var_names) == ["GLANDULAR1"]
+
+
+def test_nothing_to_draw_and_a_misspelt_model_are_one_clear_line(section):
+  with pytest.raises(BadInputError, match="found no name"):
+    hibio.plot(section, [])
+  with pytest.raises(BadInputError, match="did you mean 'tiny-synthetic'"):
+    hibio.load("tiny-sinthetic")
+
+
 def test_a_section_read_from_a_file_is_embedded_with_the_image_in_it(model, section, tmp_path):
   hibio.synthetic_section().write_h5ad(tmp_path / "x.h5ad")
   adata = model.embed(hibio.read(tmp_path / "x.h5ad"))
