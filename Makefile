@@ -34,7 +34,7 @@ demo: setup
 	$(BIN)/python -m experiments.evaluate --checkpoint=$(WORKDIR) --corpus=$(CORPUS) --output=$(WORKDIR)/evaluation
 
 test: setup
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "not slow and not gpu and not notebooks"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not gpu and not notebooks"
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow

@@ -1,5 +1,6 @@
 """Strict numerics, four simulated devices and a compile cache for every test."""
 
+import fcntl
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -24,14 +25,6 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items):
-  """Where tests run side by side, those of one file, and all that need the tiny run, stay together:
-  what they share is made once."""
-  for item in items:
-    shares = "workdir" in item.fixturenames
-    item.add_marker(pytest.mark.xdist_group("run" if shares else item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="session")
 def real_data() -> Path:
   """Folder of real sections, named by HIBIO_TEST_DATA; by default ../shared/data.
@@ -52,11 +45,17 @@ def workdir(tmp_path_factory) -> Path:
   """
   from tests.experiments.conftest import run
 
-  path = tmp_path_factory.mktemp("pulse") / "run"
-  done = run(
-    "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={path}"
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
+  side_by_side = "PYTEST_XDIST_WORKER" in os.environ
+  base = tmp_path_factory.getbasetemp()
+  path = (base.parent if side_by_side else base) / "pulse" / "run"
+  path.parent.mkdir(exist_ok=True)
+  with (path.parent / "lock").open("w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker makes it, the others wait
+    if not path.exists():
+      done = run(
+        "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={path}"
+      )
+      assert done.returncode == 0, done.stderr[-2000:]
   return path
 
 
