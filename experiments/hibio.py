@@ -1,7 +1,7 @@
 """Pretraining, all three stages: `python -m experiments.pretrain --config=experiments/hibio.py`.
 
 Without any other argument it makes its own tissue, prepares it and trains the tiny model on it:
-four to five minutes on two CPU cores, no data and no network needed (`make demo`, which evaluates
+about five minutes on two CPU cores, no data and no network needed (`make demo`, which evaluates
 it as well, takes about ten). Larger runs name a corpus and a variant:
 
   --config=experiments/hibio.py:base --config.corpus=CORPUS --config.workdir=WORKDIR
