@@ -7,18 +7,17 @@ the like; with `required=True` it must be given.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from data_pipelines.problems import EXIT_USAGE, BadInputError, exits_on_bad_input
+from data_pipelines.problems import EXIT_USAGE, BadInputError, exits_on_bad_input, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 """Holds the packages; a config file such as experiments/hibio.py is found there from any folder."""
@@ -100,11 +99,6 @@ def _meaning(flag: flags.Flag) -> str:
 def _default(flag: flags.Flag) -> str:
   text = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
   return "" if text is None or text is False or text == "" else f" [default: {text}]"
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-  """What somebody who wrote `word` may have meant; empty if nothing is close."""
-  return (difflib.get_close_matches(word, list(known), n=1) or [""])[0]
 
 
 def run(main: Callable[[], None], own: Flags) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 EXIT_USAGE = 2
@@ -29,6 +30,11 @@ class BadInputError(ValueError):
     super().__init__(
       f"hibio: {self.file}: {field}: found {found}, expected {expected}. Fix: {fix.rstrip('.')}."
     )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+  """What somebody who wrote `word` may have meant; empty if nothing is close."""
+  return (difflib.get_close_matches(word, list(known), n=1) or [""])[0]
 
 
 def exits_on_bad_input(main: Callable[..., Any]) -> Callable[..., Any]:

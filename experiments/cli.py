@@ -14,7 +14,7 @@ import sys
 
 import hibio
 from data_pipelines import entry
-from data_pipelines.problems import EXIT_USAGE
+from data_pipelines.problems import EXIT_USAGE, nearest
 
 COMMANDS = {
   "synthetic": "data_pipelines.synthetic.__main__",
@@ -42,7 +42,7 @@ def main() -> None:
     module = importlib.import_module(COMMANDS[asked])
     entry.run(module.main, module.FLAGS)
   else:
-    near = entry.nearest(asked, COMMANDS)
+    near = nearest(asked, COMMANDS)
     print(f"hibio: {asked}: no such command.{near and f' Did you mean {near}?'}", file=sys.stderr)
     sys.exit(EXIT_USAGE)
 

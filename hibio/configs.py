@@ -7,14 +7,13 @@ there.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import re
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,13 +275,13 @@ def from_dict(cls, values: Mapping[str, Any], where: str = ""):
   types = typing.get_type_hints(cls)
   for key in values:
     if key not in types:
-      near = difflib.get_close_matches(key, types, n=1)
+      near = nearest(key, types)
       raise BadInputError(
         "config",
         f"{where}{key}",
         "an unknown key",
         f"one of {', '.join(sorted(types))}",
-        f"write {where}{near[0]}" if near else f"remove {where}{key}",
+        f"write {where}{near}" if near else f"remove {where}{key}",
       )
   return cls(**{key: _value(types[key], value, f"{where}{key}.") for key, value in values.items()})
 

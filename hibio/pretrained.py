@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, nearest
 from hibio import configs, parameters, released
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
@@ -87,11 +86,11 @@ def load(path: str | os.PathLike) -> Pretrained:
   """
   folder = released.folder_of(path)
   if not folder.is_dir():
-    near = difflib.get_close_matches(str(path), released.shipped(), n=1)
+    near = nearest(str(path), released.shipped())
     raise BadInputError(
       folder, "checkpoint", "no such folder",
       f"a work directory, a released model, or one of {', '.join(released.shipped())}",
-      f"did you mean {near[0]!r}?" if near else "correct the path or the name",
+      f"did you mean {near!r}?" if near else "correct the path or the name",
     )  # fmt: skip
   read = released.read if released.is_released(folder) else read_params
   params, meta = read(folder)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.section import Section
 
 SPLITS = ("train", "validation", "test")
@@ -102,11 +101,11 @@ def refuse_duplicates(hashes: Mapping[str, str]) -> None:
 def _check(donors: Sequence[str], flag: str, asked: Sequence[str]) -> None:
   for donor in asked:
     if donor not in donors:
-      near = difflib.get_close_matches(donor, donors, n=1)
+      near = nearest(donor, donors)
       raise BadInputError(
         flag,
         "donor",
         f"{donor!r}",
         f"one of {', '.join(donors[:20])}",
-        f"write {near[0]}" if near else "correct the name, or add its sections",
+        f"write {near}" if near else "correct the name, or add its sections",
       )

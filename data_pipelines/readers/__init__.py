@@ -5,12 +5,11 @@ A platform is one file with a `Reader`, and one line in `READERS`.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers import anndata, legacy_st, space_ranger
 from data_pipelines.readers.metadata import Metadata
 from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
@@ -159,8 +158,8 @@ def _no_folder(root: Path) -> BadInputError:
   if root.is_symlink():
     return BadInputError(root, "input", "a broken link", "a folder", "correct the link")
   beside = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
-  near = difflib.get_close_matches(root.name, beside, n=1)
-  fix = f"did you mean {root.parent / near[0]}?" if near else "correct the path"
+  near = nearest(root.name, beside)
+  fix = f"did you mean {root.parent / near}?" if near else "correct the path"
   return BadInputError(root, "input", "no such folder", "a folder of sections", fix)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from data_pipelines.alignment import panel_rows
 from data_pipelines.console import Progress, say
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers.annotated import raw_matrix
 from data_pipelines.section import StreamedSection
 from hibio.export import results as names_
@@ -154,10 +153,10 @@ def predicted_genes(
   genes = tuple(known) if genes is None else tuple(genes)
   for name in genes:
     if name not in known:
-      near = difflib.get_close_matches(name, known, n=1)
+      near = nearest(name, known)
       raise BadInputError(
         "genes", "gene", repr(name), f"one of the model's {len(panel):,} genes",
-        f"did you mean {near[0]!r}?" if near else "leave it out",
+        f"did you mean {near!r}?" if near else "leave it out",
       )  # fmt: skip
   return Predicted(genes, np.array([known[name] for name in genes], int))
 
