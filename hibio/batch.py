@@ -12,14 +12,16 @@ class Batch:
   """Windows of neighbouring spots, padded to the same number of spots.
 
   Attributes:
-    patches: H&E patches, 8-bit RGB.
+    patches: H&E patches, 8-bit RGB; of side 0 where features stand in for them.
     counts: raw counts over the gene panel; 0 also where a gene is not measured.
     positions_um: spot centres; x right, y down.
     spot_mask: True = real spot, False = padding.
-    has_patch: True where the patch is real.
+    has_patch: True where the patch is real, or where features are known.
     has_counts: True where the counts are real.
     section_index: row of the window's section in the tables.
     spot_index: row of the spot in the corpus; 0 for padding.
+    features: of a frozen image encoder, as `data_pipelines.features.store.model_input` makes them;
+      None where the model reads pixels.
   """
 
   patches: UInt8[Array | np.ndarray, "window spot height width 3"]
@@ -30,6 +32,7 @@ class Batch:
   has_counts: Bool[Array | np.ndarray, "window spot"]
   section_index: Int[Array | np.ndarray, " window"]
   spot_index: Int[Array | np.ndarray, "window spot"]
+  features: Float[Array | np.ndarray, "window spot feature"] | None = None
 
 
 @struct.dataclass

@@ -61,10 +61,11 @@ def assert_same(one, two):
 
 
 def test_a_batch_is_what_the_model_takes(corpus):
-  batch = Batch(**draw(corpus, 1)[0])
+  arrays = draw(corpus, 1)[0]
+  batch = Batch(**arrays)
   assert batch.patches.shape == (4, 24, 16, 16, 3)
   assert batch.counts.shape == (4, 24, hand_made.GENES)
-  kinds = {name: value.dtype.name for name, value in vars(batch).items()}
+  kinds = {name: value.dtype.name for name, value in arrays.items()}
   assert kinds == {
     "patches": "uint8", "counts": "int32", "positions_um": "float32", "spot_mask": "bool",
     "has_patch": "bool", "has_counts": "bool", "section_index": "int32", "spot_index": "int32",
