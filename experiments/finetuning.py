@@ -37,6 +37,7 @@ def get_config(variant: str = "") -> ConfigDict:
   config.workdir = f"runs/finetuned-{variant or 'expression'}"
   config.corpus = ""
   config.synthetic = ConfigDict({"preset": "medium", "seed": 0})
+  config.split = hibio.get_config().split
   config.num_threads = 2
   config.finetuning = ConfigDict(dataclasses.asdict(FinetuningConfig()))
   config.training = ConfigDict(

@@ -28,6 +28,10 @@ OWN_MEANINGS = {
   "corpus": "a prepared corpus; empty: synthetic tissue, made beside the work directory.",
   "synthetic.preset": "which synthetic tissue, a name in `data_pipelines.synthetic`.",
   "synthetic.seed": "of that tissue.",
+  "split.unit": "what is held out: donor, or section, though others of its donor are trained on.",
+  "split.train": "names to train on, separated by commas; empty: all that are not held out.",
+  "split.validation": "names to look at while training.",
+  "split.test": "names to hold out; with nobody named, all splits are as the corpus was prepared.",
   "gene_sets": 'empty: those of the corpus; "random": random sets of the same sizes; or GMT files,'
   " separated by commas.",
   "gene_sets_seed": "of random gene sets.",
@@ -63,6 +67,7 @@ def get_config(variants: str = "") -> ConfigDict:
   config.workdir = f"runs/{variants.replace(',', '-') or 'hibio'}"
   config.corpus = ""
   config.synthetic = ConfigDict({"preset": "medium", "seed": 0})
+  config.split = ConfigDict({"unit": "donor", "train": "", "validation": "", "test": ""})
   config.gene_sets = ""
   config.gene_sets_seed = 0
   config.num_threads = 2

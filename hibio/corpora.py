@@ -83,13 +83,31 @@ def corpus(preset: str, seed: int, root: Path) -> Path:
 
 
 def opened(config: ConfigDict) -> Corpus:
-  """The corpus that a config names; synthetic tissue beside its work directory if it names none.
+  """The corpus that a config names, with the splits that it names.
+
+  Synthetic tissue beside its work directory if it names none.
 
   Raises:
-    BadInputError: no such corpus, or one that cannot be used.
+    BadInputError: no such corpus, or one that cannot be used; splits that it cannot have.
   """
   beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
-  return Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
+  found = Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
+  return resplit(found, config.split)
+
+
+def resplit(corpus: Corpus, split: ConfigDict) -> Corpus:
+  """The corpus with the splits that a config names; as it was prepared where it names nobody.
+
+  Raises:
+    BadInputError: splits that the corpus cannot have.
+  """
+  named = {name: split_names(split[name]) for name in SPLITS}
+  return corpus.resplit(split.unit, **named) if any(named.values()) else corpus
+
+
+def split_names(text: str) -> tuple[str, ...]:
+  """ "A1, A2" -> ("A1", "A2")."""
+  return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 RANDOM = "random"

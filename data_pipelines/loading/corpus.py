@@ -7,17 +7,19 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from data_pipelines.console import Progress
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel
+from data_pipelines.loading import splitting
 from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation import shards, statistics
+from data_pipelines.preparation import shards, spatial_genes, statistics
 from data_pipelines.problems import BadInputError
 
 _AGAIN = "delete manifest.json and run the same data_pipelines.prepare command again"
@@ -32,6 +34,7 @@ class Corpus:
     manifest: what `manifest.json` says; `manifest["sections"]` is in the order of the tables' rows.
     panel: the ordered genes of every count and table.
     statistics: field of `hibio.batch.SectionStatistics` -> array.
+    spatial_excess: how far each gene's pattern over each section is above chance.
     membership: genes of each gene set.
     gene_set_names: names of the gene sets.
     regions: region of each spot at each level, finest first, as prepared.
@@ -42,6 +45,7 @@ class Corpus:
   manifest: manifests.Manifest
   panel: GenePanel
   statistics: dict[str, np.ndarray]
+  spatial_excess: Float[np.ndarray, "section gene"]
   membership: Bool[np.ndarray, "pathway gene"]
   gene_set_names: tuple[str, ...]
   regions: Int[np.ndarray, "level spot"]
@@ -67,6 +71,15 @@ class Corpus:
         "put back the panel that the corpus was prepared with, or prepare it again",
       )
     gene_sets = _arrays(path, manifests.GENE_SETS)
+    tables = _arrays(path, manifests.STATISTICS)
+    if spatial_genes.EXCESS not in tables:
+      raise BadInputError(
+        path / manifests.STATISTICS,
+        "tables",
+        "those of an earlier version",
+        "how patterned each gene is over each section",
+        "run the same data_pipelines.prepare command again; finished sections are kept",
+      )
     try:
       spots = pd.read_parquet(_file(path, manifests.SPOTS))
     except (OSError, ValueError) as error:
@@ -75,7 +88,8 @@ class Corpus:
       path=path,
       manifest=manifest,
       panel=panel,
-      statistics=_arrays(path, manifests.STATISTICS),
+      spatial_excess=tables.pop(spatial_genes.EXCESS),
+      statistics=tables,
       membership=gene_sets["membership"],
       gene_set_names=tuple(gene_sets["names"].tolist()),
       regions=_arrays(path, manifests.FIRST_REGIONS)["regions"],
@@ -114,6 +128,33 @@ class Corpus:
   def section_folder(self, section: int) -> Path:
     """Where the windows of a section lie, by its row in the tables."""
     return self.path / "windows" / self.manifest["sections"][section]["section_id"]
+
+  def resplit(
+    self,
+    unit: str,
+    test: Sequence[str],
+    validation: Sequence[str] = (),
+    train: Sequence[str] = (),
+  ) -> Corpus:
+    """The same corpus with others held out; nothing is read or written.
+
+    What is known of genes over the whole corpus is taken from the sections that are now trained on.
+    The panel, windows and regions stay: the panel was chosen when the corpus was prepared, from the
+    counts of who was trained on then. The fingerprint changes.
+
+    Args:
+      unit: what is named and held out: "donor", or "section": then every section counts as a donor
+        of its own, and the manifest keeps the donor that it is of under "patient".
+      test: who is held out.
+      validation: who is looked at while training.
+      train: who is trained on; by default all others. Who is named nowhere then takes no part.
+
+    Raises:
+      BadInputError: no such unit or name, a name in two splits, or nobody left to train on.
+    """
+    manifest = splitting.manifest_of(self.manifest, unit, test, validation, train)
+    genes = splitting.background(self.statistics, self.spatial_excess, manifest["sections"])
+    return dataclasses.replace(self, manifest=manifest, statistics={**self.statistics, **genes})
 
   def with_gene_sets(self, sets: Pathways) -> Corpus:
     """The same corpus with other gene sets; nothing is written. Says on stderr how far it is.
@@ -161,14 +202,6 @@ class Corpus:
     ):
       if found != spots:
         raise BadInputError(self.path / file, what, f"{found:,}", f"{spots:,}", _AGAIN)
-    if "corpus_spatial" not in self.statistics:
-      raise BadInputError(
-        self.path / manifests.STATISTICS,
-        "tables",
-        "those of an earlier version",
-        "how patterned each gene is over the tissue",
-        "run the same data_pipelines.prepare command again; finished sections are kept",
-      )
     if self.membership.shape[1] != len(self.panel):
       raise BadInputError(
         self.path / manifests.GENE_SETS,

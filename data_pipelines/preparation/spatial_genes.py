@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float
@@ -60,6 +58,9 @@ def expected_morans_i(num_spots: int) -> float:
   return -1.0 / (num_spots - 1)
 
 
+EXCESS = "spatial_excess"
+"""Name of the table that holds `spatial_excess` of every section."""
+
 _SIGNIFICANT = 2.0
 """Standard deviations of chance that do not count as a pattern."""
 
@@ -78,7 +79,7 @@ def spatial_excess(
 
 
 def over_sections(
-  excess: Sequence[Float[np.ndarray, " gene"]],
+  excess: Float[np.ndarray, "section gene"],
   measured: Bool[np.ndarray, "section gene"],
   training: Bool[np.ndarray, " section"],
 ) -> Float[np.ndarray, " gene"]:
@@ -87,4 +88,4 @@ def over_sections(
   Sections agree on what is patterned far better than one section can tell, and a list of genes of
   its own would give each section away.
   """
-  return statistics.over_sections(np.stack(excess), measured, training, 0.0)
+  return statistics.over_sections(excess, measured, training, 0.0)

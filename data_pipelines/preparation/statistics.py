@@ -8,7 +8,7 @@ clipped to [-10, 10], on measured genes and 0 elsewhere. The model computes the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import scipy.sparse
@@ -204,19 +204,30 @@ def corpus_statistics(
   """The fields of `hibio.batch.SectionStatistics` that counts alone give, sections stacked.
 
   Args:
-    training: which sections the corpus-wide background is taken from; all of them where none is
-      marked. A gene that none of these measures has the background of the others that do, else a
-      document share of 1 and a mean fraction of 0.
+    training: which sections the corpus-wide background is taken from, as in `background`.
   """
   stacked = {
     field.name: np.stack([getattr(table, field.name) for table in tables])
     for field in dataclasses.fields(SectionTable)
   }
   stacked["num_spots"] = stacked["num_spots"].astype(np.float32)
+  return {**stacked, **background(stacked, training)}
+
+
+def background(
+  stacked: Mapping[str, np.ndarray], training: Bool[np.ndarray, " section"]
+) -> dict[str, np.ndarray]:
+  """How common each gene is over the corpus: its document share and its mean fraction.
+
+  Args:
+    stacked: fields of `SectionTable`, sections stacked.
+    training: which sections it is taken from; all of them where none is marked. A gene that none
+      of these measures has the background of the others that do, else a document share of 1 and a
+      mean fraction of 0.
+  """
   shares = (stacked["document_frequency"] + 1.0) / (stacked["num_spots"][:, None] + 2.0)
   measured, mean_fraction = stacked["measured"], stacked["mean_fraction"]
   return {
-    **stacked,
     "corpus_document_share": over_sections(shares, measured, training, 1.0),
     "corpus_mean_fraction": over_sections(mean_fraction, measured, training, 0.0),
   }

@@ -19,7 +19,7 @@ from data_pipelines.files import write_bytes
 from data_pipelines.preparation import manifest, regions, shards, spatial_genes, statistics
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
 
-TABLES_VERSION = 2
+TABLES_VERSION = 3
 """Raised when the same sections would give other tables; finished sections are then kept."""
 
 _FIXED = (
@@ -61,11 +61,13 @@ def write_tables(
     progress.add(note=f"{entry['section_id']}: {len(own):,} spots")
   training = np.array([entry["split"] == "train" for entry in entries])
   measured = np.stack([table.measured for table in tables])
+  patterned = np.stack(excess)
   _arrays(
     corpus / manifest.STATISTICS,
     {
       **statistics.corpus_statistics(tables, training),
-      "corpus_spatial": spatial_genes.over_sections(excess, measured, training),
+      "corpus_spatial": spatial_genes.over_sections(patterned, measured, training),
+      spatial_genes.EXCESS: patterned,
     },
   )
   _arrays(

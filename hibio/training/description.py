@@ -34,12 +34,12 @@ def describe(
     earlier_corpus: "corpus" of the checkpoint that training began from: its training donors stay
       training donors, whoever is trained on now.
   """
-  fields = ("section_id", "donor_id", "content", "split")
+  fields = ("section_id", "donor_id", "patient", "content", "split")
   here = {
     "fingerprint": corpus["fingerprint"],
     "splits": corpus["splits"],
     # So that a copy of a section is known again under another name.
-    "sections": [{name: one[name] for name in fields} for one in corpus["sections"]],
+    "sections": [{name: one[name] for name in fields if name in one} for one in corpus["sections"]],
   }
   return {
     "format": "hibio-checkpoint",

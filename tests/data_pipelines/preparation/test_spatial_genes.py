@@ -42,7 +42,7 @@ def test_a_section_of_hardly_any_spot_has_no_pattern(section, spots):
 
 
 def test_the_mean_is_over_training_sections_that_measure_the_gene():
-  excess = [np.array([0.4, 0.2, 0.0]), np.array([0.2, 0.9, 0.5]), np.array([0.9, 0.9, 0.9])]
+  excess = np.array([[0.4, 0.2, 0.0], [0.2, 0.9, 0.5], [0.9, 0.9, 0.9]])
   measured = np.array([[True, True, False], [True, False, False], [True, True, True]])
   got = spatial_genes.over_sections(excess, measured, np.array([True, True, False]))
   # Gene 2 is measured in no training section: the others speak for it.
