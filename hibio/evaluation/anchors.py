@@ -22,6 +22,8 @@ from data_pipelines.preparation.spot_graph import spot_graph
 from hibio import pathways
 from hibio.evaluation import gene_sets, zero_shot
 from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.cohort import modality as seen_by
+from hibio.evaluation.expression_probes import ridge_cv
 from hibio.evaluation.gene_sets import GeneSets
 from hibio.evaluation.rows import Row, mean_defined
 from hibio.evaluation.setting import Method, Setting
@@ -70,13 +72,20 @@ class AnchorScores:
 
 
 def rows(setting: Setting, method: Method) -> Iterator[Row]:
-  """How well a model's anchors follow activities, for every collection of gene sets."""
-  if not method.is_model:
-    return
+  """How well activities are followed, for every collection of gene sets.
+
+  By a model's anchors; and by a ridge on whatever a method sees in the image, which unlike anchors
+  is fitted to the activities of the same sets on the other donors.
+  """
   for sets in asked_sets(setting):
+    for feature in setting.features_of(method):
+      if seen_by(feature) == "image":
+        yield from _by_ridge(setting, feature, sets)
+    if not method.is_model:
+      continue
     found = scores(setting, method, sets)
-    for modality, kinds in found.seen_from.items():
-      num_spots = int(setting.scored.spots[NEEDS[modality]].sum())
+    for seen, kinds in found.seen_from.items():
+      num_spots = int(setting.scored.spots[NEEDS[seen]].sum())
       random = kinds[RANDOM].correlation
       limit = float(np.nanquantile(random, 0.95)) if np.isfinite(random).any() else None
       for kind, one in kinds.items():
@@ -85,13 +94,42 @@ def rows(setting: Setting, method: Method) -> Iterator[Row]:
           "dataset": setting.corpus.name,
           "protocol": sets.title,
           "split": setting.split,
-          "method": name_of(method.name, modality, kind),
+          "method": name_of(method.name, seen, kind),
           "n": num_spots,
         }
         yield _mean_row(sets, one.correlation, metric="correlation", chance=0.0, **common)
         yield _mean_row(sets, one.auroc, metric="auroc", chance=0.5, **common)
         if limit is not None:
           yield _beyond(one.correlation, limit, metric="beyond 95% of random sets", **common)
+
+
+def _by_ridge(setting: Setting, feature: str, sets: GeneSets) -> Iterator[Row]:
+  """Activities of held-out donors as a ridge on a feature of the image predicts them."""
+  cohort = dataclasses.replace(
+    setting.cohort, features={feature: setting.cohort.features[feature]}, readout={}
+  )
+  cohort = cohort.seen_by(feature)
+  cohort = cohort.subset(cohort.spots["has_counts"].to_numpy(bool))
+  found = []
+  for fold in setting.folds:
+    fit, test = fold.split(cohort)
+    if min(len(fit.spots), len(test.spots)) < _FEWEST_SPOTS:
+      continue
+    predict = ridge_cv(fit.features[feature], fit.spots, test.features[feature])
+    predicted, note = predict(activity(setting, fit, sets.membership))
+    truth = activity(setting, test, sets.membership)
+    found += [_agreement(truth[rows], predicted[rows]) for _, rows in test.sections()]
+  if not found:
+    return
+  for metric, chance, values in zip(
+    ("correlation", "auroc"), (0.0, 0.5), zip(*found, strict=True), strict=True
+  ):
+    yield _mean_row(
+      sets,
+      mean_defined(np.stack(values), axis=0)[None],
+      metric=metric, chance=chance, task="anchors", dataset=setting.corpus.name,
+      protocol=sets.title, split=setting.split, method=f"{feature}@ridge", n=len(cohort.spots),
+    )  # fmt: skip
 
 
 def name_of(model: str, modality: str, kind: str) -> str:

@@ -77,7 +77,8 @@ TASKS = {
     "in the counts, from the H&E and from the expression. Means over sections, then over gene "
     "sets, with the spread over sets.",
     "A correlation of 0 and an AUROC of 0.5 are chance. Random gene sets of the same sizes and an "
-    "untrained model, read in the same way, are the bar.",
+    "untrained model, read in the same way, are the bar. A ridge is fitted to the activities of "
+    "the same sets on the other donors, which anchors are not.",
   ),
   "regions": Task(
     "Nested regions",
@@ -170,6 +171,7 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
 
 _METHODS: tuple[tuple[str, str, str], ...] = (
   (r"@anchors$", "…@anchors", "read by its similarities to the pathway anchors"),
+  (r"@ridge$", "…@ridge", "activities by a ridge on the image feature, fitted on the other donors"),
   (r"@member genes$", "…@member genes", "anchors of member genes without what was learned"),
   (r"@region", "…@region", "averaged over the model's regions"),
   (r"^hibio\b", "hibio", "this checkpoint, frozen"),

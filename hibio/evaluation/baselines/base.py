@@ -15,7 +15,7 @@ from hibio.evaluation.folds import Fold
 Features = Float[np.ndarray, "spot feature"]
 
 ABOUT_SPOTS = ("domains", "pooled_domains", "annotation", "regions")
-ABOUT_IMAGES = ("expression", *ABOUT_SPOTS)
+ABOUT_IMAGES = ("expression", "anchors", *ABOUT_SPOTS)
 """Tasks that any feature may be asked, and those for features of an image."""
 
 

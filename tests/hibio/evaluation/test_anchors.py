@@ -6,6 +6,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
 from hibio.evaluation import anchors
+from hibio.evaluation.setting import Method
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def test_a_set_that_is_never_more_active_has_no_score(case):
 
 def test_controls_of_the_anchors_stay_at_chance(evaluation):
   rows = [row for row in evaluation.rows if row.task == "anchors"]
+  rows = [row for row in rows if not row.method.endswith("@ridge")]
   names = {"{}", "{}@member genes", "random sets, {}", "shuffled spots, {}"}
   assert {row.method for row in rows} == {
     name.format(f"{model}/{seen}")
@@ -63,3 +65,27 @@ def test_anchors_that_are_the_activity_itself_follow_it(evaluation):
   for _, rows in setting.scored.sections():
     found = anchors.correlations(activity[rows], activity[rows])
     np.testing.assert_allclose(found[np.isfinite(found)], 1.0)
+
+
+def test_a_ridge_follows_activity_where_its_feature_does_and_not_where_spots_changed_places(
+  evaluation,
+):
+  setting = evaluation.setting
+  activity = anchors.activity(setting, setting.cohort, setting.corpus.membership)
+  moved = np.random.default_rng(0).permutation(activity)
+  setting = setting.with_features(
+    {"itself/image": activity, "moved/image": moved}, Method("itself"), Method("moved")
+  )
+  found = {
+    (row.method, row.metric): row.value
+    for name in ("itself", "moved")
+    for row in anchors.rows(setting, setting.method(name))
+  }
+  assert found["itself/image@ridge", "correlation"] > 0.9
+  assert found["itself/image@ridge", "auroc"] > 0.9
+  assert abs(found["moved/image@ridge", "correlation"]) < 0.15
+
+
+def test_the_model_and_colour_are_asked_for_activity_by_the_same_ridge(evaluation):
+  asked = {row.method for row in evaluation.rows if row.task == "anchors"}
+  assert {"hibio/image@ridge", "untrained/image@ridge", "colour/image@ridge"} <= asked
