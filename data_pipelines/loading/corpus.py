@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from data_pipelines.console import Progress
+from data_pipelines.features.store import Features, Store, model_input
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading import splitting
@@ -39,6 +41,8 @@ class Corpus:
     gene_set_names: names of the gene sets.
     regions: region of each spot at each level, finest first, as prepared.
     spots: one row per spot: section_id, spot_id, x_um, y_um, ..., and a column for each label.
+    features: of a frozen image encoder, which models then read in place of patches; see
+      `with_features`.
   """
 
   path: Path
@@ -50,6 +54,7 @@ class Corpus:
   gene_set_names: tuple[str, ...]
   regions: Int[np.ndarray, "level spot"]
   spots: pd.DataFrame
+  features: Features | None = None
 
   @classmethod
   def open(cls, path: str | os.PathLike) -> Corpus:
@@ -125,6 +130,21 @@ class Corpus:
     """Spots of the largest window; every window is padded to as many."""
     return self.manifest["window_spots"]
 
+  @functools.cached_property
+  def feature_input(self) -> Float[np.ndarray, "corpus_spot both"]:
+    """What models read of `features`, section by section; see `model_input`."""
+    positions_um = self.spots[["x_um", "y_um"]].to_numpy()
+    parts = [
+      model_input(self.features.values[rows], self.features.known[rows], positions_um[rows])
+      for rows in map(self.section_rows, range(len(self.manifest["sections"])))
+    ]
+    return np.concatenate(parts)
+
+  def section_rows(self, section: int) -> slice:
+    """Rows of a section's spots in `spots`, by its row in the tables."""
+    entry = self.manifest["sections"][section]
+    return slice(entry["spot_offset"], entry["spot_offset"] + entry["num_spots"])
+
   def section_folder(self, section: int) -> Path:
     """Where the windows of a section lie, by its row in the tables."""
     return self.path / "windows" / self.manifest["sections"][section]["section_id"]
@@ -155,6 +175,18 @@ class Corpus:
     manifest = splitting.manifest_of(self.manifest, unit, test, validation, train)
     genes = splitting.background(self.statistics, self.spatial_excess, manifest["sections"])
     return dataclasses.replace(self, manifest=manifest, statistics={**self.statistics, **genes})
+
+  def feature_store(self, name: str) -> Store:
+    """Where features of this name lie, or will lie, beside the corpus."""
+    return Store(self.path, name, self.manifest["sections"], self.spots)
+
+  def with_features(self, name: str) -> Corpus:
+    """The same corpus with features in place of patches, as `experiments.extract` wrote them.
+
+    Raises:
+      BadInputError: none of this name, unfinished ones, or damaged or foreign files.
+    """
+    return dataclasses.replace(self, features=self.feature_store(name).read())
 
   def with_gene_sets(self, sets: Pathways) -> Corpus:
     """The same corpus with other gene sets; nothing is written. Says on stderr how far it is.

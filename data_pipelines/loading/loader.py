@@ -83,9 +83,12 @@ def windows_once(
 
 
 def assembled(windows: Windows, numbers: Int[np.ndarray, " chosen"], places: int) -> Arrays:
-  """One batch of `places` windows; places beyond `numbers` are empty windows."""
+  """One batch of `places` windows; places beyond `numbers` are empty windows.
+
+  Where the corpus has features, they stand in for the patches, whose side is then 0.
+  """
   corpus = windows.corpus
-  spots, px = corpus.window_spots, corpus.patch_px
+  spots, px = corpus.window_spots, 0 if corpus.features else corpus.patch_px
   out = {
     "patches": np.zeros((places, spots, px, px, 3), np.uint8),
     "counts": np.zeros((places, spots, len(corpus.panel)), np.int32),
@@ -96,6 +99,9 @@ def assembled(windows: Windows, numbers: Int[np.ndarray, " chosen"], places: int
     "section_index": np.zeros(places, np.int32),
     "spot_index": np.zeros((places, spots), np.int32),
   }
+  if corpus.features:
+    width = corpus.feature_input.shape[1]
+    out["features"] = np.zeros((places, spots, width), np.float32)
   for place, number in enumerate(numbers):
     element = windows[int(number)]
     real = len(element["spot_index"])
@@ -106,6 +112,10 @@ def assembled(windows: Windows, numbers: Int[np.ndarray, " chosen"], places: int
     out["section_index"][place] = element["section_index"]
     out["spot_mask"][place, :real] = True
     out["has_counts"][place, :real] = True
+    if corpus.features:
+      out["features"][place, :real] = corpus.feature_input[element["spot_index"]]
+      out["has_patch"][place, :real] = corpus.features.known[element["spot_index"]]
+      continue
     out["has_patch"][place, : len(element["patches"])] = True
     for spot, jpeg in enumerate(element["patches"]):
       _decode(jpeg, out["patches"][place, spot], corpus, int(element["section_index"]))

@@ -38,7 +38,8 @@ def of_patches(patches: np.ndarray, um_per_px: float) -> dict[str, np.ndarray]:
 def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 
-  Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images.
+  Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images, read from
+  its patches also where models read features of an encoder.
 
   Args:
     of_patches: what is measured instead.
@@ -48,7 +49,7 @@ def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
   statistics: dict[str, np.ndarray] = {}
   counts, order = [], []
   um_per_px = corpus.manifest["patch"]["um"] / corpus.manifest["patch"]["px"]
-  for batch in every_window(corpus):
+  for batch in every_window(dataclasses.replace(corpus, features=None)):
     real = batch["spot_mask"]
     index = batch["spot_index"][real]
     has_patch[index], has_counts[index] = batch["has_patch"][real], batch["has_counts"][real]
@@ -59,6 +60,8 @@ def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
       for name, values in found.items():
         table = statistics.setdefault(name, np.zeros((n, values.shape[1]), np.float32))
         table[batch["spot_index"][seen]] = values
+  if corpus.features is not None:
+    has_patch &= corpus.features.known
   sections = {s["section_id"]: s for s in corpus.manifest["sections"]}
   ids = corpus.spots["section_id"]
   spots = corpus.spots.assign(
