@@ -29,11 +29,12 @@ from hibio.evaluation import (
   tasks,
 )
 from hibio.evaluation import setting as setting_
-from hibio.evaluation.baselines import BASELINES, Given, external
+from hibio.evaluation.baselines import BASELINES, Given, counts, external
 from hibio.evaluation.baselines.base import ABOUT_IMAGES
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.rows import Row
 from hibio.evaluation.setting import MODEL, UNTRAINED, Method, Setting
+from hibio.evaluation.tasks import BESIDE_PCA
 
 TASKS: dict[str, Callable[[Setting, Method], Iterator[Row]]] = {
   "expression": tasks.predict_expression,
@@ -173,6 +174,7 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
       setting = setting.with_model(method)
   with parts.part("baselines", amount):
     setting = with_baselines(setting.with_region_means(MODEL), options.features)
+    setting = beside_components(setting)
   rows = []
   for task in options.tasks:
     with parts.part(task):
@@ -190,7 +192,7 @@ def ask_model(setting: Setting, windows: gather.Windows | None = None) -> Settin
       would be as it was, and is not asked.
   """
   method = _on_device(setting_.trained(MODEL, setting.model, setting.corpus))
-  asked = setting.with_model(method, windows)
+  asked = beside_components(setting.with_model(method, windows))
   if windows is None:
     return asked
   embedded = dataclasses.replace(method, forward=None, keywords=None)
@@ -201,7 +203,7 @@ def ask_others(setting: Setting) -> Setting:
   """The same questions, asked of the checkpoint untrained and of every baseline."""
   like = setting_.trained(MODEL, setting.model, setting.corpus)
   method = setting_.untrained(setting.model, like, setting.corpus)
-  return with_baselines(setting.with_model(_on_device(method)))
+  return beside_components(with_baselines(setting.with_model(_on_device(method))))
 
 
 def _models(models: Mapping[str, pretrained.Pretrained], corpus: Corpus) -> Iterator[Method]:
@@ -231,6 +233,30 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
     method = Method(name, tasks=baseline.tasks, tree=baseline.tree, headline=baseline.headline)
     setting = setting.with_features(baseline.of(name, given), method)
   return setting.with_features({}, *keyword_scores())
+
+
+def beside_components(setting: Setting) -> Setting:
+  """Adds "<model>/gene@pca" of every model: its gene embedding beside components of the counts.
+
+  Both halves weigh the same. Where this is no better than the components alone, the model says
+  nothing of expression that they do not.
+  """
+  components = setting.cohort.features.get("pca/gene")
+  if components is None:
+    given = Given(setting.cohort, _unscored(setting), setting.folds, setting.corpus)
+    components = counts.pca(given)
+
+  def scaled(values: np.ndarray) -> np.ndarray:
+    return values / max(float(np.sqrt((values**2).mean())), 1e-12)
+
+  return setting.with_features(
+    {
+      f"{one.name}/gene{BESIDE_PCA}": np.concatenate(
+        [scaled(setting.cohort.features[f"{one.name}/gene"]), scaled(components)], axis=1
+      )
+      for one in setting.models
+    }
+  )
 
 
 def keyword_scores() -> list[Method]:

@@ -41,6 +41,9 @@ registry says the same of it."""
 PREPARED = "components of the counts"
 """What the regions that a corpus is prepared with are drawn from."""
 
+BESIDE_PCA = "@pca"
+"""Ends the name of a gene embedding with principal components of the counts beside it."""
+
 CONTRAST_BATCHES = 16
 WINDOWS_PER_BATCH, SECTIONS_PER_BATCH = 4, 2
 """Of the batches that contrasts are measured on, whatever a model was trained with."""
@@ -64,7 +67,8 @@ def predict_expression(setting: Setting, method: Method) -> Iterator[Row]:
 
 def find_domains(setting: Setting, method: Method) -> Iterator[Row]:
   """Each section clustered on its own, then cut out of the tree of contiguous regions."""
-  read = (*setting.features_of(method), *setting.features_of(method, gather.ANCHORS))
+  ways = ("", gather.ANCHORS, BESIDE_PCA)
+  read = tuple(feature for way in ways for feature in setting.features_of(method, way))
   for label in setting.labels:
     for feature in read:
       every_way = setting.thorough and _by_all_protocols("domains", method, feature)
@@ -89,7 +93,8 @@ def find_pooled_domains(setting: Setting, method: Method) -> Iterator[Row]:
 def annotate(setting: Setting, method: Method) -> Iterator[Row]:
   """Labels of donors held out by a linear probe; for headline features from few labels, too."""
   cohort, folds = setting.cohort, setting.folds
-  read = (*setting.features_of(method), *setting.features_of(method, "@region1"))
+  ways = ("", "@region1", BESIDE_PCA)
+  read = tuple(feature for way in ways for feature in setting.features_of(method, way))
   for label in setting.labels:
     if method.name == MAJORITY:
       found = setting.predictions(label, f"{setting.models[0].name}/gene")

@@ -173,6 +173,7 @@ _METHODS: tuple[tuple[str, str, str], ...] = (
   (r"@anchors$", "…@anchors", "read by its similarities to the pathway anchors"),
   (r"@ridge$", "…@ridge", "activities by a ridge on the image feature, fitted on the other donors"),
   (r"@member genes$", "…@member genes", "anchors of member genes without what was learned"),
+  (r"@pca$", "…@pca", "the embedding beside principal components of the counts"),
   (r"@region", "…@region", "averaged over the model's regions"),
   (r"^hibio\b", "hibio", "this checkpoint, frozen"),
   (r"^untrained\b", "untrained", "the same architecture with random weights"),

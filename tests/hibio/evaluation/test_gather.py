@@ -31,3 +31,12 @@ def test_without_gene_sets_there_is_nothing_to_read(known, evaluation):
   none = tables.replace(membership=np.zeros((0, len(corpus.panel)), bool), overlap=None)
   plain = evaluation.setting.cohort.subset(np.ones(len(corpus.spots), bool))
   assert gather.with_anchors(plain, "hibio", model.params, none) is plain
+
+
+def test_beside_components_both_halves_weigh_the_same(evaluation):
+  cohort = evaluation.setting.cohort
+  both, gene = cohort.features["hibio/gene@pca"], cohort.features["hibio/gene"]
+  halves = both[:, : gene.shape[1]], both[:, gene.shape[1] :]
+  np.testing.assert_allclose([(half**2).mean() for half in halves], 1.0, rtol=1e-4)
+  for half, whole in zip(halves, (gene, cohort.features["pca/gene"]), strict=True):
+    np.testing.assert_allclose(half * np.sqrt((whole**2).mean()), whole, rtol=1e-3, atol=1e-5)
