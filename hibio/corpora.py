@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from data_pipelines import synthetic
 from data_pipelines.console import say
 from data_pipelines.gene_sets import Pathways
-from data_pipelines.loading import loader
+from data_pipelines.loading import loader, splitting
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.prepare import PrepareOptions, prepare
 from hibio.batch import Batch, SectionStatistics, Tables
@@ -105,8 +105,31 @@ def resplit(corpus: Corpus, split: ConfigDict) -> Corpus:
   return corpus.resplit(split.unit, **named) if any(named.values()) else corpus
 
 
+def split_as(model: Pretrained, corpus: Corpus) -> Corpus:
+  """The corpus with the splits of the model's run, where it is the one that the run was given.
+
+  A run may have held out others than the corpus does as it was prepared. Says so where it did.
+  """
+  run = model.meta["corpus"]
+  # Behind the run's own sections stand those of the run that it began from.
+  sections = run.get("sections", ())[: len(corpus.manifest["sections"])]
+  known = [
+    [(s["section_id"], s["content"]) for s in one]
+    for one in (corpus.manifest["sections"], sections)
+  ]
+  if known[0] != known[1] or run["splits"] == corpus.manifest["splits"]:
+    return corpus
+  unit = "section" if splitting.is_by_section({"sections": sections}) else "donor"
+  named = {
+    name: list(dict.fromkeys(s["donor_id"] for s in sections if s["split"] == name))
+    for name in SPLITS
+  }
+  say(f"{corpus.name}: each {unit} is held out as in {model.workdir}")
+  return corpus.resplit(unit, **named)
+
+
 def split_names(text: str) -> tuple[str, ...]:
-  """ "A1, A2" -> ("A1", "A2")."""
+  """The names in a text that separates them by commas."""
   return tuple(name.strip() for name in text.split(",") if name.strip())
 
 

@@ -56,6 +56,11 @@ def patient_of(section: Mapping[str, Any]) -> str:
   return section.get("patient", section["donor_id"])
 
 
+def is_by_section(manifest: Manifest) -> bool:
+  """Whether each section counts as a donor of its own."""
+  return any("patient" in section for section in manifest["sections"])
+
+
 def background(
   tables: Mapping[str, np.ndarray],
   excess: Float[np.ndarray, "section gene"],

@@ -17,8 +17,9 @@ class Cohort:
 
   Attributes:
     dataset: name of the corpus.
-    spots: one row a spot: section_id, donor_id, split, x_um, y_um, has_patch, has_counts and the
-      label columns.
+    spots: one row a spot: section_id, donor_id, patient (the donor, also where sections are held
+      out one by one and count as donors), split, x_um, y_um, has_patch, has_counts and the label
+      columns.
     counts: raw counts over the panel.
     measured: which panel genes each spot's section measures, one row a section id.
     features: "<method>/<what it sees>" -> feature vectors, e.g. "hibio/image" or "pca/gene"; after

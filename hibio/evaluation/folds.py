@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.scope import SAME_PATIENT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +17,13 @@ class Fold:
     column: of `Cohort.spots` that names the group of each spot: "donor_id", "section_id", ...
     held_out: the group that is scored; all others are fitted on.
     leaky: what is fitted on shares donors with what is scored.
+    same_patient: sections were held out alone, and others of the patient are fitted on.
   """
 
   column: str
   held_out: str
   leaky: bool = False
+  same_patient: bool = False
 
   def split(self, cohort: Cohort) -> tuple[Cohort, Cohort]:
     """(to fit, to score)."""
@@ -31,10 +34,18 @@ class Fold:
 def folds_of(cohort: Cohort, donors: Sequence[str]) -> list[Fold]:
   """Leave-one-donor-out over `donors`.
 
-  With a single donor in the whole cohort its sections are held out one by one instead, and the
-  folds are marked leaky; a single section cannot be divided and gives no fold.
+  Where sections count as donors of their own, each is a fold that says whether others of its
+  patient are fitted on. With a single donor in the whole cohort its sections are held out one by
+  one instead, and the folds are marked leaky; a single section cannot be divided and gives no fold.
   """
-  if cohort.spots["donor_id"].nunique() > 1:
+  spots = cohort.spots
+  if (spots["donor_id"] != spots["patient"]).any():
+    of_patient = spots.drop_duplicates("section_id")["patient"].value_counts()
+    patient = dict(zip(spots["donor_id"], spots["patient"], strict=True))
+    return [
+      Fold("section_id", name, same_patient=bool(of_patient[patient[name]] > 1)) for name in donors
+    ]
+  if spots["donor_id"].nunique() > 1:
     return [Fold("donor_id", donor) for donor in donors]
   sections = list(dict.fromkeys(cohort.spots["section_id"]))
   if len(sections) > 1:
@@ -49,4 +60,5 @@ def described(folds: Sequence[Fold]) -> str:
   kind = {"donor_id": "donor", "section_id": "section"}.get(folds[0].column, folds[0].column)
   names = ", ".join(fold.held_out for fold in folds)
   leaky = " (same donor in fitting: LEAKY)" if any(fold.leaky for fold in folds) else ""
-  return f"leave-one-{kind}-out: {names}{leaky}"
+  same = SAME_PATIENT if any(fold.same_patient for fold in folds) else ""
+  return f"leave-one-{kind}-out: {names}{leaky}{same}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import scipy.sparse
 
-from data_pipelines.loading import loader
+from data_pipelines.loading import loader, splitting
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation.regions import refreshed
 from hibio import pathways
@@ -39,7 +39,8 @@ def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 
   Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images, read from
-  its patches also where models read features of an encoder.
+  its patches also where models read features of an encoder. Sections that are in none of the three
+  splits take no part.
 
   Args:
     of_patches: what is measured instead.
@@ -62,23 +63,26 @@ def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
         table[batch["spot_index"][seen]] = values
   if corpus.features is not None:
     has_patch &= corpus.features.known
-  sections = {s["section_id"]: s for s in corpus.manifest["sections"]}
-  ids = corpus.spots["section_id"]
+  taken = np.concatenate(order)
+  kept = np.sort(taken)
   spots = corpus.spots.assign(
-    spot_index=np.arange(n),
-    split=[sections[name]["split"] for name in ids],
-    donor_id=[sections[name]["donor_id"] for name in ids],
-    has_patch=has_patch,
-    has_counts=has_counts,
-  )
+    spot_index=np.arange(n), has_patch=has_patch, has_counts=has_counts
+  ).iloc[kept]
+  sections = {s["section_id"]: s for s in corpus.manifest["sections"]}
+  of_section = [sections[name] for name in spots["section_id"]]
+  spots = spots.assign(
+    split=[one["split"] for one in of_section],
+    donor_id=[one["donor_id"] for one in of_section],
+    patient=[splitting.patient_of(one) for one in of_section],
+  ).reset_index(drop=True)
   return Cohort(
     dataset=corpus.name,
     spots=spots,
-    counts=scipy.sparse.vstack(counts).tocsr()[np.argsort(np.concatenate(order))],
+    counts=scipy.sparse.vstack(counts).tocsr()[np.argsort(taken)],
     measured={
       name: np.asarray(corpus.statistics["measured"][row]) for row, name in enumerate(sections)
     },
-    features={f"{name}/image": values for name, values in statistics.items()},
+    features={f"{name}/image": values[kept] for name, values in statistics.items()},
     gene_symbols=corpus.panel.symbols,
   )
 
@@ -136,7 +140,7 @@ def with_anchors(cohort: Cohort, name: str, params: Mapping, tables: Tables) -> 
 
 
 def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
-  """Nested regions of every section, drawn from a feature; [level, spot], finest first.
+  """Nested regions of each section of a cohort, drawn from a feature; [level, spot], finest first.
 
   Regions look at the direction of features, and directions of coordinates would give wedges around
   the middle: where a feature is positions alone, spots count as all alike, and only places do.
@@ -144,15 +148,11 @@ def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
   values = cohort.features[feature]
   if modality(feature) == "position":
     values = np.ones((len(values), 1), np.float32)
-  return refreshed(
-    corpus.regions,
-    corpus.spots,
-    np.arange(len(corpus.spots)),
-    values,
-    tuple(corpus.manifest["region_spots"]),
-  )
+  index = cohort.spots["spot_index"].to_numpy()
+  sizes = tuple(corpus.manifest["region_spots"])
+  return refreshed(corpus.regions, corpus.spots, index, values, sizes)[:, index]
 
 
 def every_window(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
-  """Every window of the corpus once, as it is."""
+  """Every window of the corpus once, as it is; none of sections that are in no split."""
   return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.loading import splitting
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import read_table
 
@@ -41,9 +42,10 @@ def leaks(
 ) -> list[str]:
   """Why scoring these donors would score what the checkpoint was trained on; empty if nothing.
 
-  A donor leaks if a training donor has its name, or if one of its sections holds the counts of a
-  training section, whatever both are called. The counts are compared as a whole, as they were read:
-  a copy from which spots or genes were removed is not recognised.
+  A donor leaks if a training donor has its name, if sections of it were trained on, or if one of
+  its sections holds the counts of a training section, whatever both are called. The counts are
+  compared as a whole, as they were read: a copy from which spots or genes were removed is not
+  recognised.
 
   Args:
     meta: of the checkpoint; one that lists no sections is compared by donor names alone.
@@ -56,10 +58,19 @@ def leaks(
 def notes(
   meta: Mapping[str, Any], manifest: Mapping[str, Any], donors: Collection[str]
 ) -> list[str]:
-  """What is no leak but worth saying: donors that were watched, and what could not be checked."""
+  """What is no leak but worth saying: donors that were watched, sections of patients that were
+  trained on, and what could not be checked."""
   found = _seen(
     meta, manifest, donors, "validation", "watched in training (nothing is selected on it)"
   )
+  if splitting.is_by_section(manifest):
+    known = _patients(meta, "train")
+    found += [
+      f"section {section['section_id']}: other sections of patient {section['patient']} were"
+      " trained on"
+      for section in manifest["sections"]
+      if section["donor_id"] in donors and section["patient"] in known
+    ]
   return found + ([] if "sections" in meta["corpus"] else [NOT_BY_CONTENT])
 
 
@@ -114,6 +125,8 @@ def _seen(
 ) -> list[str]:
   """How each donor is one of the checkpoint's donors of a split, by name or by content."""
   names = set(meta["corpus"]["splits"][split])
+  if not splitting.is_by_section(manifest):
+    names |= _patients(meta, split)
   known = {
     section["content"]: section
     for section in meta["corpus"].get("sections", ())
@@ -136,6 +149,12 @@ def _seen(
         f" {other['section_id']} of donor {other['donor_id']}{more}"
       )
   return reasons
+
+
+def _patients(meta: Mapping[str, Any], split: str) -> set[str]:
+  """Whose sections the checkpoint has in a split, also where they were held out one by one."""
+  sections = meta["corpus"].get("sections", ())
+  return {splitting.patient_of(section) for section in sections if section["split"] == split}
 
 
 COLUMNS = ("study", "donor", "version")

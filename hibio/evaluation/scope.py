@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from data_pipelines.loading import splitting
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
+
+SAME_PATIENT = " (other sections of the same patient were trained on)"
 
 
 def scored_donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -15,6 +20,18 @@ def scored_donors(corpus: Corpus, wanted: tuple[str, ...]) -> tuple[str, ...]:
         "--donors", "donor", repr(name), f"some of {', '.join(every)}", "correct the name"
       )
   return wanted or tuple(corpus.manifest["splits"]["test"]) or every
+
+
+def described(corpus: Corpus, donors: Sequence[str]) -> str:
+  """Who is scored, in words, for `Row.split`: donors, or sections that were held out alone."""
+  names = ", ".join(donors)
+  if not splitting.is_by_section(corpus.manifest):
+    return f"donors {names}"
+  scored, trained = (
+    {splitting.patient_of(section) for section in corpus.manifest["sections"] if counts(section)}
+    for counts in (lambda s: s["donor_id"] in donors, lambda s: s["split"] == "train")
+  )
+  return f"sections {names}" + (SAME_PATIENT if scored & trained else "")
 
 
 def check_sections(corpus: Corpus, donors: tuple[str, ...], wanted: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from data_pipelines import console
 from data_pipelines.loading.corpus import Corpus
 from hibio import configs, corpora, forward, pretrained
 from hibio.batch import Tables
-from hibio.evaluation import expression, gather, housekeeping
+from hibio.evaluation import expression, gather, housekeeping, scope
 from hibio.evaluation import predictions as predictions_
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.domains import region_mean
@@ -132,7 +132,7 @@ class Setting:
 
   @property
   def split(self) -> str:
-    return "donors " + ", ".join(self.donors)
+    return scope.described(self.corpus, self.donors)
 
   @property
   def models(self) -> tuple[Method, ...]:
@@ -249,7 +249,7 @@ def read(
 
   Args:
     folds: leave one of the donors out by default.
-    splits: only donors of these take part; with fewer than all, nested regions cannot be asked for.
+    splits: only donors of these take part.
     genes_housekeeping: a list of them; by default what is known without one.
     ignore_labels: names that say that a spot has no label, beside the usual ones.
   """

@@ -145,7 +145,7 @@ def retrieve_regions(setting: Setting, method: Method) -> Iterator[Row]:
   cohort, names = setting.scored, [f"{method.name}/{seen}" for seen in ("image", "gene")]
   if set(names) <= set(cohort.features):
     image, gene = (cohort.features[name] for name in names)
-    regions = np.asarray(setting.corpus.regions)[0, setting.is_scored]
+    regions = np.asarray(setting.corpus.regions)[0, cohort.spots["spot_index"]]
     yield from retrieval.of_regions(
       cohort, image, gene, regions, method.name, setting.split, PREPARED
     )

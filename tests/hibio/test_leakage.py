@@ -70,6 +70,35 @@ def test_a_donor_that_was_only_watched_is_noted_by_name_or_content_and_not_refus
   assert all("watched" in note for note in found)
 
 
+BY_SECTION = {
+  "corpus": {
+    "splits": {"train": ["C1"], "validation": [], "test": ["C2"]},
+    "sections": [
+      {**_section("C1", "C1", "cc1", "train"), "patient": "C"},
+      {**_section("C2", "C2", "cc2", "test"), "patient": "C"},
+    ],
+  }
+}
+
+
+def test_a_section_held_out_alone_is_no_leak_and_its_patient_is_noted():
+  sections = [
+    {**_section("C2", "C2", "cc2", "test"), "patient": "C"},
+    {**_section("D1", "D1", "dd1", "test"), "patient": "D"},
+  ]
+  manifest = {"sections": sections}
+  assert leakage.leaks(BY_SECTION, manifest, ["C2", "D1"]) == []
+  (note,) = leakage.notes(BY_SECTION, manifest, ["C2", "D1"])
+  assert note == "section C2: other sections of patient C were trained on"
+  assert leakage.leaks(BY_SECTION, {"sections": [*sections, BY_SECTION["corpus"]["sections"][0]]},
+                       ["C1"])  # fmt: skip
+
+
+def test_a_donor_leaks_if_one_of_its_sections_was_trained_on_alone():
+  (reason,) = leakage.leaks(BY_SECTION, _manifest(("C9", "C", "new")), ["C"])
+  assert reason.startswith("donor C was trained on")
+
+
 def test_an_older_checkpoint_is_compared_by_names_and_says_so():
   old = copy.deepcopy(META)
   del old["corpus"]["sections"]

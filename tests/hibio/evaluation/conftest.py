@@ -22,6 +22,7 @@ def cohort() -> Cohort:
       "spot_index": np.arange(n),
       "section_id": [f"s{s}" for s in section],
       "donor_id": [f"d{s // 2}" for s in section],
+      "patient": [f"d{s // 2}" for s in section],
       "split": np.where(section < 4, "train", "test"),
       "x_um": rng.random(n) * 1000,
       "y_um": rng.random(n) * 1000,

@@ -25,6 +25,19 @@ def test_sections_of_a_single_donor_are_held_out_and_said_to_leak(cohort):
   assert "LEAKY" in folds.described(found)
 
 
+def test_a_section_held_out_alone_says_whether_others_of_its_patient_are_fitted_on(cohort):
+  alone = dataclasses.replace(
+    cohort, spots=cohort.spots.assign(donor_id=cohort.spots["section_id"])
+  ).subset((cohort.spots["section_id"] != "s5").to_numpy())
+  for name, same in (("s2", True), ("s4", False)):  # s5 was s4's only sister
+    (fold,) = found = folds.folds_of(alone, [name])
+    assert set(fold.split(alone)[1].spots["section_id"]) == {name}
+    said = folds.described(found)
+    assert said.startswith(f"leave-one-section-out: {name}")
+    assert ("other sections of the same patient were trained on" in said) == same
+    assert "LEAKY" not in said
+
+
 def test_a_single_section_cannot_be_divided(cohort):
   one = cohort.subset((cohort.spots["section_id"] == "s0").to_numpy())
   assert folds.folds_of(one, ["d0"]) == []
