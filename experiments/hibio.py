@@ -28,6 +28,7 @@ OWN_MEANINGS = {
   "corpus": "a prepared corpus; empty: synthetic tissue, made beside the work directory.",
   "synthetic.preset": "which synthetic tissue, a name in `data_pipelines.synthetic`.",
   "synthetic.seed": "of that tissue.",
+  "features": "those of a frozen encoder that are read in place of patches; a name in the corpus.",
   "split.unit": "what is held out: donor, or section, though others of its donor are trained on.",
   "split.train": "names to train on, separated by commas; empty: all that are not held out.",
   "split.validation": "names to look at while training.",
@@ -67,6 +68,7 @@ def get_config(variants: str = "") -> ConfigDict:
   config.workdir = f"runs/{variants.replace(',', '-') or 'hibio'}"
   config.corpus = ""
   config.synthetic = ConfigDict({"preset": "medium", "seed": 0})
+  config.features = ""
   config.split = ConfigDict({"unit": "donor", "train": "", "validation": "", "test": ""})
   config.gene_sets = ""
   config.gene_sets_seed = 0

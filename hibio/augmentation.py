@@ -25,6 +25,8 @@ _STAINS /= np.linalg.norm(_STAINS, axis=1, keepdims=True)
 
 def augment(key: jax.Array, batch: Batch, config: AugmentationConfig) -> Batch:
   """The batch with other views of its patches; the same ones for the same key."""
+  if not batch.patches.size:
+    return batch
   turn_key, stain_key = jax.random.split(key)
   patches = jnp.asarray(batch.patches)
   if config.flips_and_rotations:

@@ -74,6 +74,19 @@ class ContextConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class AdapterConfig:
+  """What is dropped, while training, where features of a frozen encoder are read.
+
+  Attributes:
+    input_dropout: share of the features of a spot that are hidden.
+    hidden_dropout: share of the hidden channels that are.
+  """
+
+  input_dropout: float = 0.1
+  hidden_dropout: float = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """Shape of the whole model.
 
@@ -81,11 +94,12 @@ class ModelConfig:
     embedding_width: width of the shared space.
     patch_px: side of the image patch the model reads.
     token_px: side of one image token; divides `patch_px`.
-    image: the image transformer.
+    image: the image transformer; where features are read, only its width counts.
     gene: the gene transformer; the table of genes is as wide.
     keywords: keyword genes.
     image_encoder: a name in `hibio.encoders.IMAGE_ENCODERS`.
     gene_encoder: a name in `hibio.encoders.GENE_ENCODERS`.
+    adapter: how features are read ("features").
     image_stem: a name in `hibio.encoders.vit.STEMS`: how tokens are made of pixels.
     gene_input: a name in `hibio.encoders.gene.TOKENS`: what the gene tower is told of a keyword.
     gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
@@ -106,6 +120,7 @@ class ModelConfig:
   keywords: KeywordConfig = KeywordConfig()
   image_encoder: str = "vit"
   gene_encoder: str = "keywords"
+  adapter: AdapterConfig = AdapterConfig()
   image_stem: str = "convolutions"
   gene_input: str = "values"
   gene_profile: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from data_pipelines.gene_sets import Pathways
 from data_pipelines.loading import loader, splitting
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.prepare import PrepareOptions, prepare
+from data_pipelines.problems import BadInputError
 from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.parameters import with_gene_sets
 from hibio.pathways import jaccard
@@ -83,15 +85,18 @@ def corpus(preset: str, seed: int, root: Path) -> Path:
 
 
 def opened(config: ConfigDict) -> Corpus:
-  """The corpus that a config names, with the splits that it names.
+  """The corpus that a config names, with the splits and the features that it names.
 
   Synthetic tissue beside its work directory if it names none.
 
   Raises:
-    BadInputError: no such corpus, or one that cannot be used; splits that it cannot have.
+    BadInputError: no such corpus or features, or ones that cannot be used; splits that it cannot
+      have.
   """
   beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
   found = Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
+  if config.get("features"):
+    found = found.with_features(config.features)
   return resplit(found, config.split)
 
 
@@ -131,6 +136,34 @@ def split_as(model: Pretrained, corpus: Corpus) -> Corpus:
 def split_names(text: str) -> tuple[str, ...]:
   """The names in a text that separates them by commas."""
   return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def described(corpus: Corpus) -> dict[str, Any]:
+  """What a run says of its corpus: the manifest, the fingerprint, and what the features are."""
+  features = corpus.features.about if corpus.features else None
+  return {**corpus.manifest, "fingerprint": corpus.fingerprint, "features": features}
+
+
+def as_read_by(model: Pretrained, corpus: Corpus) -> Corpus:
+  """The corpus with what the model reads of its images: the features it was trained on, or patches.
+
+  Raises:
+    BadInputError: these features are not there, or are those of another encoder.
+  """
+  about = model.features
+  if about is None:
+    return dataclasses.replace(corpus, features=None)
+  found = corpus.with_features(about["name"])
+  here = found.features.about
+  if here["hash"] != about["hash"]:
+    raise BadInputError(
+      corpus.path,
+      f"features {about['name']}",
+      f"those of an encoder with hash {here['hash']}",
+      f"{about['hash']}, which the checkpoint was trained with ({model.workdir})",
+      "extract them again with the weights and settings that the checkpoint was trained with",
+    )
+  return found
 
 
 RANDOM = "random"

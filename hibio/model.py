@@ -28,6 +28,8 @@ from hibio.pathways import member_weights
 _LOG_SCALE = math.log(5.0)
 _ANCHOR_LOG_SCALE = math.log(10.0)
 
+_READS = ("one that reads patches: there are no features", "one that reads features: those given")
+
 
 class HiBio(nn.Module):
   """Patches and counts of windows of spots, embedded in one space beside the pathway anchors.
@@ -51,14 +53,14 @@ class HiBio(nn.Module):
     """Embeddings and readouts of every spot; padding has no meaning and influences no other spot.
 
     Args:
-      train: draw from the stream "context", if `config.context.centre_dropout` is above 0.
+      train: draw from the stream "context" what is hidden: of spots and of features.
 
     Raises:
       BadInputError: sizes in the config that do not fit together, or do not fit the batch.
     """
     config, dtype = self.config, jnp.dtype(self.config.dtype)
-    built = encoders.of(config)
-    _check(config, batch, self.num_genes)
+    built = encoders.of(config, train)
+    _check(config, batch, self.num_genes, built["image"].reads_pixels)
     for encoder in built.values():
       encoder.check(batch)
     batch, statistics, membership = jax.tree.map(jnp.asarray, (batch, statistics, membership))
@@ -150,9 +152,16 @@ class HiBio(nn.Module):
     return unit(members + offset), offset
 
 
-def _check(config: ModelConfig, batch: Batch, num_genes: int) -> None:
+def _check(config: ModelConfig, batch: Batch, num_genes: int, reads_pixels: bool) -> None:
   """Sizes that must divide or equal each other."""
   side, genes = batch.patches.shape[-2], batch.counts.shape[-1]
-  require(config.patch_px == side, "patch_px", config.patch_px, f"{side}, the side of the patches")
+  known, image = batch.features is not None, config.image_encoder
+  require(known != reads_pixels, "image_encoder", image, _READS[known])
+  require(
+    known or config.patch_px == side,
+    "patch_px",
+    config.patch_px,
+    f"{side}, the side of the patches",
+  )
   require(num_genes == genes, "num_genes", num_genes, f"{genes}, the genes of the counts")
   check_heads("context", config.embedding_width, config.context.num_heads)

@@ -58,6 +58,11 @@ class Pretrained:
     return float(self.meta["reading"]["patch"]["um"])
 
   @property
+  def features(self) -> dict[str, Any] | None:
+    """The frozen encoder whose features stand in place of patches; None if it reads patches."""
+    return self.meta["reading"].get("features")
+
+  @property
   def window_spots(self) -> int:
     """Most spots of a window."""
     return int(self.meta["reading"]["window_spots"])

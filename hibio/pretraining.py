@@ -107,7 +107,7 @@ def _recipe(
     model=model_config,
     objectives=objectives,
     panel=corpus.panel,
-    corpus={**corpus.manifest, "fingerprint": corpus.fingerprint},
+    corpus=corpora.described(corpus),
     refresh_regions=refresh_regions(corpus, frozen, training),
     evaluate=while_training(corpus, frozen, total, training),
   )

@@ -16,7 +16,7 @@ from data_pipelines.loading.corpus import Corpus
 from hibio.corpora import SPLITS
 from hibio.evaluation.gather import WINDOWS_PER_BATCH
 
-CARRIED = ("patches", "counts", "has_patch", "has_counts", "spot_index")
+CARRIED = ("patches", "features", "counts", "has_patch", "has_counts", "spot_index")
 """What a spot takes along to its new place."""
 
 Arrays = dict[str, np.ndarray]
@@ -36,7 +36,7 @@ def permuted(section: Arrays, rng: np.random.Generator) -> Arrays:
   window, place = np.nonzero(section["spot_mask"])
   order = rng.permutation(len(window))
   moved = dict(section)
-  for name in CARRIED:
+  for name in section.keys() & set(CARRIED):
     moved[name] = section[name].copy()
     moved[name][window, place] = section[name][window[order], place[order]]
   return moved

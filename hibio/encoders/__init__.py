@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from hibio.configs import ModelConfig
 from hibio.encoders.base import Encoder, GeneEncoder, ImageEncoder, require
+from hibio.encoders.features import FeatureAdapter
 from hibio.encoders.gene import KeywordTransformer
 from hibio.encoders.vit import VisionTransformer
 
 IMAGE_ENCODERS: dict[str, type[ImageEncoder]] = {
   "vit": VisionTransformer,
+  "features": FeatureAdapter,
 }
-"""Patches -> a vector a spot."""
+"""Patches, or features made of them beforehand -> a vector a spot."""
 
 GENE_ENCODERS: dict[str, type[GeneEncoder]] = {
   "keywords": KeywordTransformer,
@@ -21,8 +23,11 @@ GENE_ENCODERS: dict[str, type[GeneEncoder]] = {
 """Keyword genes -> a vector a spot."""
 
 
-def of(config: ModelConfig) -> dict[str, Encoder]:
+def of(config: ModelConfig, train: bool = False) -> dict[str, Encoder]:
   """Modality -> its encoder; the name of its subtree in the model's parameters is the same.
+
+  Args:
+    train: encoders may draw from the stream "context".
 
   Raises:
     BadInputError: no encoder has the name that the config asks for.
@@ -33,5 +38,5 @@ def of(config: ModelConfig) -> dict[str, Encoder]:
     ("gene", config.gene_encoder, GENE_ENCODERS),
   ):
     require(name in known, f"{modality}_encoder", name, f"one of {', '.join(known)}")
-    found[modality] = known[name](config, name=modality)
+    found[modality] = known[name](config, train, name=modality)
   return found

@@ -6,6 +6,8 @@ was measured of each spot. Its parameters lie in one subtree of the model's: "im
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
@@ -22,9 +24,11 @@ class Encoder(nn.Module):
 
   Attributes:
     config: of the whole model; an encoder reads its own part of it, and `dtype`.
+    train: whatever is random draws from the stream "context".
   """
 
   config: ModelConfig
+  train: bool = False
 
   @property
   def dtype(self) -> np.dtype:
@@ -63,6 +67,9 @@ class Encoder(nn.Module):
 
 class ImageEncoder(Encoder):
   """Base of every entry of `hibio.encoders.IMAGE_ENCODERS`."""
+
+  reads_pixels: ClassVar[bool] = True
+  """Whether batches need patches; others need features."""
 
   def __call__(self, batch: Batch) -> Float[Array, "window spot channel"]:
     """A vector of each spot from its image alone, of any width; where it has none, anything."""

@@ -37,6 +37,7 @@ class Method:
     name: what its features begin with: "pca" has "pca/gene".
     params: of a model, over the corpus' gene sets; None for a baseline.
     tables: of the corpus, with what this model took for granted of genes; None for a baseline.
+    corpus: with what this model reads of its images; None for a baseline.
     forward: the model's forward function, where it may be asked more than its features say.
     keywords: the rule by which it picks keyword genes, if that is asked of it.
     neighbour_radius_um: spots that lie nearer are excluded as negatives.
@@ -47,6 +48,7 @@ class Method:
   name: str
   params: Any = None
   tables: Tables | None = None
+  corpus: Corpus | None = None
   forward: Forward | None = None
   keywords: configs.KeywordConfig | None = None
   neighbour_radius_um: float | None = None
@@ -65,6 +67,7 @@ def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
     name,
     params=corpora.params_over(model, corpus),
     tables=corpora.tables_for(model, corpus),
+    corpus=corpora.as_read_by(model, corpus),
     forward=console.announcing(
       forward.frozen(model.model), "compiling the model", "5 to 30 s on a CPU"
     ),
@@ -73,12 +76,12 @@ def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
   )
 
 
-def untrained(model: pretrained.Pretrained, like: Method, corpus: Corpus) -> Method:
+def untrained(model: pretrained.Pretrained, like: Method) -> Method:
   """The checkpoint `like` was made of, before its first step.
 
   It is not asked for keyword genes: they do not depend on parameters.
   """
-  first = corpora.first_window(corpus)
+  first = corpora.first_window(like.corpus)
   params = forward.initial_params(model.model, first, like.tables, model.seed)
   return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None)
 
@@ -211,7 +214,7 @@ class Setting:
     """
     genes = np.flatnonzero(self.questions.column >= 0)
     cohort = gather.with_model(
-      self.cohort, self.corpus, method.name, method.forward, method.params, method.tables, genes,
+      self.cohort, method.corpus, method.name, method.forward, method.params, method.tables, genes,
       windows,
     )  # fmt: skip
     cohort = gather.with_anchors(cohort, method.name, method.params, method.tables)

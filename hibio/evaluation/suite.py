@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio import configs, pretrained
+from hibio import configs, corpora, pretrained
 from hibio import keywords as keyword_scores_
 from hibio.evaluation import (
   anchors,
@@ -202,14 +202,14 @@ def ask_model(setting: Setting, windows: gather.Windows | None = None) -> Settin
 def ask_others(setting: Setting) -> Setting:
   """The same questions, asked of the checkpoint untrained and of every baseline."""
   like = setting_.trained(MODEL, setting.model, setting.corpus)
-  method = setting_.untrained(setting.model, like, setting.corpus)
+  method = setting_.untrained(setting.model, like)
   return beside_components(with_baselines(setting.with_model(_on_device(method))))
 
 
 def _models(models: Mapping[str, pretrained.Pretrained], corpus: Corpus) -> Iterator[Method]:
   """The checkpoints as methods, then the first of them untrained."""
   found = [setting_.trained(name, model, corpus) for name, model in models.items()]
-  found.append(setting_.untrained(models[MODEL], found[0], corpus))
+  found.append(setting_.untrained(models[MODEL], found[0]))
   yield from map(_on_device, found)
 
 
@@ -298,8 +298,8 @@ def guarded(
   """The leak banner and notes of all checkpoints together.
 
   Raises:
-    BadInputError: a checkpoint with another panel; a scored donor that is on a lab's list or that a
-      checkpoint was trained on.
+    BadInputError: a checkpoint with another panel or other features; a scored donor that is on a
+      lab's list or that a checkpoint was trained on.
   """
   listed = leakage.read(options.exclude) if options.exclude else []
   reasons, notes = leakage.excluded(listed, corpus.name, donors), []
@@ -312,6 +312,7 @@ def guarded(
         f"{model.panel_hash}, the checkpoint's ({name})",
         f"prepare the corpus with --panel={model.workdir}/panel.tsv",
       )
+    corpora.as_read_by(model, corpus)
     prefix = "" if name == MODEL else f"{name}: "
     reasons += [prefix + r for r in leakage.leaks(model.meta, corpus.manifest, donors)]
     notes += [prefix + n for n in leakage.notes(model.meta, corpus.manifest, donors)]

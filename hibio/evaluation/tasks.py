@@ -167,7 +167,7 @@ def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
     [f"{what}/{name}" for name in losses for what in ("loss", "chance")],
   )
   drawn = loader.batches(
-    setting.corpus,
+    method.corpus,
     "test",
     windows_per_batch=WINDOWS_PER_BATCH,
     sections_per_batch=SECTIONS_PER_BATCH,

@@ -62,6 +62,7 @@ def finetune(
   clock = Stopwatch()
   with clock.part("set-up"):
     check(source, config)
+    corpus = corpora.as_read_by(source, corpus)
     _check(source, corpus, allow_leak)
     tables, task = corpora.tables_for(source, corpus), None
     if config.task != tasks.CONTINUE:
@@ -111,7 +112,7 @@ def _recipe(
     model=model.config,
     objectives=objectives,
     panel=corpus.panel,
-    corpus={**corpus.manifest, "fingerprint": corpus.fingerprint},
+    corpus=corpora.described(corpus),
     refresh_regions=None if task else pretraining.refresh_regions(corpus, frozen, training),
     evaluate=pretraining.while_training(corpus, frozen, total, training),
     trained=trained,
@@ -185,7 +186,7 @@ def _check(source: Pretrained, corpus: Corpus, allow_leak: bool) -> None:
   parameters.check_extends(
     corpus.panel.ids, source.meta["panel"]["ids"], corpus.path, source.workdir
   )
-  if corpus.patch_px != source.model.config.patch_px:
+  if source.features is None and corpus.patch_px != source.model.config.patch_px:
     raise BadInputError(
       corpus.path, "patches", f"{corpus.patch_px} px a side",
       f"{source.model.config.patch_px} px, as the checkpoint reads",

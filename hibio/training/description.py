@@ -18,6 +18,8 @@ MAY_CHANGE = (
 )
 """Keys that may have another value when a run is resumed: they do not change what is learned."""
 
+_COMPARED = ("config", "panel", "corpus", "reading")
+
 
 def describe(
   config: Mapping[str, Any],
@@ -30,7 +32,8 @@ def describe(
   Args:
     config: plain values of the dataclasses, under "model", "objectives" and "training".
     panel: the gene panel: `hash`, `ids` and `symbols`.
-    corpus: the corpus' manifest, and its "fingerprint".
+    corpus: the corpus' manifest, its "fingerprint", and "features" where they are read in place of
+      patches: what their encoder says of itself.
     earlier_corpus: "corpus" of the checkpoint that training began from: its training donors stay
       training donors, whoever is trained on now.
   """
@@ -47,7 +50,10 @@ def describe(
     "config": json.loads(json.dumps(config)),
     "panel": {"hash": panel.hash, "ids": list(panel.ids), "symbols": list(panel.symbols)},
     "corpus": here if earlier_corpus is None else with_earlier(here, earlier_corpus),
-    "reading": {name: corpus[name] for name in ("patch", "window_spots")},
+    "reading": {
+      **{name: corpus[name] for name in ("patch", "window_spots")},
+      "features": corpus.get("features"),
+    },
   }
 
 
@@ -69,7 +75,7 @@ def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> N
     BadInputError: names the first key that differs, with both values.
   """
   before, now = (
-    dict(flat({name: _compared(of[name]) for name in ("config", "panel", "corpus") if name in old}))
+    dict(flat({name: _compared(of[name]) for name in _COMPARED if name in old}))
     for of in (old, new)
   )
   for key in [*before, *(key for key in now if key not in before)]:

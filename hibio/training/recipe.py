@@ -32,7 +32,7 @@ class Recipe:
     model: the shape of the model.
     objectives: its weights are those of the loss.
     panel: the gene panel: `hash`, `ids`, `symbols` and `save(path)`.
-    corpus: the corpus' manifest, and its "fingerprint".
+    corpus: what `hibio.corpora.described` says.
     refresh_regions: (params, tables) -> new regions of every spot of the corpus.
     evaluate: (params, tables) -> metrics of held-out donors, logged under "held_out/".
     trained: which parameters are; None for all of them.

@@ -9,6 +9,7 @@ def _section(windows=5, places=4):
   number = np.where(mask, np.cumsum(mask).reshape(mask.shape), 0)
   return {
     "patches": (number[..., None, None, None] * np.ones(3)).astype(np.uint8),
+    "features": number[..., None] / 2,
     "counts": number[..., None] * 10,
     "has_patch": mask & (number % 3 > 0),
     "has_counts": mask,
@@ -30,6 +31,7 @@ def test_spots_move_with_all_they_carry_and_places_stay():
   assert sorted(moved) == sorted(before["spot_index"][real])
   assert (moved != before["spot_index"][real]).mean() > 0.7
   np.testing.assert_array_equal(after["counts"][real][:, 0], 10 * moved)
+  np.testing.assert_array_equal(after["features"][real][:, 0], moved / 2)
   np.testing.assert_array_equal(after["patches"][real].reshape(len(moved), -1)[:, 0], moved)
   np.testing.assert_array_equal(after["has_patch"][real], moved % 3 > 0)
 
