@@ -51,8 +51,9 @@ def test_pairs_find_a_difference_far_below_what_sections_and_seeds_differ_by(fou
 def test_a_baseline_stands_where_it_sees_no_more_than_the_measure_allows():
   rows = [probe_row([0.3] * 4, "pca/gene"), probe_row([0.2] * 4, "coordinates/position")]
   found = compare(answers(), rows).baselines
-  assert set(found["pca"]) == {LABELS, "labels, both"}
-  assert set(found["coordinates"]) == {"labels, image", LABELS, "labels, both"}
+  beside = "labels, gene beside pca"
+  assert set(found["pca"]) == {LABELS, beside, "labels, both"}
+  assert set(found["coordinates"]) == {"labels, image", LABELS, beside, "labels, both"}
 
 
 def test_where_anchors_are_read_a_baseline_without_any_stands_by_its_features():
