@@ -7,7 +7,7 @@ import dataclasses
 import os
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +77,23 @@ class SlideImage:
   def crops(
     self, centres_px: Float[np.ndarray, "spot 2"], size_px: float, out_px: int
   ) -> Iterator[UInt8[np.ndarray, "out out 3"]]:
-    """Square patches of `size_px` image pixels around each centre, resampled to `out_px`.
+    """Square patches of `size_px` image pixels around each centre, resampled to `out_px`."""
+    return (patch for (patch,) in self.views(centres_px, [(size_px, out_px)]))
+
+  def views(
+    self, centres_px: Float[np.ndarray, "spot 2"], sizes: Sequence[tuple[float, int]]
+  ) -> Iterator[tuple[UInt8[np.ndarray, "out out 3"], ...]]:
+    """Square patches around each centre, one for each of `sizes`: image pixels, resampled to.
 
     The image is decoded once and released when the iterator ends. Outside the image is white.
     """
     image = self._decoded()
-    for x, y in centres_px:
-      left, top = float(x) - size_px / 2, float(y) - size_px / 2
-      box = (left, top, left + size_px, top + size_px)
-      yield np.asarray(_crop_on_white(image, box, out_px))
+    for x, y in centres_px.tolist():
+      boxes = ((x - s / 2, y - s / 2, x - s / 2 + s, y - s / 2 + s) for s, _ in sizes)
+      yield tuple(
+        np.asarray(_crop_on_white(image, box, out_px))
+        for box, (_, out_px) in zip(boxes, sizes, strict=True)
+      )
 
   def thumbnail(self, longest_px: int) -> UInt8[np.ndarray, "height width 3"]:
     """The whole image, downscaled so that its longest side is at most `longest_px`."""
@@ -130,12 +138,16 @@ class ArrayImage(SlideImage):
 
   Attributes:
     load: reads the array: height x width x 3 or 4, 8-bit, or floats from 0 to 1.
+    inside: name of the array in the file; empty where it lies in memory.
   """
 
   load: Callable[[], np.ndarray] = dataclasses.field(default=None, repr=False)
+  inside: str = ""
 
   @classmethod
-  def of(cls, path: str | os.PathLike, shape: tuple[int, ...], kind: str, load) -> ArrayImage:
+  def of(
+    cls, path: str | os.PathLike, shape: tuple[int, ...], kind: str, load, inside: str = ""
+  ) -> ArrayImage:
     """The handle on an array of this shape.
 
     Raises:
@@ -149,7 +161,7 @@ class ArrayImage(SlideImage):
         "height x width x 3, RGB",
         "store the H&E image in colour, or name its file",
       )
-    return cls(Path(path), int(shape[1]), int(shape[0]), kind, load=load)
+    return cls(Path(path), int(shape[1]), int(shape[0]), kind, load=load, inside=inside)
 
   def _decoded(self, at_least_px: int | None = None) -> Image.Image:
     pixels = np.asarray(self.load())

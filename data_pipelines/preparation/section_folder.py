@@ -19,7 +19,7 @@ import pandas as pd
 from data_pipelines.alignment import align
 from data_pipelines.files import write_bytes, write_text
 from data_pipelines.genes import GenePanel
-from data_pipelines.preparation import manifest, shards, windows
+from data_pipelines.preparation import manifest, section_image, shards, windows
 from data_pipelines.preparation.manifest import WORK
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.splits import content_hash
@@ -30,7 +30,7 @@ from data_pipelines.section import Section
 SPOTS = "spots.parquet"
 MEASURED = "measured.npy"
 _ENTRY = "section.json"
-_STEP = "1"
+_STEP = "2"
 """Raised when the same section would be written differently."""
 
 
@@ -116,6 +116,7 @@ def write_section(
     "num_windows": int(window.max()) + 1,
     "num_measured": int(measured.sum()),
     "has_image": section.image is not None,
+    "image": section_image.described(section.image, corpus),
     "um_per_px": float(section.um_per_px),
     "um_per_px_source": section.um_per_px_source,
     "dropped": {**section.dropped, **dropped},
@@ -141,6 +142,8 @@ def _spots(section: Section, counts, window: np.ndarray) -> pd.DataFrame:
       "spot_id": section.spot_ids.astype(str),
       "x_um": section.positions_um[:, 0].astype(np.float64),
       "y_um": section.positions_um[:, 1].astype(np.float64),
+      "x_px": section.positions_px[:, 0].astype(np.float64),
+      "y_px": section.positions_px[:, 1].astype(np.float64),
       "array_row": section.array_positions[:, 0],
       "array_col": section.array_positions[:, 1],
       "window": window,

@@ -19,12 +19,12 @@ from data_pipelines.files import write_bytes
 from data_pipelines.preparation import manifest, regions, shards, spatial_genes, statistics
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
 
-TABLES_VERSION = 3
+TABLES_VERSION = 4
 """Raised when the same sections would give other tables; finished sections are then kept."""
 
 _FIXED = (
-  "spot_index", "section_id", "spot_id", "x_um", "y_um", "array_row", "array_col", "window",
-  "total_counts",
+  "spot_index", "section_id", "spot_id", "x_um", "y_um", "x_px", "y_px", "array_row",
+  "array_col", "window", "total_counts",
 )  # fmt: skip
 
 

@@ -28,10 +28,11 @@ CACHE_BYTES = 16 * 1024**2
 
 @dataclasses.dataclass(frozen=True)
 class StoredImage:
-  """An image in `uns["spatial"]`: its shape, and how to read it."""
+  """An image in `uns["spatial"]`: its shape, how to read it, and its name in the file if any."""
 
   shape: tuple[int, ...]
   load: Callable[[], np.ndarray]
+  inside: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +108,18 @@ def opened(path: Path) -> Iterator[Contents]:
   """
   with contextlib.closing(checked_file(path, CACHE_BYTES)) as file:
     yield _of_file(file, path)
+
+
+def image_in(path: Path, name: str) -> StoredImage:
+  """One image of an .h5ad file, by its name in the file.
+
+  Raises:
+    BadInputError: as `opened`, or the file has no such image.
+  """
+  with contextlib.closing(checked_file(path)) as file:
+    if not isinstance(file.get(name), h5py.Dataset):
+      raise BadInputError(path, name, "nothing", "an image", "put back the file as it was")
+    return _image(file[name])
 
 
 def layer_name(key: str) -> str:
@@ -205,7 +218,7 @@ def _image(array: Any) -> StoredImage:
     with h5py.File(path, "r") as file:
       return count_rows.read_part(file[name], slice(None), path)
 
-  return StoredImage(shape, load)
+  return StoredImage(shape, load, name)
 
 
 def _measured(table: Any, sections: Any) -> dict[str, np.ndarray]:

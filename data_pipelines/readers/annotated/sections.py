@@ -159,5 +159,5 @@ def _stored_image(library: Library | None, path: Path) -> tuple[SlideImage | Non
   for name, image in library.images.items() if library else ():
     factor = library.scalefactors.get(f"tissue_{name}_scalef", 0.0)
     if factor > scale:
-      best, scale = ArrayImage.of(path, image.shape, name, image.load), factor
+      best, scale = ArrayImage.of(path, image.shape, name, image.load, image.inside), factor
   return best, scale or 1.0
