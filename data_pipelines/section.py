@@ -155,8 +155,7 @@ class StreamedSection:
     """Spots whose centre lies on the image; none without one."""
     if self.image is None:
       return np.zeros(self.num_spots, bool)
-    x, y = self.positions_px.T
-    return (x >= 0) & (x < self.image.width_px) & (y >= 0) & (y < self.image.height_px)
+    return self.image.holds(self.positions_px)
 
 
 def of_section(section: Section, first_row: int = 0) -> StreamedSection:

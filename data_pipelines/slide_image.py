@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from data_pipelines.problems import BadInputError
@@ -65,6 +65,11 @@ class SlideImage:
         "crop or downscale the image, then point to the smaller file",
       )
     return cls(path, width, height, kind, rotated)
+
+  def holds(self, positions_px: Float[np.ndarray, "spot 2"]) -> Bool[np.ndarray, " spot"]:
+    """Positions that lie on the image."""
+    x, y = positions_px.T
+    return (x >= 0) & (x < self.width_px) & (y >= 0) & (y < self.height_px)
 
   def pixels(self) -> UInt8[np.ndarray, "height width 3"]:
     """Decodes the whole image to 8-bit RGB; transparent pixels become white. Keep no reference.

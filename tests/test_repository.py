@@ -15,9 +15,9 @@ LEAVES = ("problems", "console", "files")
 """Modules of `data_pipelines` that import the standard library alone; every room may use them."""
 
 ABOVE = (
-  "hibio.corpora", "hibio.embed", "hibio.evaluation", "hibio.export", "hibio.finetuning.run",
-  "hibio.finetuning.scores", "hibio.finetuning.tasks", "hibio.plotting", "hibio.pretraining",
-  "hibio.report", "hibio.tissue",
+  "hibio.corpora", "hibio.embed", "hibio.evaluation", "hibio.export", "hibio.features",
+  "hibio.finetuning.run", "hibio.finetuning.scores", "hibio.finetuning.tasks", "hibio.plotting",
+  "hibio.pretraining", "hibio.report", "hibio.tissue",
 )  # fmt: skip
 """Modules of `hibio` that read a corpus or sections. The others are the core: a model on arrays."""
 

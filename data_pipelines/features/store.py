@@ -85,6 +85,14 @@ class Store:
     self._write({"version": _VERSION, "encoder": dict(about), "sections": kept})
     return list(kept)
 
+  def is_complete(self) -> bool:
+    """Whether the features of every section with an image are there."""
+    if not (self.folder / ABOUT).is_file():
+      return False
+    rows = self._read()["sections"]
+    wanted = [name for name, section in self._sections.items() if section["has_image"]]
+    return all(name in rows and self._is_whole(name, rows[name]) for name in wanted)
+
   def put(self, section_id: str, values: Float[np.ndarray, "spot width"]) -> None:
     """Writes the features of a section; rows that are not finite are unknown."""
     known = np.isfinite(values).all(axis=1)

@@ -7,6 +7,8 @@ import scipy.sparse
 from PIL import Image
 
 from data_pipelines import readers
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
 
@@ -97,3 +99,16 @@ def gene_sets(folder):
   lines = ["\t".join([name, "", *(f"G{n}" for n in genes)]) for name, genes in sets.items()]
   path.write_text("\n".join(lines) + "\n")
   return path
+
+
+def corpus(folder, monkeypatch):
+  """One of two sections with an image, each of a donor of its own, and one without; prepared."""
+  images = {name: picture(folder, name) for name in ("A1", "B1")}
+  sections = [section(name, name[0], rows=6, image=image) for name, image in images.items()]
+  hand_over(monkeypatch, map(Source, [*sections, section("C1", "C", rows=5)]))
+  options = PrepareOptions(
+    window_spots=24, test_donors=("B",), validation_donors=(), patch_um=80.0, patch_px=16,
+    region_spots=(8, 24),
+  )  # fmt: skip
+  prepare([folder], folder / "corpus", options)
+  return Corpus.open(folder / "corpus")

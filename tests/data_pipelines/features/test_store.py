@@ -8,8 +8,14 @@ from data_pipelines.features.store import NEIGHBOURS, model_input
 from data_pipelines.loading import loader
 from data_pipelines.problems import BadInputError
 from hibio.batch import Batch
+from tests.data_pipelines import hand_made
 
 ABOUT = {"name": "made", "hash": "0123456789abcdef", "width": 3, "views": [[80.0, 16]]}
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+  return hand_made.corpus(tmp_path, monkeypatch)
 
 
 def values(corpus, section, seed=0):

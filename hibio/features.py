@@ -1,0 +1,124 @@
+"""Features of spots by a frozen image encoder: of a slide, and of a whole corpus, once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from data_pipelines.console import Progress, say
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation import section_image
+from data_pipelines.problems import BadInputError
+from data_pipelines.slide_image import SlideImage
+
+BATCH = 128
+"""Spots that are read at once."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+  """What reads patches, such as `hibio.encoders.catalogue.load` returns.
+
+  Attributes:
+    about: what it is, for whoever reads its features: "name", "hash", "width", ...
+    views: squares around a spot that it reads: side in micrometres, and in pixels.
+    width: of a spot's features.
+  """
+
+  about: Mapping[str, Any]
+  views: Sequence[tuple[float, int]]
+  width: int
+
+  def __call__(
+    self, patches: tuple[UInt8[np.ndarray, "spot px px 3"], ...]
+  ) -> Float[np.ndarray, "spot width"]: ...
+
+
+def read(
+  encoder: Encoder,
+  image: SlideImage,
+  positions_px: Float[np.ndarray, "spot 2"],
+  um_per_px: float,
+  tell: Callable[[int], None] = lambda _: None,
+) -> Float[np.ndarray, "spot width"]:
+  """Features of each spot of a slide, NaN where its centre lies beside the slide.
+
+  The slide is decoded once; patches of `BATCH` spots are in memory at a time.
+
+  Args:
+    tell: called with the number of spots of each batch.
+  """
+  found = np.full((len(positions_px), encoder.width), np.nan, np.float32)
+  rows = np.flatnonzero(image.holds(positions_px))
+  sizes = [(um / um_per_px, px) for um, px in encoder.views]
+  patches = image.views(positions_px[rows], sizes) if len(rows) else iter(())
+  for start in range(0, len(rows), BATCH):
+    own = rows[start : start + BATCH]
+    batch = zip(*itertools.islice(patches, len(own)), strict=True)
+    found[own] = encoder(tuple(np.stack(view) for view in batch))
+    tell(len(own))
+  return found
+
+
+def extract(corpus: Corpus, encoder: Encoder, name: str = "") -> Corpus:
+  """The corpus with features that the encoder reads from its slides; says on stderr how far it is.
+
+  They are kept beside the corpus, section by section: after an interruption finished ones are not
+  read again.
+
+  Args:
+    name: of the features; by default the encoder's.
+
+  Raises:
+    BadInputError: no section has an image, or a slide is not where it lay.
+  """
+  name = name or encoder.about["name"]
+  kept = corpus.feature_store(name)
+  slides = {
+    row: section_image.opened(section, corpus.path)
+    for row, section in enumerate(corpus.manifest["sections"])
+    if section["has_image"]
+  }
+  if not slides:
+    raise BadInputError(
+      corpus.path, "images", "none in any section", "H&E images to read",
+      "name them in metadata.csv, and prepare the corpus again",
+    )  # fmt: skip
+  done = kept.begin(encoder.about)
+  ids = [section["section_id"] for section in corpus.manifest["sections"]]
+  if done:
+    say(f"extract: {len(done)} of {len(slides)} sections are finished already")
+  left = {row: image for row, image in slides.items() if ids[row] not in done}
+  spots = sum(corpus.manifest["sections"][row]["num_spots"] for row in left)
+  progress = Progress(f"extract {name}:", spots, "spots")
+  for row, image in left.items():
+    section = corpus.manifest["sections"][row]
+    positions_px = corpus.spots[["x_px", "y_px"]].to_numpy()[corpus.section_rows(row)]
+    values = read(
+      encoder,
+      image,
+      positions_px,
+      section["um_per_px"],
+      lambda count, section=section: progress.add(count, section["section_id"]),
+    )
+    kept.put(section["section_id"], values)
+  progress.finish()
+  return corpus.with_features(name)
+
+
+def added(corpus: Corpus, name: str) -> Corpus:
+  """The corpus with features of this name; extracted first where they are an encoder's we know.
+
+  Raises:
+    BadInputError: neither is there, or the weights are not.
+  """
+  from hibio.encoders import catalogue
+
+  if name not in catalogue.CATALOGUE or corpus.feature_store(name).is_complete():
+    return corpus.with_features(name)
+  say(f"features {name}: not in {corpus.path} yet, so they are extracted first")
+  return extract(corpus, catalogue.load(name))

@@ -1,0 +1,80 @@
+"""Features of slides by a small encoder: mean colours of two views."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.problems import BadInputError
+from hibio import features
+from tests.data_pipelines import hand_made
+from tests.hibio.colours import Colours
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+  return hand_made.corpus(tmp_path, monkeypatch)
+
+
+def test_a_spot_has_the_colours_of_its_own_place_on_the_slide(corpus):
+  found = features.extract(corpus, Colours()).features
+  assert found.name == "colours"
+  assert found.known.tolist() == [True] * 120 + [False] * 50
+  places = corpus.spots[["x_um", "y_um"]].to_numpy()[:120] / hand_made.UM_PER_PX
+  for view in (slice(0, 2), slice(3, 5)):  # red and green say where a pixel lies
+    inside = np.abs(found.values[:120, view] - (places - 0.5)).max(1)
+    assert np.quantile(inside, 0.4) < 1.0
+
+
+def test_an_interrupted_extraction_goes_on_with_the_next_section(corpus, capsys):
+  whole = features.extract(corpus, Colours()).features.values
+  calls = Colours(stop_after=1)
+  for file in (corpus.path / "features" / "colours").iterdir():
+    file.unlink()
+  with pytest.raises(KeyboardInterrupt):
+    features.extract(corpus, calls)
+  assert not corpus.feature_store("colours").is_complete()
+  again = Colours()
+  np.testing.assert_array_equal(features.extract(corpus, again).features.values, whole)
+  assert again.spots == 60
+  assert "1 of 2 sections are finished already" in capsys.readouterr().err
+  nothing = Colours()
+  features.extract(corpus, nothing)
+  assert nothing.spots == 0
+  features.extract(corpus, other := Colours(hash="f" * 16))
+  assert other.spots == 120
+
+
+def test_spots_beside_the_slide_are_unknown(tmp_path):
+  image = hand_made.picture(tmp_path, "A1")
+  places = np.array([[10.0, 10.0], [-1.0, 5.0], [259.0, 219.0], [260.0, 10.0]])
+  found = features.read(Colours(), image, places, hand_made.UM_PER_PX)
+  assert np.isfinite(found).all(1).tolist() == [True, False, True, False]
+  assert not features.read(Colours(), image, places[1:2], 5.0).size - 6
+
+
+def test_a_corpus_can_be_moved_with_its_slides_but_not_without(corpus, tmp_path):
+  moved = tmp_path / "elsewhere"
+  moved.mkdir()
+  for path in (corpus.path, tmp_path / "A1.png", tmp_path / "B1.png"):
+    path.rename(moved / path.name)
+  features.extract(Corpus.open(moved / "corpus"), Colours())
+  (moved / "A1.png").unlink()
+  with pytest.raises(BadInputError, match=r"A1.png: slide of section A1: found no such file"):
+    features.extract(Corpus.open(moved / "corpus"), Colours(), "other")
+  Image.new("RGB", (10, 10)).save(moved / "A1.png")
+  with pytest.raises(BadInputError, match=r"A1.png: size: found 10 x 10 px"):
+    features.extract(Corpus.open(moved / "corpus"), Colours(), "other")
+
+
+def test_a_corpus_that_does_not_know_its_slides_is_to_be_prepared_again(corpus):
+  entries = [{k: v for k, v in s.items() if k != "image"} for s in corpus.manifest["sections"]]
+  old = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": entries})
+  with pytest.raises(BadInputError, match=r"Fix: run the same data_pipelines.prepare command"):
+    features.extract(old, Colours())
+  none = [{**s, "has_image": False} for s in corpus.manifest["sections"]]
+  bare = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": none})
+  with pytest.raises(BadInputError, match="images: found none in any section"):
+    features.extract(bare, Colours())
