@@ -2,7 +2,8 @@
 
   python -m experiments.evaluate --checkpoint=WORKDIR --corpus=CORPUS --output=DIR
 
-Any corpus will do that was prepared with the checkpoint's genes (`--panel=WORKDIR/panel.tsv`).
+Any corpus will do that was prepared with the checkpoint's genes (`--panel=WORKDIR/panel.tsv`). On
+the corpus that it was trained with, whoever its run held out (`config.split`) is scored.
 Writes `report.html` (tables and pictures on one page), `results.md` (the tables), `results.json`
 (rows of `hibio.evaluation.rows.Row`) and `figures/` (the page's maps and charts as PNG). What the
 levels of the model have learned, keyword genes, pathway anchors and regions, is asked alone by
@@ -23,7 +24,7 @@ from data_pipelines import entry
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio import pretrained
+from hibio import corpora, pretrained
 from hibio.evaluation import suite
 from hibio.evaluation.baselines import BASELINES
 from hibio.evaluation.setting import MODEL, UNTRAINED
@@ -73,7 +74,7 @@ def main() -> None:
   options = _options(suite.known_tasks(_TASKS.value))
   output = Path(_OUTPUT.value)
   model = pretrained.load(_CHECKPOINT.value)
-  corpus = Corpus.open(_CORPUS.value)
+  corpus = corpora.split_as(model, Corpus.open(_CORPUS.value))
   found = suite.evaluate(model, corpus, options)
   command = "python -m experiments.evaluate " + shlex.join(sys.argv[1:])
   leaks = [found.banner.removeprefix("LEAK: ")] if found.banner else []

@@ -30,7 +30,7 @@ OWN_MEANINGS = {
   "synthetic.seed": "of that tissue.",
   "features": "those of a frozen encoder that are read in place of patches; a name in the corpus.",
   "split.unit": "what is held out: donor, or section, though others of its donor are trained on.",
-  "split.train": "names to train on, separated by commas; empty: all that are not held out.",
+  "split.train": "donors or sections to train on, with commas between; empty: all not held out.",
   "split.validation": "names to look at while training.",
   "split.test": "names to hold out; with nobody named, all splits are as the corpus was prepared.",
   "gene_sets": 'empty: those of the corpus; "random": random sets of the same sizes; or GMT files,'

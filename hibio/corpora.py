@@ -126,7 +126,9 @@ def split_as(model: Pretrained, corpus: Corpus) -> Corpus:
     return corpus
   unit = "section" if splitting.is_by_section({"sections": sections}) else "donor"
   named = {
-    name: list(dict.fromkeys(s["donor_id"] for s in sections if s["split"] == name))
+    name: [
+      s["section_id" if name == "train" else "donor_id"] for s in sections if s["split"] == name
+    ]
     for name in SPLITS
   }
   say(f"{corpus.name}: each {unit} is held out as in {model.workdir}")

@@ -167,7 +167,8 @@ class Corpus:
         of its own, and the manifest keeps the donor that it is of under "patient".
       test: who is held out.
       validation: who is looked at while training.
-      train: who is trained on; by default all others. Who is named nowhere then takes no part.
+      train: donors or single sections that are trained on; by default all others. Sections that are
+        named nowhere then take no part.
 
     Raises:
       BadInputError: no such unit or name, a name in two splits, or nobody left to train on.

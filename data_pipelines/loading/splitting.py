@@ -10,13 +10,13 @@ from jaxtyping import Float
 
 from data_pipelines.preparation import spatial_genes, statistics
 from data_pipelines.preparation.manifest import Manifest
-from data_pipelines.preparation.splits import split_of
+from data_pipelines.preparation.splits import SPLITS
 from data_pipelines.problems import BadInputError, nearest
 
 UNITS = ("donor", "section")
 
 UNUSED = "unused"
-"""Split of what is neither trained on, nor watched, nor held out; there only where something is."""
+"""Split of sections that are neither trained on, nor watched, nor held out."""
 
 
 def manifest_of(
@@ -36,19 +36,27 @@ def manifest_of(
       "config", "split.unit", repr(unit), f"one of {', '.join(UNITS)}", "correct the word"
     )
   sections = [_counted_as(unit, section) for section in manifest["sections"]]
-  names = sorted({section["donor_id"] for section in sections})
-  asked = {"train": train, "validation": validation, "test": test}
-  _check(unit, names, asked)
-  held_out = {*test, *validation}
-  chosen = set(train) or set(names) - held_out
-  splits = {
-    "train": sorted(chosen), "validation": sorted({*validation}), "test": sorted({*test})
-  }  # fmt: skip
-  if unused := sorted(set(names) - chosen - held_out):
-    splits[UNUSED] = unused
+  _check(unit, sections, {"train": train, "validation": validation, "test": test})
   for section in sections:
-    section["split"] = split_of(splits, section["donor_id"])
+    section["split"] = _split_of(section, test, validation, train)
+  splits = {
+    split: sorted({s["donor_id"] for s in sections if s["split"] == split}) for split in SPLITS
+  }
+  if unused := [s["section_id"] for s in sections if s["split"] == UNUSED]:
+    splits[UNUSED] = unused
   return {**manifest, "sections": sections, "splits": splits}
+
+
+def _split_of(
+  section: Mapping[str, Any],
+  test: Sequence[str],
+  validation: Sequence[str],
+  train: Sequence[str],
+) -> str:
+  for split, named in (("test", test), ("validation", validation)):
+    if section["donor_id"] in named:
+      return split
+  return "train" if not train or {section["donor_id"], section["section_id"]} & {*train} else UNUSED
 
 
 def patient_of(section: Mapping[str, Any]) -> str:
@@ -86,12 +94,17 @@ def _counted_as(unit: str, section: Mapping[str, Any]) -> dict[str, Any]:
   return {**rest, "donor_id": patient}
 
 
-def _check(unit: str, names: Sequence[str], asked: Mapping[str, Sequence[str]]) -> None:
+def _check(
+  unit: str, sections: Sequence[Mapping[str, Any]], asked: Mapping[str, Sequence[str]]
+) -> None:
+  units = {section["section_id"]: section["donor_id"] for section in sections}
+  names = sorted(set(units.values()))
   where: dict[str, str] = {}
-  for split, wanted in asked.items():
-    for name in wanted:
-      if name not in names:
-        near = nearest(name, names)
+  for split in ("test", "validation", "train"):
+    known = [*names, *units] if split == "train" else names
+    for name in asked[split]:
+      if name not in known:
+        near = nearest(name, known)
         raise BadInputError(
           "config",
           f"split.{split}",
@@ -99,11 +112,12 @@ def _check(unit: str, names: Sequence[str], asked: Mapping[str, Sequence[str]]) 
           f"some of {', '.join(names[:40])}",
           f"write {near}" if near else "correct the name, or set config.split.unit",
         )
-      if where.setdefault(name, split) != split:
+      whose = name if name in names else units[name]
+      if where.setdefault(whose, split) != split:
         raise BadInputError(
           "config",
           f"split.{split}",
-          f"{name}, also in split.{where[name]}",
+          f"{name}, also in split.{where[whose]}",
           f"each {unit} in one split",
           "name it in one of the two",
         )

@@ -61,7 +61,7 @@ def split_donors(
 
 def split_of(splits: Mapping[str, Sequence[str]], donor: str) -> str:
   """The split that a donor is in."""
-  return next(name for name, donors in splits.items() if donor in donors)
+  return next(name for name in SPLITS if donor in splits[name])
 
 
 def content_hash(section: Section) -> str:

@@ -18,7 +18,7 @@ from data_pipelines import entry
 from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from experiments.ablation import score_files, swapped
-from hibio import pretrained
+from hibio import corpora, pretrained
 from hibio.evaluation import scope, suite
 from hibio.evaluation import setting as setting_
 from hibio.evaluation.setting import Setting
@@ -34,8 +34,8 @@ _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each sect
 
 
 def main() -> None:
-  corpus = Corpus.open(_CORPUS.value)
   model = pretrained.load(_CHECKPOINT.value)
+  corpus = corpora.split_as(model, Corpus.open(_CORPUS.value))
   label = scope.label_of(corpus, _LABEL.value)
   donors = scope.scored_donors(corpus, tuple(_DONORS.value))
   suite.guarded({"hibio": model}, corpus, donors, suite.Options())

@@ -17,33 +17,36 @@ class Fold:
     column: of `Cohort.spots` that names the group of each spot: "donor_id", "section_id", ...
     held_out: the group that is scored; all others are fitted on.
     leaky: what is fitted on shares donors with what is scored.
-    same_patient: sections were held out alone, and others of the patient are fitted on.
+    apart: what else a run held out is not fitted on either.
+    same_patient: sections of the same patient are fitted on.
   """
 
   column: str
   held_out: str
   leaky: bool = False
+  apart: bool = False
   same_patient: bool = False
 
   def split(self, cohort: Cohort) -> tuple[Cohort, Cohort]:
     """(to fit, to score)."""
     test = (cohort.spots[self.column].astype(str) == self.held_out).to_numpy()
-    return cohort.subset(~test), cohort.subset(test)
+    left_out = test | (self.apart & (cohort.spots["split"] == "test").to_numpy())
+    return cohort.subset(~left_out), cohort.subset(test)
 
 
 def folds_of(cohort: Cohort, donors: Sequence[str]) -> list[Fold]:
   """Leave-one-donor-out over `donors`.
 
-  Where sections count as donors of their own, each is a fold that says whether others of its
-  patient are fitted on. With a single donor in the whole cohort its sections are held out one by
+  Where sections count as donors of their own, each is a fold, and whoever was held out with it is
+  not fitted on. With a single donor in the whole cohort its sections are held out one by
   one instead, and the folds are marked leaky; a single section cannot be divided and gives no fold.
   """
   spots = cohort.spots
   if (spots["donor_id"] != spots["patient"]).any():
-    of_patient = spots.drop_duplicates("section_id")["patient"].value_counts()
+    kin = set(spots.loc[spots["split"] != "test", "patient"])
     patient = dict(zip(spots["donor_id"], spots["patient"], strict=True))
     return [
-      Fold("section_id", name, same_patient=bool(of_patient[patient[name]] > 1)) for name in donors
+      Fold("section_id", name, apart=True, same_patient=patient[name] in kin) for name in donors
     ]
   if spots["donor_id"].nunique() > 1:
     return [Fold("donor_id", donor) for donor in donors]

@@ -103,6 +103,15 @@ def test_who_is_named_nowhere_takes_no_part_where_those_to_train_on_are_named(co
   np.testing.assert_array_equal(got.statistics["corpus_mean_fraction"], alone)
 
 
+def test_single_sections_of_a_donor_can_be_trained_on_while_donors_are_held_out(corpus):
+  got = corpus.resplit("donor", ["B"], train=["A2"])
+  assert _splits(got) == {"A1": "unused", "A2": "train", "B1": "test", "C1": "unused"}
+  assert got.manifest["splits"] == {
+    "train": ["A"], "validation": [], "test": ["B"], "unused": ["A1", "C1"],
+  }  # fmt: skip
+  assert got.fingerprint != corpus.resplit("donor", ["B"], train=["A1"]).fingerprint
+
+
 @pytest.mark.parametrize(
   ("asked", "says"),
   [
@@ -110,7 +119,7 @@ def test_who_is_named_nowhere_takes_no_part_where_those_to_train_on_are_named(co
     ({"unit": "section", "test": ["A9"]}, "split.test: found section 'A9', expected some of A1"),
     ({"unit": "donor", "test": ["A1"]}, "split.test: found donor 'A1', expected some of A, B, C"),
     ({"unit": "donor", "test": ["A"], "train": ["D"]}, "split.train: found donor 'D'"),
-    ({"unit": "donor", "test": ["A"], "train": ["A"]}, "found A, also in split.train"),
+    ({"unit": "donor", "test": ["A"], "train": ["A1"]}, "split.train: found A1, also in split.te"),
     ({"unit": "donor", "test": ["A", "B", "C"]}, "every donor held out"),
   ],
 )
