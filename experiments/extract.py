@@ -29,6 +29,10 @@ FLAGS = entry.Flags(__doc__)
 _CORPUS = FLAGS.string("corpus", None, "Prepared corpus, its slides where they lay", required=True)
 _ENCODER = FLAGS.string("encoder", None, "Name of the encoder", required=True)
 _WEIGHTS = FLAGS.string("weights", None, "File of its weights; default: where they usually lie")
+_FROM = FLAGS.string("from", None, "File of features extracted elsewhere, to import")
+_TOLERANCE_UM = FLAGS.float(
+  "tolerance_um", None, "Micrometres from a spot to the middle of its patch; default: half of it"
+)
 _NAME = FLAGS.string("name", "", "Name of the features in the corpus; default: the encoder's")
 
 
@@ -39,8 +43,14 @@ def main() -> None:
   from hibio import features  # JAX: a wrong path need not wait for it
   from hibio.encoders import catalogue
 
-  encoder = catalogue.load(_ENCODER.value, _WEIGHTS.value)
-  found = features.extract(corpus, encoder, _NAME.value).features
+  if _FROM.value:
+    corpus = features.imported(
+      corpus, _FROM.value, _ENCODER.value, _NAME.value, _TOLERANCE_UM.value
+    )
+  else:
+    encoder = catalogue.load(_ENCODER.value, _WEIGHTS.value)
+    corpus = features.extract(corpus, encoder, _NAME.value)
+  found = corpus.features
   print(
     f"features {found.name}: {found.known.sum():,} of {len(found.known):,} spots,"
     f" {found.values.shape[1]:,} wide: {corpus.feature_store(found.name).folder}"

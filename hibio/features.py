@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from data_pipelines.console import Progress, say
+from data_pipelines.features import imported as files
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import section_image
 from data_pipelines.problems import BadInputError
 from data_pipelines.slide_image import SlideImage
+from hibio.encoders import weights
 
 BATCH = 128
 """Spots that are read at once."""
@@ -108,6 +112,48 @@ def extract(corpus: Corpus, encoder: Encoder, name: str = "") -> Corpus:
     kept.put(section["section_id"], values)
   progress.finish()
   return corpus.with_features(name)
+
+
+def imported(
+  corpus: Corpus, path: str, name: str, folder: str = "", tolerance_um: float | None = None
+) -> Corpus:
+  """The corpus with features that somebody else extracted; says how many spots have none.
+
+  Args:
+    path: as `data_pipelines.features.imported.read` takes it.
+    name: of the encoder, where the file does not say.
+    folder: name of the features; by default the encoder's.
+    tolerance_um: how far a spot may lie from the middle of its patch, along either axis.
+
+  Raises:
+    BadInputError: a file that cannot be read, or features of too few spots.
+  """
+  sections = corpus.manifest["sections"]
+  found = files.read(path, corpus.spots, sections, weights.read, tolerance_um)
+  name, width = found.encoder or name, found.values.shape[1]
+  # All that is known of the encoder: another corpus' features by it have the same hash.
+  digest = hashlib.sha256(f"imported {name} {width}".encode()).hexdigest()
+  kept = corpus.feature_store(folder or name)
+  kept.begin(
+    {
+      "name": name,
+      "hash": digest[:16],
+      "licence": "as its weights",
+      "views": [],
+      "width": width,
+      "blocks": [[name, width]],
+      "imported": Path(path).name,
+    },
+    anew=True,
+  )
+  unknown = 0
+  for row, section in enumerate(sections):
+    values = found.values[corpus.section_rows(row)]
+    if section["has_image"] or found.known[corpus.section_rows(row)].any():
+      kept.put(section["section_id"], values)
+      unknown += int((~np.isfinite(values).all(axis=1)).sum())
+  say(f"features {kept.name}: {found.known.sum():,} spots have them, {unknown:,} beside them none")
+  return corpus.with_features(kept.name)
 
 
 def added(corpus: Corpus, name: str) -> Corpus:

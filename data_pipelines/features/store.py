@@ -71,14 +71,17 @@ class Store:
     self._corpus, self._sections = corpus, {s["section_id"]: s for s in sections}
     self._stamps = _stamps(sections, spots)
 
-  def begin(self, about: Mapping[str, Any]) -> list[str]:
+  def begin(self, about: Mapping[str, Any], anew: bool = False) -> list[str]:
     """Readies the folder for features of this encoder.
+
+    Args:
+      anew: keep nothing.
 
     Returns:
       The sections whose features are there already; those of another encoder are let go.
     """
     kept = {}
-    if (self.folder / ABOUT).is_file():
+    if not anew and (self.folder / ABOUT).is_file():
       old = self._read()
       if old["encoder"]["hash"] == about["hash"]:
         kept = {name: row for name, row in old["sections"].items() if self._is_whole(name, row)}

@@ -225,7 +225,7 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
     features: name -> file of image features that somebody else extracted; see `external`.
   """
   for name, path in (features or {}).items():
-    values = external.features(path, setting.cohort)
+    values = external.features(path, setting.corpus, setting.cohort)
     setting = setting.with_features({f"{name}/image": values}, Method(name, tasks=ABOUT_IMAGES))
   fit = _unscored(setting)
   for name, baseline in BASELINES.items():

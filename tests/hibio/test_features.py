@@ -78,3 +78,14 @@ def test_a_corpus_that_does_not_know_its_slides_is_to_be_prepared_again(corpus):
   bare = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": none})
   with pytest.raises(BadInputError, match="images: found none in any section"):
     features.extract(bare, Colours())
+
+
+def test_imported_features_are_kept_like_extracted_ones(corpus, tmp_path, capsys):
+  table = corpus.spots[["section_id", "spot_id"]].head(118).assign(f0=1.0, f1=2.0)
+  table.to_csv(tmp_path / "uni.csv", index=False)
+  found = features.imported(corpus, str(tmp_path / "uni.csv"), "uni")
+  assert "features uni: 118 spots have them, 2 beside them none" in capsys.readouterr().err
+  np.testing.assert_array_equal(found.features.known, np.arange(170) < 118)
+  assert found.features.about["hash"] == features.imported(
+    corpus, str(tmp_path / "uni.csv"), "uni", "again"
+  ).features.about["hash"]
