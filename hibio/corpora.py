@@ -12,11 +12,13 @@ from ml_collections import ConfigDict
 
 from data_pipelines import synthetic
 from data_pipelines.console import say
+from data_pipelines.features import store
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.loading import loader, splitting
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
+from hibio import features
 from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.parameters import with_gene_sets
 from hibio.pathways import jaccard
@@ -87,7 +89,8 @@ def corpus(preset: str, seed: int, root: Path) -> Path:
 def opened(config: ConfigDict) -> Corpus:
   """The corpus that a config names, with the splits and the features that it names.
 
-  Synthetic tissue beside its work directory if it names none.
+  Synthetic tissue beside its work directory if it names none. Features that are not there yet are
+  extracted, where an encoder has their name.
 
   Raises:
     BadInputError: no such corpus or features, or ones that cannot be used; splits that it cannot
@@ -96,7 +99,7 @@ def opened(config: ConfigDict) -> Corpus:
   beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
   found = Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
   if config.get("features"):
-    found = found.with_features(config.features)
+    found = features.added(found, config.features)
   return resplit(found, config.split)
 
 
@@ -142,8 +145,8 @@ def split_names(text: str) -> tuple[str, ...]:
 
 def described(corpus: Corpus) -> dict[str, Any]:
   """What a run says of its corpus: the manifest, the fingerprint, and what the features are."""
-  features = corpus.features.about if corpus.features else None
-  return {**corpus.manifest, "fingerprint": corpus.fingerprint, "features": features}
+  about = corpus.features.about if corpus.features else None
+  return {**corpus.manifest, "fingerprint": corpus.fingerprint, "features": about}
 
 
 def as_read_by(model: Pretrained, corpus: Corpus) -> Corpus:
@@ -155,7 +158,7 @@ def as_read_by(model: Pretrained, corpus: Corpus) -> Corpus:
   about = model.features
   if about is None:
     return dataclasses.replace(corpus, features=None)
-  found = corpus.with_features(about["name"])
+  found = corpus.with_features(store.of_encoder(corpus.path, about["hash"]) or about["name"])
   here = found.features.about
   if here["hash"] != about["hash"]:
     raise BadInputError(

@@ -17,7 +17,7 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import section_image
 from data_pipelines.problems import BadInputError
 from data_pipelines.slide_image import SlideImage
-from hibio.encoders import weights
+from hibio.encoders import catalogue, weights
 
 BATCH = 128
 """Spots that are read at once."""
@@ -162,8 +162,6 @@ def added(corpus: Corpus, name: str) -> Corpus:
   Raises:
     BadInputError: neither is there, or the weights are not.
   """
-  from hibio.encoders import catalogue
-
   if name not in catalogue.CATALOGUE or corpus.feature_store(name).is_complete():
     return corpus.with_features(name)
   say(f"features {name}: not in {corpus.path} yet, so they are extracted first")

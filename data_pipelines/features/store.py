@@ -6,6 +6,7 @@ CORPUS/features/NAME/SECTION.npy   one row a spot, in the order of the corpus; N
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -196,6 +197,16 @@ class Store:
 def names(corpus: Path) -> list[str]:
   """Names of the features that lie beside a corpus."""
   return sorted(file.parent.name for file in (corpus / FOLDER).glob(f"*/{ABOUT}"))
+
+
+def of_encoder(corpus: Path, hash: str) -> str:
+  """Name of the features beside a corpus that an encoder of this hash extracted; empty if none."""
+  for name in names(corpus):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+      found = json.loads((corpus / FOLDER / name / ABOUT).read_text(encoding="utf-8"))
+      if found["encoder"]["hash"] == hash:
+        return name
+  return ""
 
 
 def model_input(

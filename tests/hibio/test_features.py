@@ -9,6 +9,7 @@ from PIL import Image
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import features
+from hibio.encoders import catalogue
 from tests.data_pipelines import hand_made
 from tests.hibio.colours import Colours
 
@@ -86,6 +87,22 @@ def test_imported_features_are_kept_like_extracted_ones(corpus, tmp_path, capsys
   found = features.imported(corpus, str(tmp_path / "uni.csv"), "uni")
   assert "features uni: 118 spots have them, 2 beside them none" in capsys.readouterr().err
   np.testing.assert_array_equal(found.features.known, np.arange(170) < 118)
-  assert found.features.about["hash"] == features.imported(
-    corpus, str(tmp_path / "uni.csv"), "uni", "again"
-  ).features.about["hash"]
+  assert (
+    found.features.about["hash"]
+    == features.imported(corpus, str(tmp_path / "uni.csv"), "uni", "again").features.about["hash"]
+  )
+
+
+def test_features_that_an_encoder_has_the_name_of_are_extracted_when_they_are_missing(
+  corpus, monkeypatch, capsys
+):
+  encoder = Colours()
+  monkeypatch.setitem(catalogue.CATALOGUE, "colours", None)
+  monkeypatch.setattr(catalogue, "load", {"colours": encoder}.__getitem__)
+  found = features.added(corpus, "colours")
+  assert "features colours: not in" in capsys.readouterr().err
+  again = features.added(corpus, "colours")
+  np.testing.assert_array_equal(found.features.values, again.features.values)
+  assert encoder.spots == 120
+  with pytest.raises(BadInputError, match="features unknown: found only colours"):
+    features.added(corpus, "unknown")

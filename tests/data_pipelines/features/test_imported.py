@@ -3,9 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_pipelines.problems import BadInputError
 from data_pipelines.features import imported
-
+from data_pipelines.problems import BadInputError
 
 IMAGE = {"width_px": 500, "path": "", "inside": ""}
 SECTIONS = [
