@@ -10,6 +10,8 @@ import pandas as pd
 import scipy.sparse
 from jaxtyping import Float
 
+from hibio.readout import in_section_units
+
 
 @dataclasses.dataclass(frozen=True)
 class Cohort:
@@ -29,6 +31,7 @@ class Cohort:
       `readout_genes`.
     gene_symbols: of the panel.
     readout_genes: panel rows that `readout` holds.
+    in_units: features that come in units of their section: their scale means something.
   """
 
   dataset: str
@@ -39,6 +42,7 @@ class Cohort:
   readout: Mapping[str, Float[np.ndarray, "spot gene"]] = dataclasses.field(default_factory=dict)
   gene_symbols: tuple[str, ...] = ()
   readout_genes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+  in_units: frozenset[str] = frozenset()
 
   def subset(self, keep: np.ndarray) -> Cohort:
     """The cohort with only the spots where `keep` is True."""
@@ -63,6 +67,17 @@ class Cohort:
     ids = self.spots["section_id"].to_numpy()
     for section in dict.fromkeys(ids):
       yield section, np.flatnonzero(ids == section)
+
+  def in_section_units(self, feature: str) -> Float[np.ndarray, "spot width"]:
+    """A feature about the mean of each section, in its standard deviations; 0 in unseen spots."""
+    values = self.features[feature]
+    if feature in self.in_units:
+      return values
+    seen = self.spots[list(_NEEDS[modality(feature)])].all(axis=1).to_numpy(bool)
+    units = np.zeros(values.shape, np.float32)
+    for _, rows in self.sections():
+      units[rows] = in_section_units(values[rows], seen[rows])
+    return units
 
   def log_expression(
     self, genes: np.ndarray | slice = slice(None)

@@ -183,11 +183,11 @@ def _answers(
   questions: Questions, fold: FoldGenes, protocol: Protocol, feature: str
 ) -> Iterator[tuple[str, Scores]]:
   """("target, gene list", scores) for all that the protocol is asked."""
-  features = questions.cohort.features
+  cohort = questions.cohort
+  read = cohort.in_section_units if protocol.in_section else cohort.features.__getitem__
   source = feature.replace("/image", "/gene") if protocol.across else feature
   rows = fold.profiles if protocol.across else fold.fit
-  spots = questions.cohort.spots.iloc[rows]
-  predict = protocol.probe(features[source][rows], spots, features[feature][fold.test])
+  predict = protocol.probe(read(source)[rows], cohort.spots.iloc[rows], read(feature)[fold.test])
   for target in protocol.targets:
     for name in protocol.gene_lists:
       genes = fold.genes[name]

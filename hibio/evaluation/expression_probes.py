@@ -22,11 +22,12 @@ import scipy.sparse
 from jaxtyping import Float
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
+from hibio.evaluation import reduced_rank
+from hibio.evaluation.folds import inner_folds
 from hibio.evaluation.gene_lists import TARGETS
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, str]]
@@ -34,26 +35,6 @@ Probe = Callable[[np.ndarray, pd.DataFrame, np.ndarray], Predict]
 
 
 PENALTIES = tuple(10.0**power for power in range(-1, 7))
-_INNER_FOLDS = 5
-
-
-def inner_folds(spots: pd.DataFrame) -> tuple[list[np.ndarray], str]:
-  """Rows that each inner fold leaves out, and in words what is left out.
-
-  Donors, at most five groups of them. A single donor can only be divided by its sections, and a
-  single section into blocks of neighbouring rows: the penalty then knows nothing of new donors.
-  """
-  choices = {
-    "donors": spots["donor_id"].to_numpy(str),
-    "sections of one donor": spots["section_id"].to_numpy(str),
-    "blocks of one section": np.arange(len(spots)) * _INNER_FOLDS // max(len(spots), 1),
-  }
-  for words, groups in choices.items():
-    num_groups = len(set(groups))
-    if num_groups > 1:
-      folds = GroupKFold(min(_INNER_FOLDS, num_groups)).split(groups, groups=groups)
-      return [left_out for _, left_out in folds], words
-  return [np.arange(len(spots))], "nothing: too few spots"
 
 
 def ridge_cv(
@@ -236,6 +217,50 @@ def retrieval(
   return _mean_of_nearest(normalize(fit), normalize(test))
 
 
+def reduced_rank_ridge(
+  fit: Float[np.ndarray, "spot width"], spots: pd.DataFrame, test: Float[np.ndarray, "query width"]
+) -> Predict:
+  """Reduced-rank ridge regression, its penalty and rank chosen over inner donors or sections."""
+  return _reduced_rank(fit, spots, test, may_retrieve=False)
+
+
+def reduced_rank_nearest(
+  fit: Float[np.ndarray, "spot width"], spots: pd.DataFrame, test: Float[np.ndarray, "query width"]
+) -> Predict:
+  """The same, or its mean with the expression of the 40 fitting spots nearest in its scores.
+
+  Whichever correlates better with what inner donors or sections measure.
+  """
+  return _reduced_rank(fit, spots, test, may_retrieve=True)
+
+
+def _reduced_rank(
+  fit: np.ndarray, spots: pd.DataFrame, test: np.ndarray, may_retrieve: bool
+) -> Predict:
+  sections = spots["section_id"].to_numpy(str)
+  folds, words = inner_folds(spots)
+  search = reduced_rank.Search.of(fit, sections, folds)
+
+  def predict(targets):
+    centred, mean = about_section(targets, sections), targets.mean(0)
+    choice = search.choose(centred, may_retrieve)
+    predicted = reduced_rank.regression(fit, centred, choice)(test) + mean
+    return predicted.astype(np.float32), f"{choice}, chosen over {words}"
+
+  return predict
+
+
+def about_section(
+  values: Float[np.ndarray, "spot gene"], sections: np.ndarray
+) -> Float[np.ndarray, "spot gene"]:
+  """Values about the mean of their section."""
+  centred = np.empty(values.shape, np.float32)
+  for name in dict.fromkeys(sections.tolist()):
+    rows = sections == name
+    centred[rows] = values[rows] - values[rows].mean(axis=0)
+  return centred
+
+
 @dataclasses.dataclass(frozen=True)
 class Protocol:
   """A probe and what it is asked.
@@ -245,18 +270,22 @@ class Protocol:
     targets: names in `TARGETS`.
     gene_lists: names in `GENE_LISTS`.
     across: it fits on the gene embeddings of a method and predicts from its image embeddings.
+    in_section: features are put into units of their section first.
   """
 
   probe: Probe
   targets: tuple[str, ...] = tuple(TARGETS)
   gene_lists: tuple[str, ...] = ("hvg50", "heg50", "all")
   across: bool = False
+  in_section: bool = False
 
 
 PROTOCOLS: dict[str, Protocol] = {
   "hest_readme": Protocol(hest_readme, ("log1p_raw",), ("hvg50",)),
   "hest_no_pca": Protocol(hest_no_pca, ("log1p_raw",), ("hvg50",)),
   "ridge_cv": Protocol(ridge_cv),
+  "reduced_rank": Protocol(reduced_rank_ridge, ("log1p_cp10k",), in_section=True),
+  "reduced_rank + nearest": Protocol(reduced_rank_nearest, ("log1p_cp10k",), in_section=True),
   "knn": Protocol(knn),
   "retrieval": Protocol(retrieval, across=True),
 }

@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold
+
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.scope import SAME_PATIENT
 
@@ -65,3 +69,25 @@ def described(folds: Sequence[Fold]) -> str:
   leaky = " (same donor in fitting: LEAKY)" if any(fold.leaky for fold in folds) else ""
   same = SAME_PATIENT if any(fold.same_patient for fold in folds) else ""
   return f"leave-one-{kind}-out: {names}{leaky}{same}"
+
+
+_INNER_FOLDS = 5
+
+
+def inner_folds(spots: pd.DataFrame) -> tuple[list[np.ndarray], str]:
+  """Rows that each inner fold leaves out, and in words what is left out.
+
+  Donors, at most five groups of them. A single donor can only be divided by its sections, and a
+  single section into blocks of neighbouring rows: the penalty then knows nothing of new donors.
+  """
+  choices = {
+    "donors": spots["donor_id"].to_numpy(str),
+    "sections of one donor": spots["section_id"].to_numpy(str),
+    "blocks of one section": np.arange(len(spots)) * _INNER_FOLDS // max(len(spots), 1),
+  }
+  for words, groups in choices.items():
+    num_groups = len(set(groups))
+    if num_groups > 1:
+      folds = GroupKFold(min(_INNER_FOLDS, num_groups)).split(groups, groups=groups)
+      return [left_out for _, left_out in folds], words
+  return [np.arange(len(spots))], "nothing: too few spots"
