@@ -201,9 +201,19 @@ class Setting:
     questions = dataclasses.replace(self.questions, cohort=cohort)
     return dataclasses.replace(self, cohort=cohort, questions=questions)
 
-  def with_features(self, features: Mapping[str, np.ndarray], *methods: Method) -> Setting:
-    """The same questions with these features added, and those who answer by them."""
-    cohort = dataclasses.replace(self.cohort, features={**self.cohort.features, **features})
+  def with_features(
+    self, features: Mapping[str, np.ndarray], *methods: Method, in_units: bool = False
+  ) -> Setting:
+    """The same questions with these features added, and those who answer by them.
+
+    Args:
+      in_units: they come in units of their section.
+    """
+    cohort = dataclasses.replace(
+      self.cohort,
+      features={**self.cohort.features, **features},
+      in_units=self.cohort.in_units | (set(features) if in_units else set()),
+    )
     return dataclasses.replace(self.with_cohort(cohort), methods=(*self.methods, *methods))
 
   def with_model(self, method: Method, windows: gather.Windows | None = None) -> Setting:

@@ -231,7 +231,8 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
   for name, baseline in BASELINES.items():
     given = Given(setting.cohort, fit, setting.folds, setting.corpus)
     method = Method(name, tasks=baseline.tasks, tree=baseline.tree, headline=baseline.headline)
-    setting = setting.with_features(baseline.of(name, given), method)
+    found = baseline.of(name, given)
+    setting = setting.with_features(found, method, in_units=baseline.in_units)
   return setting.with_features({}, *keyword_scores())
 
 

@@ -98,6 +98,10 @@ _PROTOCOLS: tuple[_Pattern, ...] = (
    " ridge without intercept, log1p of raw counts, correlation over all spots of a fold"),
   (r"^hest_no_pca", "the HEST-Bench recipe without its PCA"),
   (r"^ridge_cv", "ridge regression, its penalty chosen on the fitting donors alone"),
+  (r"^reduced_rank", "ridge regression through few patterns that all genes share, fitted within "
+   "sections; penalty and number of patterns chosen on the fitting donors alone"),
+  (r"^reduced_rank [+] nearest", "averaged with the expression of the nearest fitting spots where "
+   "that predicts the fitting donors better"),
   (r"^knn", "mean expression of the nearest spots of the fitting donors"),
   (r"^retrieval,", "mean expression of the spots whose profiles the patch retrieves"),
   (r"^readout", "the model's own readout head; nothing is fitted"),

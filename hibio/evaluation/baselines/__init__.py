@@ -78,11 +78,32 @@ BASELINES: dict[str, Baseline] = {
   "coordinates": Baseline(
     POSITION, neighbours.places, about="where a spot lies, and nothing else", tree=True
   ),
+  "features": Baseline(
+    IMAGE,
+    image.frozen,
+    tasks=ABOUT_IMAGES,
+    about="what the model itself reads: features of the frozen encoder, without a model",
+    in_units=True,
+    headline=("annotation", "domains"),
+  ),
+  "features (untrained)": Baseline(
+    IMAGE,
+    image.frozen_untrained,
+    tasks=ABOUT_IMAGES,
+    about="the same of the encoder with random weights",
+    in_units=True,
+  ),
   "colour ridge to pca": Baseline(
     ("image", "gene"),
-    counts.colour_to_components,
+    counts.to_components("colour/image"),
     tasks=("retrieval", "region_retrieval"),
     about="principal components predicted from colour",
+  ),
+  "features ridge to pca": Baseline(
+    ("image", "gene"),
+    counts.to_components("features/image"),
+    tasks=("retrieval", "region_retrieval"),
+    about="principal components predicted from the features that the model reads",
   ),
   "expression oracle": Baseline(
     GENE,

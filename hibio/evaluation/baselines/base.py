@@ -53,6 +53,7 @@ class Baseline:
     tree: regions are drawn from it, too. Contiguous regions agree with contiguous labels whatever
       they were drawn from: the fair controls of the model's are trees of the same kind.
     headline: the tasks that ask it by every protocol that they have, as they ask the model.
+    in_units: its features come in units of their section.
   """
 
   sees: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Baseline:
   about: str = ""
   tree: bool = False
   headline: tuple[str, ...] = ()
+  in_units: bool = False
 
   def of(self, name: str, given: Given) -> dict[str, Features]:
     """Its features by name, as "pca/gene"; none where the corpus does not allow it."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.decomposition import PCA
-from sklearn.linear_model import RidgeCV
-from sklearn.preprocessing import StandardScaler
 
 from hibio.evaluation.baselines.base import Features, Given
 from hibio.evaluation.cohort import Cohort
-from hibio.evaluation.expression_probes import PENALTIES
+from hibio.evaluation.expression_probes import ridge_cv
 from hibio.evaluation.zero_shot import in_section_units, marker_mean
 from hibio.pathways import MIN_MEMBERS
 
@@ -81,15 +80,6 @@ def highest_counts(cohort: Cohort, num_genes: int = SENTENCE) -> Cohort:
   return dataclasses.replace(cohort, counts=counts)
 
 
-def ridge_between(
-  fit: Cohort, cohort: Cohort, source: str, target: str
-) -> Float[np.ndarray, "spot width"]:
-  """`target` features predicted from `source` features: the simple way into a shared space."""
-  scaler = StandardScaler().fit(fit.features[source])
-  ridge = RidgeCV(PENALTIES).fit(scaler.transform(fit.features[source]), fit.features[target])
-  return ridge.predict(scaler.transform(cohort.features[source])).astype(np.float32)
-
-
 def pca(given: Given) -> Features:
   """Axes from donors that no fold holds out."""
   return expression_pca(given.fit, given.cohort)
@@ -111,29 +101,35 @@ def gene_sets(given: Given) -> Features | None:
   return gene_set_activity(given.cohort, membership) if len(membership) else None
 
 
-def colour_to_components(given: Given) -> tuple[Features, Features] | None:
-  """ "pca/gene" predicted from "colour/image", and itself: the simple way into a shared space.
+def to_components(source: str) -> Callable[[Given], tuple[Features, Features] | None]:
+  """ "pca/gene" predicted from a feature of the image, and itself: the simple way into one space.
 
-  Each fold's spots are predicted by what was fitted on all others; what no fold holds out is zero.
-  None where a fold has no images to fit on or to predict from.
+  Each fold's spots are predicted by a ridge on features in units of their section that was fitted on
+  all others, its penalty chosen over inner donors or sections; what no fold holds out is zero. Components come in units of their
+  standard deviation: patches then find more profiles than in components as they are. None without
+  the feature, or where a fold has no images to fit on or to predict from.
   """
-  cohort = given.cohort
-  if "colour/image" not in cohort.features or not given.folds:
-    return None
-  components = cohort.features["pca/gene"]
-  predicted = np.zeros_like(components)
-  both = dataclasses.replace(
-    cohort,
-    spots=cohort.spots.assign(row=np.arange(len(cohort.spots))),
-    features={name: cohort.features[name] for name in ("colour/image", "pca/gene")},
-  ).seen_by("pca/fused")
-  for fold in given.folds:
-    fit, test = fold.split(both)
-    if min(len(fit.spots), len(test.spots)) < 2:
+
+  def make(given: Given) -> tuple[Features, Features] | None:
+    if source not in given.cohort.features or not given.folds:
       return None
-    rows = test.spots["row"].to_numpy()
-    predicted[rows] = ridge_between(fit, test, "colour/image", "pca/gene")
-  return predicted, components
+    components = given.cohort.features["pca/gene"]
+    components = components / np.maximum(components.std(axis=0), 1e-6)
+    predicted = np.zeros_like(components)
+    both = dataclasses.replace(
+      given.cohort,
+      spots=given.cohort.spots.assign(row=np.arange(len(components))),
+      features={source: given.cohort.in_section_units(source)},
+    ).seen_by("pca/fused")
+    for fold in given.folds:
+      fit, test = fold.split(both)
+      if min(len(fit.spots), len(test.spots)) < 2:
+        return None
+      predict = ridge_cv(fit.features[source], fit.spots, test.features[source])
+      predicted[test.spots["row"]] = predict(components[fit.spots["row"]])[0]
+    return predicted, components
+
+  return make
 
 
 def _centred(cohort: Cohort) -> Float[np.ndarray, "spot gene"]:

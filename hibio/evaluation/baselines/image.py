@@ -1,12 +1,15 @@
-"""Baselines of a patch: its colour, its texture, how many nuclei it shows."""
+"""Baselines of a patch: its colour, its texture, its nuclei, what a frozen encoder says of it."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 
-from hibio.evaluation.baselines.base import Features
+from data_pipelines.features import store
+from hibio.evaluation.baselines.base import Features, Given
 
 Patches = UInt8[np.ndarray, "spot height width 3"]
 
@@ -181,3 +184,23 @@ def texture(patches: Patches, um_per_px: float) -> Features:
 def nuclei(patches: Patches, um_per_px: float) -> Features:
   """One number."""
   return nuclei_count(patches, um_per_px)[:, None]
+
+
+UNTRAINED = "-untrained"
+"""Ends the name of features that were extracted with an encoder of random weights."""
+
+
+def frozen(given: Given) -> Features | None:
+  """The features that the corpus is read with, as a model reads them."""
+  if given.corpus.features is None:
+    return None
+  return given.corpus.feature_input[given.cohort.spots["spot_index"]]
+
+
+def frozen_untrained(given: Given) -> Features | None:
+  """The same of the encoder's untrained twin, where its features lie beside the corpus."""
+  corpus = given.corpus
+  if corpus.features is None or corpus.features.name + UNTRAINED not in store.names(corpus.path):
+    return None
+  twin = corpus.with_features(corpus.features.name + UNTRAINED)
+  return frozen(dataclasses.replace(given, corpus=twin))
