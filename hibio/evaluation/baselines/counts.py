@@ -104,10 +104,11 @@ def gene_sets(given: Given) -> Features | None:
 def to_components(source: str) -> Callable[[Given], tuple[Features, Features] | None]:
   """ "pca/gene" predicted from a feature of the image, and itself: the simple way into one space.
 
-  Each fold's spots are predicted by a ridge on features in units of their section that was fitted on
-  all others, its penalty chosen over inner donors or sections; what no fold holds out is zero. Components come in units of their
-  standard deviation: patches then find more profiles than in components as they are. None without
-  the feature, or where a fold has no images to fit on or to predict from.
+  Each fold's spots are predicted by a ridge that was fitted on all others: on features in units of
+  their section, the penalty chosen over inner donors or sections. What no fold holds out is zero.
+  Components come in units of their standard deviation, in which patches find more profiles than in
+  components as they are. None without the feature, or where a fold has no images to fit on or to
+  predict from.
   """
 
   def make(given: Given) -> tuple[Features, Features] | None:
