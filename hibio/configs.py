@@ -172,6 +172,8 @@ class ObjectiveConfig:
   Attributes:
     neighbour_radius_um: spots of one section closer than this are excluded as negatives of each
       other.
+    negatives: what a spot is told from in the spot contrast: "batch", all that is in it, or
+      "section", the spots of its own section, where stain and batch cannot help.
     soft_target_share: eta, share of the target spread over similar pairs.
     soft_target_temperature: temperature of that spread.
     surroundings_share: share of the expression to be reconstructed that is the mean over the spots
@@ -188,6 +190,7 @@ class ObjectiveConfig:
   """
 
   neighbour_radius_um: float = 150.0
+  negatives: str = "batch"
   soft_target_share: float = 0.1
   soft_target_temperature: float = 0.1
   surroundings_share: float = 0.5
@@ -216,17 +219,20 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
-  """Changes to patches that leave their biology alone, made on the device.
+  """Changes to what is read that leave the biology alone, made on the device while training.
 
   Attributes:
     flips_and_rotations: one of the eight symmetries of a square, drawn for each patch.
     stain_strength: log-sd of the change of each stain's amount, drawn for each window.
     stain_shift: sd of an additive change in optical density.
+    gene_dropout: share of the genes, drawn for each step, that the gene tower is shown as not
+      measured, and that it has to tell from the others.
   """
 
   flips_and_rotations: bool = True
   stain_strength: float = 0.15
   stain_shift: float = 0.02
+  gene_dropout: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,7 +242,9 @@ class TrainingConfig:
   Attributes:
     num_steps: optimizer steps over all stages.
     windows_per_batch: windows a step, over all devices.
-    sections_per_batch: sections those windows come from.
+    sections_per_batch: sections that those of them with images come from, and those without.
+    paired_share: share of those windows that come from sections with images, of which alone an
+      image can find its profile. Nothing changes where all sections have one, or none has.
     learning_rate: peak of the schedule.
     warmup_share: share of all steps spent warming up.
     rewarm_share: share of all steps over which the rate warms up again when a stage begins.
@@ -255,12 +263,13 @@ class TrainingConfig:
     checkpoint_every: steps between two checkpoints.
     keep_checkpoints: the newest ones to keep.
     shuffle_pairs: control that must fail: image and gene embeddings are paired at random.
-    augmentation: changes to patches while training.
+    augmentation: changes to what is read while training.
   """
 
   num_steps: int
   windows_per_batch: int
   sections_per_batch: int
+  paired_share: float = 0.75
   learning_rate: float = 1e-3
   warmup_share: float = 0.05
   rewarm_share: float = 0.02

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from hibio.augmentation import augment
+from hibio.augmentation import augment, without_genes
 from hibio.batch import Batch, Tables
 from hibio.configs import AugmentationConfig, ObjectiveConfig
 from hibio.model import HiBio
+from hibio.objectives.base import ITEMS
 from hibio.objectives.total import total
 from hibio.outputs import Outputs
 
 
 def for_training(model: HiBio, augmentation: AugmentationConfig) -> Callable[..., Outputs]:
-  """(params, batch, tables, key) -> Outputs of the augmented batch, with centre dropout."""
+  """(params, batch, tables, key) -> Outputs of the augmented batch, with all that is hidden."""
 
   def forward(params, batch: Batch, tables: Tables, key: jax.Array) -> Outputs:
     augment_key, context_key = jax.random.split(key)
-    batch = augment(augment_key, batch, augmentation)
+    batch, statistics = augment(augment_key, batch, augmentation), tables.statistics
+    if augmentation.gene_dropout > 0:
+      gene_key = jax.random.fold_in(augment_key, 2)  # the patches' keys are its children 0 and 1
+      statistics = without_genes(gene_key, statistics, augmentation.gene_dropout)
     return model.apply(
       {"params": params},
       batch,
-      tables.statistics,
+      statistics,
       tables.membership,
       train=True,
       rngs={"context": context_key},
@@ -53,16 +57,21 @@ def initial_params(model: HiBio, batch: Batch, tables: Tables, seed: int):
   return init(jax.random.key(seed))["params"]
 
 
-def loss(config: ObjectiveConfig, shuffle_pairs: bool) -> Callable[..., tuple[jax.Array, dict]]:
+def loss(
+  config: ObjectiveConfig, shuffle_pairs: bool, asked: Collection[str] | None = None
+) -> Callable[..., tuple[jax.Array, dict]]:
   """(outputs, batch, tables, weights, key) -> (loss, metrics).
 
   With `shuffle_pairs` every image is paired with the profile of a spot drawn at random: the control
   in which the spot objective must stay at chance.
+
+  Args:
+    asked: names of the objectives that are computed, by default all.
   """
 
   def run(outputs: Outputs, batch: Batch, tables: Tables, weights: dict, key: jax.Array):
     shuffle = jax.random.permutation(key, batch.spot_mask.size) if shuffle_pairs else None
-    return total(outputs, batch, tables, config, weights, shuffle)
+    return total(outputs, batch, tables, config, weights, shuffle, asked)
 
   return run
 
@@ -73,14 +82,16 @@ def measure(
   """(outputs, batch, tables) -> the metrics of a loss such as `loss` gives, jitted.
 
   Args:
-    names: of the metrics that are wanted, by default all; what is not wanted is not compiled.
+    names: of the metrics that are wanted, with their items, by default all; what is not wanted is
+      not compiled.
   """
 
   @jax.jit
   def measured(outputs, batch: Batch, tables: Tables) -> dict[str, jax.Array]:
     # Tables as an argument: as constants they would be computed with while compiling.
     metrics = total(outputs, batch, tables, {}, jax.random.key(0))[1]
-    return metrics if names is None else {name: metrics[name] for name in names}
+    wanted = metrics if names is None else [one for name in names for one in (name, ITEMS + name)]
+    return {name: metrics[name] for name in wanted if name in metrics}
 
   return measured
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
+from data_pipelines import console
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions
@@ -20,9 +22,13 @@ from hibio.batch import Batch, Tables
 from hibio.evaluation.section_probe import section_probe
 from hibio.forward import Forward, spot_vectors
 from hibio.model import HiBio
+from hibio.objectives import spot
+from hibio.objectives.inputs import Pairs
 from hibio.outputs import Outputs
+from hibio.pairwise import block_of
 from hibio.report import curves, section_figures
-from hibio.training import loop
+from hibio.training import loop, stages
+from hibio.training.metrics import mean_of
 from hibio.training.recipe import Recipe, TrainResult
 from hibio.training.step import Total
 from hibio.training.timing import Stopwatch
@@ -78,6 +84,8 @@ def pretrain(
   clock = clock or Stopwatch()
   with clock.part("set-up"):
     recipe = _recipe(corpus, model_config, objectives, training, num_threads)
+    if jax.process_index() == 0:
+      console.say(pairing(corpus, next(recipe.batches(0)), objectives))
   result = loop.train(recipe, workdir, clock)
   with clock.part("figures"):
     curves.draw(workdir)
@@ -96,7 +104,7 @@ def _recipe(
   model = HiBio(model_config, num_genes=len(corpus.panel))
   tables = corpora.tables_of(corpus)
   frozen = forward.frozen(model)
-  total = forward.loss(objectives, training.shuffle_pairs)
+  total = forward.loss(objectives, training.shuffle_pairs, stages.named(training))
   return Recipe(
     init=lambda: forward.initial_params(model, corpora.first_window(corpus), tables, training.seed),
     forward=forward.for_training(model, training.augmentation),
@@ -121,6 +129,35 @@ def _draw_regions(
   section_figures.draw_groups(corpus, named, train[:3], path)
 
 
+def pairing(corpus: Corpus, batch: Batch, objectives: configs.ObjectiveConfig) -> str:
+  """What there is to pair, in words: images, pairs of a batch, and what each is told from."""
+  sections = corpus.manifest["sections"]
+  train = [row for row, section in enumerate(sections) if section["split"] == "train"]
+  spots, windows = batch.spot_mask, len(batch.spot_mask)
+  nothing, valid = np.zeros((spots.size, 1), np.float32), spots & batch.has_patch & batch.has_counts
+  pairs = Pairs(
+    nothing,
+    nothing,
+    valid.reshape(-1),
+    batch.positions_um.reshape(-1, 2),
+    np.repeat(batch.section_index, spots.shape[1]),
+  )
+  told_from = spot.num_candidates(
+    jax.tree.map(jnp.asarray, pairs),
+    neighbour_radius_um=objectives.neighbour_radius_um,
+    within_section=spot.NEGATIVES.get(objectives.negatives, False),
+    block=block_of(spots.size),
+  )
+  said = f"images in {corpus.has_image[train].sum()} of {len(train)} training sections"
+  if not valid.any():
+    return f"{said}; a step has no pair of an image and a profile"
+  number = float(np.asarray(told_from)[valid.reshape(-1)].mean())
+  return (
+    f"{said}; a step has about {valid.sum():,} pairs in {windows} windows, and each is told from"
+    f" about {number:,.0f}"
+  )
+
+
 def training_batches(
   corpus: Corpus, training: configs.TrainingConfig, num_threads: int
 ) -> Callable[[int], Iterator[Batch]]:
@@ -132,6 +169,7 @@ def training_batches(
       "train",
       windows_per_batch=training.windows_per_batch,
       sections_per_batch=training.sections_per_batch,
+      paired_share=training.paired_share,
       seed=training.seed,
       start_step=step,
       num_threads=num_threads,
@@ -184,6 +222,8 @@ def held_out(
 ) -> Callable[[Any, Tables], dict[str, float]]:
   """(params, tables) -> mean metrics over a few windows of donors that are not trained on.
 
+  Each over the pairs or spots that it looks at: a batch without them says nothing.
+
   Where `frozen` gives embeddings, also how well they tell the windows' sections apart.
 
   Args:
@@ -198,6 +238,7 @@ def held_out(
       split,
       windows_per_batch=training.windows_per_batch,
       sections_per_batch=training.sections_per_batch,
+      paired_share=training.paired_share,
       seed=0,
     )
     measured, seen = [], []
@@ -205,12 +246,12 @@ def held_out(
       batch = Batch(**one)
       outputs = frozen(params, batch, tables)
       metrics = measure(outputs, batch, tables)
-      measured.append({name: float(value) for name, value in metrics.items()})
+      measured.append(jax.device_get(metrics))
       if isinstance(outputs, Outputs):
         seen.append((outputs.image, outputs.gene, batch))
     means = {
-      name: float(np.mean([one[name] for one in measured]))
-      for name in measured[0]
+      name: value
+      for name, value in mean_of(measured).items()
       if name.startswith(("loss/", "chance/", "monitor/"))
     }
     return means | (_sections_told(seen) if seen else {})

@@ -140,6 +140,14 @@ class Corpus:
     ]
     return np.concatenate(parts)
 
+  @functools.cached_property
+  def has_image(self) -> Bool[np.ndarray, " section"]:
+    """Sections of whose spots patches can be read, or features where those are read instead."""
+    sections = self.manifest["sections"]
+    if self.features is None:
+      return np.array([section["has_image"] for section in sections])
+    return np.array([self.features.known[self.section_rows(n)].any() for n in range(len(sections))])
+
   def section_rows(self, section: int) -> slice:
     """Rows of a section's spots in `spots`, by its row in the tables."""
     entry = self.manifest["sections"][section]

@@ -11,7 +11,7 @@ import simplejpeg
 from jaxtyping import Int
 
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.loading.order import Order
+from data_pipelines.loading.order import MixedOrder
 from data_pipelines.loading.windows import Windows
 from data_pipelines.problems import BadInputError
 
@@ -28,20 +28,29 @@ def batches(
   windows_per_batch: int,
   sections_per_batch: int,
   seed: int,
+  paired_share: float = 1.0,
   start_step: int = 0,
   num_threads: int = 2,
   process_index: int = 0,
   process_count: int = 1,
 ) -> Iterator[Arrays]:
-  """Endless batches from step `start_step` on, each window once an epoch.
+  """Endless batches from step `start_step` on, each window once an epoch of its kind.
 
-  What step n holds depends on the seed, n and `windows_per_batch` alone, not on threads, restarts
-  or the number of processes. With several processes each gets its part of every batch.
+  What step n holds depends on the seed, n and the numbers given here alone, not on threads,
+  restarts or the number of processes. With several processes each gets its part of every batch.
+
+  Args:
+    paired_share: of a batch's windows that lie in sections with images; where all sections have
+      one, or none has, that changes nothing.
 
   Raises:
-    BadInputError: a split without sections, a damaged shard, or windows that processes cannot
-      share.
+    BadInputError: a split without sections, a damaged shard, a share that is none, or windows that
+      processes cannot share.
   """
+  if not 0 <= paired_share <= 1:
+    raise BadInputError(
+      "config", "training.paired_share", f"{paired_share:g}", "a share from 0 to 1", "change it"
+    )
   if windows_per_batch % process_count:
     raise BadInputError(
       "config",
@@ -51,10 +60,12 @@ def batches(
       f"set it to {-(-windows_per_batch // process_count) * process_count}",
     )
   windows = Windows(corpus, (split,))
-  order = Order(
+  order = MixedOrder(
     windows.section,
+    corpus.has_image[windows.section],
     windows_per_batch=windows_per_batch,
     sections_per_batch=sections_per_batch,
+    paired_share=paired_share,
     seed=seed,
   )
   own = windows_per_batch // process_count

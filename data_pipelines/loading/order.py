@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 
 def epoch_order(
@@ -92,3 +92,56 @@ class Order:
     return np.array(
       [self._epoch(int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)]
     )
+
+
+class MixedOrder:
+  """Two endless sequences, of windows with pairs and of windows without, side by side in batches.
+
+  Each goes through its own windows once an epoch, at its own pace, so that images in few sections
+  of many do not leave batches with hardly a pair. Where all windows are of one kind there is one
+  sequence, whatever the share.
+  """
+
+  def __init__(
+    self,
+    section: Int[np.ndarray, " window"],
+    paired: Bool[np.ndarray, " window"],
+    *,
+    windows_per_batch: int,
+    sections_per_batch: int,
+    paired_share: float,
+    seed: int,
+  ):
+    """Takes the section of each window, and whether it has pairs.
+
+    Args:
+      sections_per_batch: that each of the two sequences draws its part of a batch from.
+      paired_share: of a batch that has pairs, from 0 to 1; in between, a batch has windows of both
+        kinds if there is room for two.
+    """
+    share = paired_share if paired.any() and not paired.all() else float(paired.all())
+    with_pairs = round(share * windows_per_batch)
+    if 0 < share < 1:
+      with_pairs = min(max(with_pairs, 1), max(windows_per_batch - 1, 1))
+    numbers = with_pairs, windows_per_batch - with_pairs
+    self._parts = [
+      (
+        np.flatnonzero(kind),
+        Order(
+          section[kind],
+          windows_per_batch=number,
+          sections_per_batch=sections_per_batch,
+          seed=seed,
+        ),
+      )
+      for kind, number in zip((paired, ~paired), numbers, strict=True)
+      if number
+    ]
+    # Dealt out evenly, as devices and processes each take a stretch of the batch.
+    places = [(np.arange(number) + 0.5) / max(number, 1) for number in numbers]
+    self._deal = np.argsort(np.concatenate(places), kind="stable")
+
+  def batch(self, step: int) -> Int[np.ndarray, " window"]:
+    """Windows of one step's batch."""
+    parts = [windows[order.batch(step)] for windows, order in self._parts]
+    return np.concatenate(parts)[self._deal]

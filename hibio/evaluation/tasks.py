@@ -29,6 +29,8 @@ from hibio.evaluation.clusterers import CLUSTERERS
 from hibio.evaluation.cohort import modality
 from hibio.evaluation.rows import Row
 from hibio.evaluation.setting import MODEL, Method, Setting
+from hibio.objectives.base import ITEMS
+from hibio.training.metrics import mean_of
 
 HEADLINE = {
   "annotation": (f"{MODEL}/image", f"{MODEL}/gene", f"{MODEL}/fused"),
@@ -179,12 +181,12 @@ def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
     outputs = method.forward(method.params, batch, method.tables)
     found.append(jax.device_get(measure(outputs, batch, method.tables)))
     spots += int(batch.spot_mask.sum())
+  means = mean_of(found)
   for name in losses:
-    values = [float(one[f"loss/{name}"]) for one in found]
+    values = [float(one[f"loss/{name}"]) for one in found if one[f"{ITEMS}loss/{name}"]]
     yield Row(
       "contrast", setting.corpus.name, f"plain InfoNCE on {len(found)} batches", setting.split,
-      f"loss/{name}", method.name, float(np.mean(values)), spots,
-      float(np.mean([one[f"chance/{name}"] for one in found])),
+      f"loss/{name}", method.name, means[f"loss/{name}"], spots, means[f"chance/{name}"],
       spread=float(np.std(values)),
       parts={f"batch {number}": value for number, value in enumerate(values)},
     )  # fmt: skip

@@ -26,6 +26,7 @@ from hibio.report import curves
 from hibio.training import loop
 from hibio.training.optimizer import Trained
 from hibio.training.recipe import Recipe
+from hibio.training.stages import named
 from hibio.training.tables import gene_set_names
 from hibio.training.timing import Stopwatch
 from hibio.training.workdir import record_end
@@ -98,7 +99,10 @@ def _recipe(
   trained = _trained(source, model, task, config)
   if task is None:
     run = finetuned.continued(model, config, training.augmentation, trained)
-    frozen, total = finetuned.frozen(model, config), forward.loss(objectives, shuffle_pairs=False)
+    frozen, total = (
+      finetuned.frozen(model, config),
+      forward.loss(objectives, False, named(training)),
+    )
   else:
     run = finetuned.for_task(model, task, config, training.augmentation, trained)
     frozen, total = finetuned.frozen_task(model, task, config), finetuned.loss(task)

@@ -16,6 +16,7 @@ OBJECTIVES: dict[str, Objective] = {
   for objective in (
     spot.SPOT,
     reconstruction.RECONSTRUCTION,
+    reconstruction.GENE_RECONSTRUCTION,
     pathway.PATHWAY,
     pathway.PROTOTYPE,
     pathway.SEPARATION,
@@ -38,7 +39,7 @@ def stages() -> tuple[Stage, ...]:
     BadInputError: an objective names a stage that is not there, and would never be switched on.
   """
   for objective in OBJECTIVES.values():
-    if objective.stage not in STAGE_SHARES:
+    if objective.stage not in (None, *STAGE_SHARES):
       raise BadInputError(
         "hibio.objectives.OBJECTIVES", f"stage of {objective.name!r}", repr(objective.stage),
         f"one of {', '.join(STAGE_SHARES)}", "name one of these, or add the stage to STAGE_SHARES",

@@ -98,40 +98,49 @@ def _covariance(embedding, mask):
   return centred.T @ centred / count
 
 
-def of_batch(inputs: Inputs) -> Iterator[tuple[str, Array]]:
-  """Name and value of every monitor of a batch; no gradient flows through them."""
+def of_batch(inputs: Inputs) -> Iterator[tuple[str, Array, Array | None]]:
+  """Name, value and items of every monitor of a batch; no gradient flows through them.
+
+  Items are the spots or pairs that were looked at: without one the value is 0 and says nothing.
+  None for what can always be told.
+  """
   image, gene, truth, pairs, anchors = jax.lax.stop_gradient(
     (inputs.image, inputs.gene, inputs.truth, inputs.pairs, inputs.anchors)
   )
   block, radius_um = block_of(pairs.valid.size), inputs.config.neighbour_radius_um
+  profiles, num_pairs = _number(gene.real), _number(pairs.valid)
   for name, side in (("image", image), ("gene", gene)):
-    yield f"effective_rank_{name}", effective_rank(side.embedding, side.real)
-    yield f"dimension_std_{name}", dimension_std(side.embedding, side.real)
-    yield f"mean_cosine_{name}", mean_cosine(side.embedding, side.real)
-    yield f"uniformity_{name}", uniformity(side.embedding, side.real, block)
+    spots = _number(side.real)
+    yield f"effective_rank_{name}", effective_rank(side.embedding, side.real), spots
+    yield f"dimension_std_{name}", dimension_std(side.embedding, side.real), spots
+    yield f"mean_cosine_{name}", mean_cosine(side.embedding, side.real), spots
+    yield f"uniformity_{name}", uniformity(side.embedding, side.real, block), spots
     probabilities = masked_softmax(
       anchors.scale * (side.embedding @ anchors.vectors.T), truth.measured_pathways
     )
-    usage, unused = anchor_usage(probabilities, side.real & gene.real)
-    yield f"anchor_entropy_{name}", usage
-    yield f"anchors_unused_{name}", unused
-    # Without a spot to look at, the values above are 0 and say nothing.
-    yield f"with_{name}", side.real.any().astype(jnp.float32)
-  yield "anchors", jnp.float32(len(anchors.vectors))
-  yield "alignment", alignment(image.embedding, gene.embedding, pairs.valid)
+    with_counts = side.real & gene.real
+    usage, unused = anchor_usage(probabilities, with_counts)
+    yield f"anchor_entropy_{name}", usage, _number(with_counts)
+    yield f"anchors_unused_{name}", unused, _number(with_counts)
+  yield "anchors", jnp.float32(len(anchors.vectors)), None
+  yield "alignment", alignment(image.embedding, gene.embedding, pairs.valid), num_pairs
   masked = spot.masked_share(pairs, neighbour_radius_um=radius_um, block=block)
-  yield "masked_negatives", masked_mean(masked, pairs.valid)
+  yield "masked_negatives", masked_mean(masked, pairs.valid), num_pairs
   for name, within in (("recall", False), ("recall_within_section", True)):
     hit, chance = spot.accuracy(
       pairs, neighbour_radius_um=radius_um, within_section=within, block=block
     )
-    yield name, masked_mean(hit, pairs.valid)
-    yield f"{name}_chance", masked_mean(chance, pairs.valid)
-  yield "gene_tokens_dropped", tokens_dropped(inputs.outputs, inputs.batch)
-  yield "scale", inputs.scale
-  yield "anchor_scale", inputs.anchors.scale
-  yield "scale_at_limit", at_limit(inputs.outputs.log_scale.astype(jnp.float32))
-  yield "anchor_scale_at_limit", at_limit(inputs.outputs.anchor_log_scale.astype(jnp.float32))
+    yield name, masked_mean(hit, pairs.valid), num_pairs
+    yield f"{name}_chance", masked_mean(chance, pairs.valid), num_pairs
+  yield "gene_tokens_dropped", tokens_dropped(inputs.outputs, inputs.batch), profiles
+  yield "scale", inputs.scale, None
+  yield "anchor_scale", inputs.anchors.scale, None
+  yield "scale_at_limit", at_limit(inputs.outputs.log_scale.astype(jnp.float32)), None
+  yield "anchor_scale_at_limit", at_limit(inputs.outputs.anchor_log_scale.astype(jnp.float32)), None
+
+
+def _number(mask: Bool[Array, " spot"]) -> Float[Array, ""]:
+  return mask.sum(dtype=jnp.float32)
 
 
 def tokens_dropped(outputs: Outputs, batch: Batch) -> Float[Array, ""]:

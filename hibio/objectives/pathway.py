@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from data_pipelines.problems import BadInputError
 from hibio.configs import ObjectiveConfig
 from hibio.masked import masked_log_softmax, masked_softmax, safe_log, unit
-from hibio.objectives.base import Objective, Values
+from hibio.objectives.base import Objective, Values, added
 from hibio.objectives.inputs import Anchors, Side, Truth
 
 _LARGEST_THRESHOLD = 4.0
@@ -154,7 +154,7 @@ def _pathway(
       divergence(
         target, log_probabilities(side.embedding, anchors.vectors, anchors.scale, measured)
       ),
-      side.real & gene.real & measured.any(-1),
+      side.real & gene.real & measured.any(-1),  # a profile counts without its image, too
     )
     for side in (image, gene)
   ]
@@ -187,6 +187,6 @@ def _check_threshold(threshold: float) -> None:
 
 
 # Both modalities count in full: the divergences of images and profiles are added up.
-PATHWAY = Objective("pathway", stage="pathway", weight=1.0, function=_pathway, combine=sum)
+PATHWAY = Objective("pathway", stage="pathway", weight=1.0, function=_pathway, combine=added)
 PROTOTYPE = Objective("prototype", stage="pathway", weight=1.0, function=_prototype)
 SEPARATION = Objective("separation", stage="pathway", weight=0.1, function=_separation)

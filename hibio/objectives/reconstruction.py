@@ -34,14 +34,24 @@ def _shares(weight):
   return weight / jnp.maximum(weight.sum(-1, keepdims=True), 1e-6)
 
 
+def _side(side: Side, gene: Side, truth: Truth) -> Values:
+  """One modality, of every spot that has it and counts: a profile counts without its image, too."""
+  error = keyword_squared_error(
+    side.readout, truth.expression, truth.measured, truth.keyword_weight
+  )
+  return Values(error, side.real & gene.real)
+
+
 def _reconstruction(image: Side, gene: Side, truth: Truth) -> list[Values]:
-  return [
-    Values(
-      keyword_squared_error(side.readout, truth.expression, truth.measured, truth.keyword_weight),
-      side.real & gene.real,
-    )
-    for side in (image, gene)
-  ]
+  return [_side(side, gene, truth) for side in (image, gene)]
+
+
+def _gene_reconstruction(gene: Side, truth: Truth) -> list[Values]:
+  return [_side(gene, gene, truth)]
 
 
 RECONSTRUCTION = Objective("reconstruction", stage="spot", weight=0.5, function=_reconstruction)
+# For a stage before any pair is looked at; beside the one above, profiles would count twice.
+GENE_RECONSTRUCTION = Objective(
+  "gene_reconstruction", stage=None, weight=0.5, function=_gene_reconstruction
+)

@@ -2,8 +2,8 @@
 
 All functions keep to one rule about candidates: an invalid pair is neither query nor candidate, and
 spatial neighbours (spots of the same section within the radius) are excluded as negatives, because
-they often look and read the same. With `block`, rows of the N x N table are worked on in blocks
-(`hibio.pairwise`); memory is then block x N.
+they often look and read the same. Within a section stain and batch cannot help. With `block`, rows
+of the N x N table are worked on in blocks (`hibio.pairwise`); memory is then block x N.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from data_pipelines.problems import BadInputError
 from hibio.configs import ObjectiveConfig
 from hibio.masked import masked_softmax
 from hibio.objectives.base import Objective, Values
@@ -26,6 +27,7 @@ def info_nce(
   neighbour_radius_um: float,
   soft_target_share: float,
   soft_target_temperature: float,
+  within_section: bool = False,
   block: int | None = None,
 ) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
   """Symmetric cross-entropy of each pair against its candidates, and what guessing gives.
@@ -38,6 +40,7 @@ def info_nce(
     scale: inverse temperature of the similarities.
     soft_target_share: of the target that is spread over similar candidates.
     soft_target_temperature: of that spread.
+    within_section: only spots of the same section are candidates.
 
   References:
     van den Oord et al. 2018, arXiv:1807.03748; soft targets after BLEEP (Xie et al. 2023,
@@ -56,7 +59,7 @@ def info_nce(
 
   def row(one):
     index, pair = one
-    allowed = _candidates(index, pair, pairs, neighbour_radius_um)
+    allowed = _candidates(index, pair, pairs, neighbour_radius_um, within_section)
     target = _target(index, pair, pairs, allowed, soft_target_share, soft_target_temperature)
 
     def cross_entropy(logits):
@@ -81,14 +84,12 @@ def accuracy(
   """1 where an image is closer to its own profile than to every other candidate, and chance.
 
   Args:
-    within_section: only spots of the same section are candidates. Stain and batch cannot help then.
+    within_section: only spots of the same section are candidates.
   """
 
   def row(one):
     index, pair = one
-    allowed = _candidates(index, pair, pairs, neighbour_radius_um)
-    if within_section:
-      allowed &= pairs.section == pair.section
+    allowed = _candidates(index, pair, pairs, neighbour_radius_um, within_section)
     similarity = pairs.gene @ pair.image
     own = jnp.arange(pairs.valid.size) == index
     # Strictly closer: embeddings that have all become one find nothing.
@@ -99,25 +100,41 @@ def accuracy(
   return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
 
 
-def masked_share(
-  pairs: Pairs, *, neighbour_radius_um: float, block: int | None = None
+def num_candidates(
+  pairs: Pairs,
+  *,
+  neighbour_radius_um: float,
+  within_section: bool = False,
+  block: int | None = None,
 ) -> Float[Array, " pair"]:
-  """Share of the other valid spots that are excluded as negatives because they lie close by."""
+  """How many each pair is told from, itself among them."""
 
   def row(one):
     index, pair = one
-    others = pairs.valid.sum(dtype=jnp.float32) - 1.0
-    allowed = _candidates(index, pair, pairs, neighbour_radius_um)
-    share = 1.0 - (allowed.sum(dtype=jnp.float32) - 1.0) / jnp.maximum(others, 1.0)
-    return jnp.where(pair.valid & (others > 0), share, 0.0)
+    allowed = _candidates(index, pair, pairs, neighbour_radius_um, within_section)
+    return allowed.sum(dtype=jnp.float32)
 
   return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
 
 
-def _candidates(index, pair: Pairs, pairs: Pairs, radius_um: float) -> Bool[Array, " pair"]:
-  close = near(pair.positions_um, pair.section, pairs.positions_um, pairs.section, radius_um)
+def masked_share(
+  pairs: Pairs, *, neighbour_radius_um: float, block: int | None = None
+) -> Float[Array, " pair"]:
+  """Share of the other valid spots that are excluded as negatives because they lie close by."""
+  others = pairs.valid.sum(dtype=jnp.float32) - 1.0
+  allowed = num_candidates(pairs, neighbour_radius_um=neighbour_radius_um, block=block)
+  share = 1.0 - (allowed - 1.0) / jnp.maximum(others, 1.0)
+  return jnp.where(pairs.valid & (others > 0), share, 0.0)
+
+
+def _candidates(
+  index, pair: Pairs, pairs: Pairs, radius_um: float, within_section: bool = False
+) -> Bool[Array, " pair"]:
+  far = ~near(pair.positions_um, pair.section, pairs.positions_um, pairs.section, radius_um)
+  if within_section:
+    far &= pairs.section == pair.section
   # A spot is its own candidate even when it is invalid: no row is ever empty.
-  return (pairs.valid & ~close) | (jnp.arange(pairs.valid.size) == index)
+  return (pairs.valid & far) | (jnp.arange(pairs.valid.size) == index)
 
 
 def _target(index, pair: Pairs, pairs: Pairs, allowed, share: float, temperature: float):
@@ -131,13 +148,26 @@ def _valid_only(valid, *values):
   return tuple(jnp.where(valid, value, 0.0) for value in values)
 
 
+NEGATIVES = {"batch": False, "section": True}
+"""`negatives` of the config -> whether candidates lie in the spot's own section alone."""
+
+
 def _spot(pairs: Pairs, scale: Float[Array, ""], config: ObjectiveConfig) -> list[Values]:
+  if config.negatives not in NEGATIVES:
+    raise BadInputError(
+      "config",
+      "objectives.negatives",
+      config.negatives,
+      f"one of {', '.join(NEGATIVES)}",
+      "correct the name",
+    )
   loss, chance = info_nce(
     pairs,
     scale,
     neighbour_radius_um=config.neighbour_radius_um,
     soft_target_share=config.soft_target_share,
     soft_target_temperature=config.soft_target_temperature,
+    within_section=NEGATIVES[config.negatives],
     block=block_of(pairs.valid.size),
   )
   return [Values(loss, pairs.valid, chance)]

@@ -1,12 +1,13 @@
 """The loss: every objective in every step, weighted.
 
 All objectives are computed in all stages and only their weights change, so that a step compiles
-once. Each value is finite whatever the batch holds: an objective with nothing to say is 0.
+once. Each value is finite whatever the batch holds: an objective with nothing to say is 0, and has
+0 items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from data_pipelines.problems import BadInputError
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
 from hibio.objectives import OBJECTIVES, monitors
+from hibio.objectives.base import ITEMS
 from hibio.objectives.inputs import Inputs
 from hibio.outputs import Outputs
 
@@ -28,6 +30,7 @@ def total(
   config: ObjectiveConfig,
   weights: Mapping[str, Any],
   shuffle: Int[Array, " spots"] | None = None,
+  asked: Collection[str] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
   """The weighted sum of all objectives, and what went into it.
 
@@ -36,10 +39,11 @@ def total(
     shuffle: a permutation of all spots of the batch, windows one after the other. Image i is then
       paired with the profile, the counts and the activities of spot shuffle[i], in every objective:
       a control in which nothing can be learned from the pairs.
+    asked: the objectives that are computed, by default all; the others count as 0 and are no metrics.
 
   Returns:
     The loss, and metrics: "loss", "loss/NAME" and "weight/NAME" of each objective, "chance/NAME"
-    where the value of guessing is known, and "monitor/...".
+    where the value of guessing is known, "monitor/...", and "items/..." of these.
 
   Raises:
     BadInputError: the config or the weights name something that does not exist.
@@ -49,13 +53,19 @@ def total(
   inputs = Inputs(outputs, batch, tables, config, shuffle)
   loss, metrics = jnp.float32(0), {}
   for name, objective in OBJECTIVES.items():
-    value, chance = objective.evaluate(inputs)
+    if asked is not None and name not in asked:
+      continue
+    found = objective.evaluate(inputs)
     weight = jnp.asarray(weights.get(name, 0.0), jnp.float32)
-    loss += weight * value
-    metrics |= {f"loss/{name}": value, f"weight/{name}": weight}
-    if chance is not None:
-      metrics[f"chance/{name}"] = chance
-  metrics |= {f"monitor/{name}": value for name, value in monitors.of_batch(inputs)}
+    loss += weight * found.loss
+    metrics |= {f"loss/{name}": found.loss, f"weight/{name}": weight}
+    metrics[f"{ITEMS}loss/{name}"] = found.items
+    if found.chance is not None:
+      metrics |= {f"chance/{name}": found.chance, f"{ITEMS}chance/{name}": found.items}
+  for name, value, items in monitors.of_batch(inputs):
+    metrics[f"monitor/{name}"] = value
+    if items is not None:
+      metrics[f"{ITEMS}monitor/{name}"] = items
   return loss, metrics | {"loss": loss}
 
 

@@ -46,7 +46,12 @@ _PANELS = (
   _losses("pathway anchors", "loss (nats)", "pathway", "prototype"),
   _losses("region contrast", "loss (nats)", "region", "spot_to_region"),
   _losses("regularisers", "penalty", "hierarchy", "smoothness", "separation"),
-  _losses("reconstruction of genes", "squared error (variance of a gene = 1)", "reconstruction"),
+  _losses(
+    "reconstruction of genes",
+    "squared error (variance of a gene = 1)",
+    "reconstruction",
+    "gene_reconstruction",
+  ),
 )
 _RANKS = Panel(
   "effective rank of the embeddings",
@@ -56,11 +61,11 @@ _RANKS = Panel(
 
 _STYLES = {
   "training": {"linestyle": "-", "linewidth": 1.3},
-  "held-out donors": {"linestyle": "", "marker": "o", "markersize": 4},
-  "chance": {"linestyle": "--", "linewidth": 1.0},
-  "chance of held-out donors": {"linestyle": "", "marker": "_", "markersize": 9},
+  "its chance": {"linestyle": "--", "linewidth": 1.0},
+  "held-out donors": {"linestyle": "-", "linewidth": 0.7, "marker": "o", "markersize": 4},
+  "their chance": {"linestyle": ":", "linewidth": 1.0, "marker": "_", "markersize": 9},
 }
-"""What is drawn of a curve, in its colour."""
+"""What is drawn of a curve, in its colour: each beside its own chance, as batches differ."""
 
 _SHADES = (0.0, 0.1, 0.2)
 """Opacity of the ground of the stages, in turn."""
@@ -129,9 +134,9 @@ def _kinds(metric: str, lines: Lines) -> dict[str, tuple[list[int], list[float]]
   chance = metric.replace("loss/", "chance/", 1) if metric.startswith("loss/") else ""
   names = {
     "training": metric,
+    "its chance": chance,
     "held-out donors": f"held_out/{metric}",
-    "chance": chance,
-    "chance of held-out donors": f"held_out/{chance}",
+    "their chance": f"held_out/{chance}",
   }
   found = {}
   for kind, name in names.items():

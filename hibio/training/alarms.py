@@ -40,16 +40,11 @@ class Alarm:
   advice: str
 
 
-def below(metric: str, limit: float, present: str | None = None) -> Check:
-  """Finds values under `limit`.
-
-  Args:
-    present: metric that says in which share of the line's steps there was anything to measure. A
-      step without logs 0, which says nothing; the mean is taken over the others.
-  """
+def below(metric: str, limit: float) -> Check:
+  """Finds values under `limit`."""
 
   def check(line: Line) -> str | None:
-    value = _value(line, metric, present)
+    value = _value(line, metric)
     if value is None:
       return None
     return f"{_short(metric)} {value:.3g} is below {limit:.3g}" if value < limit else ""
@@ -57,11 +52,11 @@ def below(metric: str, limit: float, present: str | None = None) -> Check:
   return check
 
 
-def above(metric: str, limit: float, of: str | None = None, present: str | None = None) -> Check:
-  """Finds values over `limit`, or over `limit` times the metric `of`; `present` as in `below`."""
+def above(metric: str, limit: float, of: str | None = None) -> Check:
+  """Finds values over `limit`, or over `limit` times the metric `of`."""
 
   def check(line: Line) -> str | None:
-    value, whole = _value(line, metric, present), 1.0 if of is None else _value(line, of)
+    value, whole = _value(line, metric), 1.0 if of is None else _value(line, of)
     if value is None or whole is None:
       return None
     most = limit * whole
@@ -105,6 +100,14 @@ def section_shortcut(line: Line) -> str | None:
   return ""
 
 
+def not_below_chance(line: Line) -> str | None:
+  """Finds held-out pairs that are told apart no better than by guessing among their candidates."""
+  loss, chance = (_value(line, f"held_out/{what}/spot") for what in ("loss", "chance"))
+  if loss is None or chance is None:
+    return None
+  return f"loss {loss:.3g} of held-out donors beside a chance of {chance:.3g}" * (loss >= chance)
+
+
 def section_told(modality: str) -> Check:
   """Finds embeddings of held-out donors that give away their section nearly without error."""
   name = f"held_out/monitor/section_probe_{modality}"
@@ -128,6 +131,10 @@ _SOME_CHOICE = 0.5
 _SECTION_TOLD = 0.9
 """(accuracy - chance) / (1 - chance); donors differ in their biology, so some of it is expected."""
 
+_FEW_CANDIDATES = 64
+"""Of a hundred guesses, more than one is right: little is left to learn from."""
+
+_PAIRS_TRAIN = above("weight/spot", 0.0)
 _ANCHORS_TRAIN = above("weight/pathway", 0.0)
 _FEWEST_USED = 3.0
 
@@ -136,9 +143,9 @@ ALARMS = (
     Alarm(
       f"collapse_{modality}",
       any_of(
-        below(f"monitor/dimension_std_{modality}", 0.1, f"monitor/with_{modality}"),
+        below(f"monitor/dimension_std_{modality}", 0.1),
         # Not 3: contrasts that find their pairs well have been seen at 2.8.
-        below(f"monitor/effective_rank_{modality}", 2.0, f"monitor/with_{modality}"),
+        below(f"monitor/effective_rank_{modality}", 2.0),
       ),
       f"{what} have nearly all the same embedding, or lie on a line",
       "lower training.learning_rate, or put more sections into a batch",
@@ -148,7 +155,7 @@ ALARMS = (
   *(
     Alarm(
       f"cone_{modality}",
-      above(f"monitor/mean_cosine_{modality}", 0.9, present=f"monitor/with_{modality}"),
+      above(f"monitor/mean_cosine_{modality}", 0.9),
       f"{what} all point the same way; what they differ in is small beside it",
       "lower training.learning_rate, or put more sections into a batch",
     )
@@ -170,7 +177,7 @@ ALARMS = (
         _ANCHORS_TRAIN,
         where(
           above("monitor/anchors", 2 * _FEWEST_USED),
-          below(f"monitor/anchor_entropy_{modality}", math.log(_FEWEST_USED), "monitor/with_image"),
+          below(f"monitor/anchor_entropy_{modality}", math.log(_FEWEST_USED)),
         ),
       ),
       f"all {what} are drawn to fewer than {_FEWEST_USED:.0f} gene sets",
@@ -189,7 +196,7 @@ ALARMS = (
   ),
   Alarm(
     "gene_tokens_dropped",
-    above("monitor/gene_tokens_dropped", 0.95, present="monitor/with_gene"),
+    above("monitor/gene_tokens_dropped", 0.95),
     "keyword genes hold next to none of a spot's counts",
     "raise model.keywords.num_keywords, or look whether the panel fits the data",
   ),
@@ -199,6 +206,21 @@ ALARMS = (
     above("monitor/masked_negatives", 0.25),
     "many other spots of a batch lie too close to count as negatives",
     "lower objectives.neighbour_radius_um, or put more sections into a batch",
+  ),
+  Alarm(
+    "few_candidates",
+    where(_PAIRS_TRAIN, below("chance/spot", math.log(_FEW_CANDIDATES))),
+    f"chance is the log of the number of candidates: a spot is told from fewer than"
+    f" {_FEW_CANDIDATES}, which is too easy to learn from",
+    "raise training.windows_per_batch or training.paired_share; with negatives of the section, put"
+    " fewer sections into a batch",
+  ),
+  Alarm(
+    "held_out_not_below_chance",
+    where(_PAIRS_TRAIN, not_below_chance),
+    "images and profiles of donors that are not trained on do not find each other",
+    "read the frozen features of a pretrained encoder (--config=experiments/hibio.py:frozen), train"
+    " on more sections, or for fewer steps",
   ),
   Alarm(
     "section_shortcut",
@@ -267,12 +289,9 @@ def first_steps(lines: Iterable[Line]) -> dict[str, int]:
   return begun
 
 
-def _value(line: Line, metric: str, present: str | None = None) -> float | None:
+def _value(line: Line, metric: str) -> float | None:
   value = line.get(metric)
-  share = 1.0 if present is None else line.get(present)
-  if value is None or not share or not math.isfinite(value):
-    return None
-  return value / share
+  return None if value is None or not math.isfinite(value) else value
 
 
 def _short(metric: str) -> str:

@@ -218,6 +218,7 @@ class _Run:
       "stage": stages.stage_at(self._position - 1, self._config).name,
       **metrics.mean_of(self._since_line),
       **{name: self._since_line[-1][name] for name in ("skipped", "skipped_in_a_row")},
+      "pairs": self._pairs / steps,
       "pairs_per_second": self._pairs / working,
       "seconds": self._lap.seconds,
       "data_wait_share": lap.of("data") / working,

@@ -12,6 +12,7 @@ import numpy as np
 
 from data_pipelines import console, files
 from hibio.batch import Batch
+from hibio.objectives.base import ITEMS
 
 NAME = "metrics.jsonl"
 
@@ -54,23 +55,35 @@ def read(workdir: Path) -> list[dict[str, Any]]:
 
 
 def mean_of(steps: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-  """Mean of each metric over some steps; values that are not finite are left out of it."""
+  """Mean of each metric over some steps, each weighted by the items that it looked at.
+
+  A step without items says nothing; nor does a value that is not finite. NaN where no step says
+  anything.
+  """
   means = {}
   for name in steps[0]:
+    if name.startswith(ITEMS):
+      continue
     values = np.array([float(one[name]) for one in steps])
-    finite = values[np.isfinite(values)]
-    means[name] = float(finite.mean()) if finite.size else math.nan
+    items = np.array([float(one.get(ITEMS + name, 1.0)) for one in steps])
+    told = np.isfinite(values) & (items > 0)
+    means[name] = float(np.average(values[told], weights=items[told])) if told.any() else math.nan
   return means
 
 
 def line(step: int, num_steps: int, values: Mapping[str, Any], seconds_left: float) -> str:
-  """`step 20/600 spot loss 5.21 (spot 4.80, chance 5.55) 812 pairs/s, 3:10 left`."""
-  spot = ""
-  if "loss/spot" in values and "chance/spot" in values:
-    spot = f" (spot {values['loss/spot']:.3f}, chance {values['chance/spot']:.3f})"
+  """`step 20/600 spot loss 5.21 (spot 4.80, chance 5.55; held out 5.01, chance 5.40) 192 pairs a
+  step, 812/s, 3:10 left`."""
+  spot = []
+  for what, where in (("spot", ""), ("held out", "held_out/")):
+    loss, chance = (values.get(f"{where}{name}/spot", math.nan) for name in ("loss", "chance"))
+    if math.isfinite(loss + chance):
+      spot.append(f"{what} {loss:.3f}, chance {chance:.3f}")
+  contrast = f" ({'; '.join(spot)})" if spot else ""
   return (
-    f"step {step}/{num_steps} {values['stage']} loss {values['loss']:.3f}{spot}"
-    f" {values['pairs_per_second']:.0f} pairs/s, {console.clock(seconds_left)} left"
+    f"step {step}/{num_steps} {values['stage']} loss {values['loss']:.3f}{contrast}"
+    f" {values['pairs']:.0f} pairs a step, {values['pairs_per_second']:.0f}/s,"
+    f" {console.clock(seconds_left)} left"
   )
 
 

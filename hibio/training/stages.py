@@ -38,6 +38,11 @@ def stage_at(step: int, config: TrainingConfig) -> Stage:
   return begun[-1]
 
 
+def named(config: TrainingConfig) -> frozenset[str]:
+  """The objectives that are switched on at some time."""
+  return frozenset(name for stage in config.stages for name in stage.objectives)
+
+
 def objective_weights(
   step: Int[Array, ""] | int, config: TrainingConfig, base_weights: Mapping[str, float]
 ) -> dict[str, Float[Array, ""]]:

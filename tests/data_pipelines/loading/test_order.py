@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.loading.order import Order, epoch_order
+from data_pipelines.loading.order import MixedOrder, Order, epoch_order
 
 EVEN = np.repeat(np.arange(10), 16)
 UNEVEN = np.repeat(np.arange(7), [3, 40, 11, 1, 25, 18, 9])
@@ -62,3 +62,54 @@ def test_a_step_can_be_asked_for_on_its_own():
   for step in (57, 3, 31):
     alone = Order(UNEVEN, windows_per_batch=8, sections_per_batch=4, seed=3).batch(step)
     np.testing.assert_array_equal(alone, in_sequence[step])
+
+
+PAIRED = np.isin(UNEVEN, (2, 4))
+"""36 of 107 windows lie in sections with images."""
+
+
+def mixed(section=UNEVEN, paired=PAIRED, windows=8, share=0.75, seed=3):
+  return MixedOrder(
+    section, paired, windows_per_batch=windows, sections_per_batch=2, paired_share=share, seed=seed
+  )
+
+
+@pytest.mark.parametrize(
+  ("windows", "share", "want"),
+  [(8, 0.75, 6), (8, 0.0, 0), (8, 1.0, 8), (8, 0.01, 1), (8, 0.99, 7), (3, 0.5, 2), (1, 0.5, 1)],
+)
+def test_a_batch_holds_the_share_of_windows_with_pairs(windows, share, want):
+  order = mixed(windows=windows, share=share)
+  assert {int(PAIRED[order.batch(step)].sum()) for step in range(40)} == {want}
+  assert len(order.batch(0)) == windows
+
+
+@pytest.mark.parametrize("kind", [PAIRED, ~PAIRED], ids=["with pairs", "without"])
+def test_each_kind_goes_through_its_windows_once_an_epoch_of_its_own(kind):
+  order, own = mixed(), np.flatnonzero(kind)
+  seen = np.concatenate([order.batch(step) for step in range(200)])
+  seen = seen[np.isin(seen, own)]
+  for epoch in range(len(seen) // len(own)):
+    part = seen[epoch * len(own) : (epoch + 1) * len(own)]
+    np.testing.assert_array_equal(np.sort(part), own)
+
+
+def test_a_step_of_a_mixed_sequence_can_be_asked_for_on_its_own():
+  in_sequence = [mixed().batch(step) for step in range(60)]
+  for step in (57, 3, 31):
+    np.testing.assert_array_equal(mixed().batch(step), in_sequence[step])
+
+
+@pytest.mark.parametrize("all_have", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_where_windows_are_of_one_kind_the_share_changes_nothing(all_have, share):
+  order = Order(UNEVEN, windows_per_batch=8, sections_per_batch=2, seed=3)
+  same = mixed(paired=np.full(len(UNEVEN), all_have), share=share)
+  for step in range(30):
+    np.testing.assert_array_equal(same.batch(step), order.batch(step))
+
+
+def test_both_halves_of_a_batch_hold_windows_with_pairs():
+  order = mixed(share=0.5)
+  halves = np.array([PAIRED[order.batch(step)].reshape(2, 4).sum(1) for step in range(20)])
+  assert (halves == 2).all()

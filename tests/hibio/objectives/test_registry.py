@@ -11,7 +11,7 @@ from data_pipelines.problems import BadInputError
 from experiments import hibio as experiment
 from hibio import configs, forward, objectives
 from hibio.model import HiBio
-from hibio.objectives.base import Objective, Values, mean
+from hibio.objectives.base import Objective, Values, added, mean
 from hibio.objectives.inputs import Inputs
 from tests.hibio.fake import fake, fake_outputs
 from tests.hibio.training import toy
@@ -93,11 +93,20 @@ def test_values_of_several_views_are_averaged_unless_an_objective_adds_them_up(i
     two = jnp.array([1.0, 5.0])
     return [Values(two, jnp.array([True, True]), two), Values(two, jnp.array([True, False]), two)]
 
-  for combine, want in ((mean, 2.0), (sum, 4.0)):
+  for combine, want in ((mean, 2.0), (added, 4.0)):
     one = Objective("one", stage="spot", weight=1.0, function=views, combine=combine)
-    assert [float(value) for value in one.evaluate(inputs)] == [want, want]
+    assert [float(value) for value in one.evaluate(inputs)] == [want, want, 3.0]
+
+
+def test_a_view_without_an_item_does_not_halve_the_others(inputs):
+  def views():
+    two = jnp.array([1.0, 5.0])
+    return [Values(two, jnp.array([False, False])), Values(two, jnp.array([True, True]))]
+
+  found = Objective("one", stage="spot", weight=1.0, function=views).evaluate(inputs)
+  assert (float(found.loss), float(found.items)) == (3.0, 2.0)
 
 
 def test_an_objective_without_a_view_is_zero_and_knows_no_chance(inputs):
   nothing = Objective("nothing", stage="spot", weight=1.0, function=lambda: [])
-  assert nothing.evaluate(inputs) == (0.0, None)
+  assert nothing.evaluate(inputs) == (0.0, None, 0.0)

@@ -131,9 +131,51 @@ def test_everything_stays_finite_when_nothing_is_valid(case, missing):
   assert all_finite((loss, metrics, gradient))
   silent = set(OBJECTIVES) - {"separation"}
   if missing == "has_patch":  # the counts can still be read
-    silent -= {"reconstruction", "pathway"}
+    silent -= {"reconstruction", "gene_reconstruction", "pathway"}
   for name in OBJECTIVES:
     assert (float(metrics[f"loss/{name}"]) == 0) == (name in silent), name
+    assert (float(metrics[f"items/loss/{name}"]) == 0) == (name in silent), name
+
+
+def test_a_profile_without_an_image_is_reconstructed_and_drawn_to_anchors_as_before(case):
+  outputs, batch, tables = case
+  lost = batch.replace(has_patch=batch.has_patch.at[0, :5].set(False))
+  _, before, gradient = value_and_gradient(*case, WEIGHTS)
+  _, after, later = value_and_gradient(outputs, lost, tables, WEIGHTS)
+  num_genes, num_pairs = int(batch.spot_mask.sum()), int((batch.spot_mask & lost.has_patch).sum())
+  assert num_pairs < num_genes
+  assert float(after["items/loss/spot"]) == num_pairs
+  assert float(after["items/loss/reconstruction"]) == num_pairs + num_genes
+  assert float(after["items/loss/gene_reconstruction"]) == num_genes
+  np.testing.assert_array_equal(
+    after["loss/gene_reconstruction"], before["loss/gene_reconstruction"]
+  )
+  np.testing.assert_array_equal(later["predicted_from_image"][0, :5], 0.0)
+  assert float(jnp.abs(gradient["predicted_from_image"][0, :5]).max()) > 0
+  assert float(jnp.abs(later["predicted_from_gene"][0, :5]).max()) > 0
+  for name in ("image", "region_score_image"):
+    np.testing.assert_array_equal(later[name][0, :5], 0.0, err_msg=name)
+
+
+def test_objectives_that_are_not_asked_cost_nothing_and_are_no_metric(case):
+  loss, metrics = total(*case, CONFIG, WEIGHTS, asked=("spot", "reconstruction"))
+  found = {name for name in metrics if name.startswith("loss/")}
+  assert found == {"loss/spot", "loss/reconstruction"}
+  want = metrics["loss/spot"] + 0.5 * metrics["loss/reconstruction"]
+  np.testing.assert_allclose(loss, want, rtol=1e-6)
+
+
+def test_within_the_section_chance_is_of_its_own_spots_alone():
+  batch, tables = fake(windows=WINDOWS, spots=SPOTS, genes=GENES, pathways=2, sections=2)
+  case = fake_outputs(batch, pathways=2, width=WIDTH), batch, tables
+  own = dataclasses.replace(CONFIG, negatives="section")
+  both, alone = (total(*case, of, WEIGHTS, asked=("spot",))[1] for of in (CONFIG, own))
+  recall = np.log(1 / float(alone["monitor/recall_within_section_chance"]))
+  assert float(alone["chance/spot"]) == pytest.approx(recall, abs=0.05)
+  assert float(alone["chance/spot"]) < float(both["chance/spot"]) - 0.5
+  assert float(alone["loss/spot"]) < float(both["loss/spot"])
+  with pytest.raises(BadInputError, match="objectives.negatives: found slide, expected one of"):
+    total(*case, dataclasses.replace(CONFIG, negatives="slide"), WEIGHTS)
 
 
 def test_everything_stays_finite_without_regions_measured_genes_or_scale(case):
@@ -203,7 +245,12 @@ def test_shuffled_pairs_are_pairs_whose_molecular_side_came_from_elsewhere(case)
   )
   loss, got = shuffled(outputs, batch, tables, {"spot": 2.0}, jnp.asarray(order))
   # A spot brings along what its own surroundings showed; moved counts would blend with strangers.
-  other = {"loss", "loss/reconstruction", *(f"weight/{name}" for name in OBJECTIVES)}
+  other = {
+    "loss",
+    "loss/reconstruction",
+    "loss/gene_reconstruction",
+    *(f"weight/{name}" for name in OBJECTIVES),
+  }
   for name in set(want) - other:
     np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-6, err_msg=name)
   np.testing.assert_allclose(loss, 2 * got["loss/spot"], rtol=1e-6)  # the others count as 0

@@ -55,13 +55,13 @@ def test_chance_is_drawn_in_the_colour_of_its_curve_for_training_and_for_held_ou
   figure = drawn(lines)
   training = curve(figure, "spot to region", "training")
   for kind, values in (
-    ("chance", [1.5] * 5), ("held-out donors", [0.6]), ("chance of held-out donors", [0.5]),
+    ("its chance", [1.5] * 5), ("held-out donors", [0.6]), ("their chance", [0.5]),
   ):  # fmt: skip
     found = curve(figure, "spot to region", kind)
     assert list(found.get_ydata()) == values
     assert same_color(found.get_color(), training.get_color())
   with pytest.raises(StopIteration):
-    curve(figure, "region", "chance")
+    curve(figure, "region", "its chance")
 
 
 def test_what_was_not_logged_or_is_switched_off_has_no_panel(drawn):

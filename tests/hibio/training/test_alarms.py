@@ -65,6 +65,8 @@ SPOILT = {
     keywords=o.keywords.replace(fraction=0.01 * o.keywords.fraction)
   ),
   "negatives_masked": None,  # by the positions of the batch
+  "few_candidates": None,  # by the number of spots
+  "held_out_not_below_chance": None,  # by what the look at held-out donors finds
   "section_shortcut": lambda o: o.replace(
     image=_of_its_section(size=1e-5), gene=_of_its_section(size=0.1)
   ),
@@ -85,7 +87,9 @@ def _line(outputs, batch, tables, **more):
     for side in ("image", "gene")
     for what, value in (("", 0.7), ("_chance", 0.5))
   }
-  return {name: float(value) for name, value in values.items()} | probes | more
+  # A look that is better than chance, and a batch of a hundred candidates.
+  contrast = {"held_out/loss/spot": 4.0, "held_out/chance/spot": 4.5, "chance/spot": 4.6}
+  return {name: float(value) for name, value in values.items()} | probes | contrast | more
 
 
 def _watched(line, lines=alarms.LINES_IN_A_ROW):
@@ -105,6 +109,10 @@ def test_a_simulated_fault_sets_its_alarm_off(name):
   more = {}
   if name == "negatives_masked":
     batch = batch.replace(positions_um=batch.positions_um / 20)
+  elif name == "few_candidates":
+    more["chance/spot"] = 4.0
+  elif name == "held_out_not_below_chance":
+    more["held_out/loss/spot"] = 4.51
   elif name.startswith("section_probe"):
     more[f"held_out/monitor/{name}"] = 0.99
   else:
@@ -120,13 +128,21 @@ def test_nothing_rings_where_all_is_well():
 
 
 def test_steps_without_images_are_not_taken_for_a_collapse():
-  line = _line(*_healthy())
-  # Nine of ten steps had no image and logged 0.
-  for name in ("dimension_std", "effective_rank", "anchor_entropy", "mean_cosine", "with"):
-    line[f"monitor/{name}_image"] *= 0.1
-  assert _watched(line) == ((), ())
-  line["monitor/with_image"] = 0.0
-  assert _watched(line) == ((), ())
+  outputs, batch, tables = _healthy()
+  without = batch.replace(has_patch=np.zeros_like(batch.has_patch))
+  steps = [_metrics(outputs, *jax.tree.map(jnp.asarray, (one, tables))) for one in (batch, without)]
+  want = {n: float(v) for n, v in steps[0].items() if n.startswith("monitor/") and "image" in n}
+  mixed = metrics.mean_of([steps[0], *9 * [steps[1]]])
+  assert {name: mixed[name] for name in want} == pytest.approx(want)
+  contrast = {"held_out/loss/spot": 4.0, "held_out/chance/spot": 4.5, "chance/spot": 4.6}
+  assert _watched(mixed | contrast) == ((), ())
+  assert _watched(metrics.mean_of([steps[1]])) == ((), ())
+
+
+def test_pairs_are_not_judged_before_the_contrast_is_on():
+  line = _line(*_healthy(), **{"held_out/loss/spot": 5.0, "chance/spot": 2.0})
+  assert set(_watched(line)[0]) == {"few_candidates", "held_out_not_below_chance"}
+  assert _watched(line | {"weight/spot": 0.0}) == ((), ())
 
 
 def test_anchors_are_not_judged_before_they_are_trained():
@@ -165,7 +181,7 @@ def test_a_limit_that_is_just_reached_is_no_fault():
 def _collapsing(outputs, batch, tables, weights, key):
   loss, logged = toy.total(outputs, batch, tables, weights, key)
   std = jnp.where(weights["region"] > 0, 0.01, 0.9)
-  return loss, logged | {"monitor/dimension_std_image": std, "monitor/with_image": 1.0}
+  return loss, logged | {"monitor/dimension_std_image": std}
 
 
 def _last_start(folder):
