@@ -39,7 +39,7 @@ def total(
     shuffle: a permutation of all spots of the batch, windows one after the other. Image i is then
       paired with the profile, the counts and the activities of spot shuffle[i], in every objective:
       a control in which nothing can be learned from the pairs.
-    asked: the objectives that are computed, by default all; the others count as 0 and are no metrics.
+    asked: the objectives that are computed, by default all; others count as 0 and are no metrics.
 
   Returns:
     The loss, and metrics: "loss", "loss/NAME" and "weight/NAME" of each objective, "chance/NAME"
