@@ -11,8 +11,10 @@ import jax
 
 from data_pipelines.problems import BadInputError, nearest
 from hibio import configs, parameters, released
+from hibio import readout as readouts
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
+from hibio.readout import Readout
 from hibio.training.checkpoints import read_params
 
 
@@ -27,6 +29,7 @@ class Pretrained:
     meta: config, gene panel, training donors and corpus of the run. The training donors are those
       of every run that the parameters have gone through.
     heads: task -> what reads it off an embedding, with `hibio.finetuning.heads.read`.
+    readout: what expression is predicted by, if it was stored with this step.
   """
 
   workdir: Path
@@ -34,6 +37,7 @@ class Pretrained:
   params: Any
   meta: dict[str, Any]
   heads: Any = dataclasses.field(default_factory=dict)
+  readout: Readout | None = None
 
   @property
   def panel_hash(self) -> str:
@@ -107,4 +111,4 @@ def load(path: str | os.PathLike) -> Pretrained:
     )
   config = configs.from_dict(configs.ModelConfig, meta["config"]["model"])
   model = HiBio(config, len(meta["panel"]["ids"]))
-  return Pretrained(folder, model, params, meta, heads)
+  return Pretrained(folder, model, params, meta, heads, readouts.saved(folder, meta["step"]))

@@ -17,8 +17,9 @@ from data_pipelines import console
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions
-from hibio import configs, corpora, forward
+from hibio import configs, corpora, forward, readout
 from hibio.batch import Batch, Tables
+from hibio.evaluation import stored_readout
 from hibio.evaluation.section_probe import section_probe
 from hibio.forward import Forward, spot_vectors
 from hibio.model import HiBio
@@ -27,7 +28,7 @@ from hibio.objectives.inputs import Pairs
 from hibio.outputs import Outputs
 from hibio.pairwise import block_of
 from hibio.report import curves, section_figures
-from hibio.training import loop, stages
+from hibio.training import loop, sharding, stages
 from hibio.training.metrics import mean_of
 from hibio.training.recipe import Recipe, TrainResult
 from hibio.training.step import Total
@@ -83,10 +84,14 @@ def pretrain(
   """
   clock = clock or Stopwatch()
   with clock.part("set-up"):
-    recipe = _recipe(corpus, model_config, objectives, training, num_threads)
+    model = HiBio(model_config, num_genes=len(corpus.panel))
+    recipe = _recipe(model, corpus, objectives, training, num_threads)
     if jax.process_index() == 0:
       console.say(pairing(corpus, next(recipe.batches(0)), objectives))
   result = loop.train(recipe, workdir, clock)
+  if jax.process_index() == 0:
+    with clock.part("readout"):
+      _store_readout(corpus, forward.frozen(model), recipe.tables, result, workdir)
   with clock.part("figures"):
     curves.draw(workdir)
     _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
@@ -95,13 +100,12 @@ def pretrain(
 
 
 def _recipe(
+  model: HiBio,
   corpus: Corpus,
-  model_config: configs.ModelConfig,
   objectives: configs.ObjectiveConfig,
   training: configs.TrainingConfig,
   num_threads: int,
 ) -> Recipe:
-  model = HiBio(model_config, num_genes=len(corpus.panel))
   tables = corpora.tables_of(corpus)
   frozen = forward.frozen(model)
   total = forward.loss(objectives, training.shuffle_pairs, stages.named(training))
@@ -112,13 +116,28 @@ def _recipe(
     batches=training_batches(corpus, training, num_threads),
     tables=tables,
     training=training,
-    model=model_config,
+    model=model.config,
     objectives=objectives,
     panel=corpus.panel,
     corpus=corpora.described(corpus),
     refresh_regions=refresh_regions(corpus, frozen, training),
     evaluate=while_training(corpus, frozen, total, training),
   )
+
+
+def _store_readout(
+  corpus: Corpus, frozen: Forward, tables: Tables, result: TrainResult, workdir: Path
+) -> None:
+  """Writes what expression is predicted by, unless this step's is there already."""
+  if readout.saved(workdir, result.step) is not None:
+    return
+  params = sharding.on_this_process(result.params)
+  found = stored_readout.fitted(corpus, frozen, params, tables, result.step)
+  if found is None:
+    console.say("no expression readout: no training spots have both an image and counts")
+    return
+  readout.save(found, workdir)
+  console.say(stored_readout.in_words(found))
 
 
 def _draw_regions(

@@ -3,6 +3,7 @@
   parameters.npz   every array of the parameters, by its path in the tree
   meta.json        config, gene panel, corpus, step
   corpus.npz       gene sets and the background of genes
+  readout.npz      what expression is predicted by, where training ended with one
   panel.tsv        the gene panel, for `python -m data_pipelines.prepare --panel=`
   model_card.md    what it knows, what it does not, how it was made
 
@@ -24,6 +25,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines import files
 from data_pipelines.problems import BadInputError
+from hibio import readout
 from hibio.training.checkpoints import read_params
 from hibio.training.tables import TABLES
 from hibio.training.workdir import PANEL
@@ -66,7 +68,10 @@ def write(workdir: Path, output: Path, card: str) -> None:
   flat = {name: np.asarray(array) for name, array in flatten_dict(params, sep="/").items()}
   with files.appearing(output / PARAMETERS) as partial, partial.open("wb") as file:
     np.savez_compressed(file, **flat)
-  for name in (PANEL, TABLES):
+  beside = [PANEL, TABLES]
+  if readout.saved(workdir, meta["step"]) is not None:
+    beside.append(readout.READOUT)
+  for name in beside:
     shutil.copyfile(workdir / name, output / name)
   files.write_text(output / META, json.dumps(meta) + "\n")
   files.write_text(output / CARD, card)

@@ -82,8 +82,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
   "From H&E": (
     Measure("expression", "expression from H&E", "expression", "^ridge_cv, log1p_cp10k, hvg50",
             "pearson_in_section", "image"),
-    Measure("readout", "expression by the readout", "expression", "^readout, log1p_cp10k, hvg50",
-            "pearson_in_section", "image"),
+    Measure("readout", "expression by the readout", "expression",
+            "^(stored )?readout, log1p_cp10k, hvg50", "pearson_in_section", "image"),
     Measure("labels, image", "labels from H&E", "annotation", _PROBE, _PER_SECTION, "image"),
     Measure("domains, image", "domains from H&E", "domains", _KMEANS, "ari", "image"),
     Measure("anchor domains, image", "domains by anchors from H&E", "domains", _KMEANS, "ari",

@@ -27,8 +27,9 @@ class Cohort:
     features: "<method>/<what it sees>" -> feature vectors, e.g. "hibio/image" or "pca/gene"; after
       an "@" stands the level where it is not the spot: "hibio/image@region1". "image" is seen in
       the H&E alone, "gene" in the expression alone, "fused" in both.
-    readout: name -> expression standardised in its section, predicted from the image, of
-      `readout_genes`.
+    readout: name -> expression predicted from the image, of `readout_genes`: by a readout that is
+      stored with the checkpoint in log1p of counts per 10,000, by the model's own head standardised
+      in its section.
     gene_symbols: of the panel.
     readout_genes: panel rows that `readout` holds.
     in_units: features that come in units of their section: their scale means something.

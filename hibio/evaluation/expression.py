@@ -17,6 +17,7 @@ from hibio.evaluation.expression_scores import Score
 from hibio.evaluation.folds import Fold
 from hibio.evaluation.gene_lists import GENE_LISTS, TARGETS
 from hibio.evaluation.rows import Row
+from hibio.readout import Readout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,21 +148,29 @@ def from_feature(
       yield from _rows(questions, f"{name}, {asked}", feature, by_fold)
 
 
-def from_readout(questions: Questions, name: str, method: str) -> Iterator[Row]:
-  """A model's own readout from the image, with nothing fitted.
+def from_readout(
+  questions: Questions, name: str, method: str, stored: Readout | None = None
+) -> Iterator[Row]:
+  """What a model predicts from the image, with nothing fitted here.
 
-  It predicts expression standardised in its section: correlations are scored, errors are not.
+  Its own head predicts expression standardised in its section: correlations are scored, errors are
+  not. A stored readout predicts log1p of counts per 10,000.
 
   Args:
     name: in the cohort's `readout`.
     method: what the rows call it.
+    stored: where the predictions come from a stored readout.
   """
   cohort = questions.cohort
+  what = "readout" if stored is None else "stored readout"
   if not questions.folds:
-    yield _unanswered(questions, "readout", method, questions.reasons)
+    yield _unanswered(questions, what, method, questions.reasons)
     return
   place = np.full(len(questions.column), -1)
   place[cohort.readout_genes] = np.arange(len(cohort.readout_genes))
+  if stored is not None:
+    place[~np.isfinite(stored.mean)] = -1
+  units = "standardised in its section" if stored is None else _reads(stored)
   for genes_name in GENE_LISTS:
     by_fold = {}
     for fold in questions.folds:
@@ -170,13 +179,21 @@ def from_readout(questions: Questions, name: str, method: str) -> Iterator[Row]:
       if not len(genes):
         continue
       predicted = cohort.readout[name][np.ix_(fold.test, place[genes])]
-      note = f"{len(genes)} genes; standardised in its section, nothing fitted"
-      by_fold[fold.held_out] = _scores(questions, fold, "log1p_cp10k", genes, predicted, note=note)
-    protocol = f"readout, log1p_cp10k, {genes_name}"
+      note = f"{len(genes)} genes; {units}, nothing fitted"
+      guess = None if stored is None else stored.mean[genes]
+      by_fold[fold.held_out] = _scores(
+        questions, fold, "log1p_cp10k", genes, predicted, guess, note
+      )
+    protocol = f"{what}, log1p_cp10k, {genes_name}"
     if by_fold:
       yield from _rows(questions, protocol, method, by_fold)
     else:
       yield _unanswered(questions, protocol, method, ("none of the genes is read out",))
+
+
+def _reads(stored: Readout) -> str:
+  about = stored.about
+  return f"{about['choice']}, on {' and '.join(stored.reads)} of {about['sections']} sections"
 
 
 def _answers(

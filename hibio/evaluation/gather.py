@@ -18,6 +18,7 @@ from hibio.evaluation import zero_shot
 from hibio.evaluation.baselines import BASELINES
 from hibio.evaluation.cohort import Cohort, modality
 from hibio.forward import Forward, SpotVectors, spot_vectors
+from hibio.readout import Readout
 
 WINDOWS_PER_BATCH = 4
 OfPatches = Callable[[np.ndarray, float], dict[str, np.ndarray]]
@@ -114,6 +115,25 @@ def with_model(
     readout={**cohort.readout, name: found.readout[rows]},
     readout_genes=readout_genes,
   )
+
+
+def with_stored_readout(cohort: Cohort, corpus: Corpus, name: str, stored: Readout) -> Cohort:
+  """The cohort with what the stored readout says in place of the model's own head.
+
+  log1p of counts per 10,000; not-a-number in spots without a patch, and for genes that no training
+  section measures.
+  """
+  predicted = np.full((len(cohort.spots), len(cohort.readout_genes)), np.nan, np.float32)
+  has_patch = cohort.spots["has_patch"].to_numpy(bool)
+  index = cohort.spots["spot_index"].to_numpy()
+  for _, rows in cohort.sections():
+    seen = rows[has_patch[rows]]
+    if len(seen):
+      blocks = {"embedding": cohort.features[f"{name}/image"][seen]}
+      if "features" in stored.reads:
+        blocks["features"] = corpus.feature_input[index[seen]]
+      predicted[seen] = stored.predict(blocks, cohort.readout_genes)[0]
+  return dataclasses.replace(cohort, readout={**cohort.readout, name: predicted})
 
 
 ANCHORS = "@anchors"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from sklearn.utils.extmath import randomized_svd
 
 from hibio.readout import Regression
@@ -123,7 +123,7 @@ class Search:
     cls,
     x: Float[np.ndarray, "spot width"],
     sections: np.ndarray,
-    folds: Sequence[Int[np.ndarray, " left"]],
+    folds: Sequence[np.ndarray],
   ) -> Search:
     """Of the rows that each fold leaves out; folds with a single spot on a side do not count."""
     splits = [(left, np.setdiff1d(np.arange(len(x)), left)) for left in folds]

@@ -24,6 +24,7 @@ from hibio.evaluation.gene_sets import GeneSets, Markers
 from hibio.evaluation.housekeeping import Housekeeping
 from hibio.evaluation.predictions import Predictions
 from hibio.forward import Forward
+from hibio.readout import Readout
 
 MODEL, UNTRAINED = "hibio", "untrained"
 """The model that is evaluated, and the same before its first step."""
@@ -41,6 +42,7 @@ class Method:
     forward: the model's forward function, where it may be asked more than its features say.
     keywords: the rule by which it picks keyword genes, if that is asked of it.
     neighbour_radius_um: spots that lie nearer are excluded as negatives.
+    readout: what is stored beside the checkpoint to predict expression by.
     tasks: what it is asked; None for everything that it has the features for.
     tree, headline: of a baseline, as its line in the registry says.
   """
@@ -52,6 +54,7 @@ class Method:
   forward: Forward | None = None
   keywords: configs.KeywordConfig | None = None
   neighbour_radius_um: float | None = None
+  readout: Readout | None = None
   tasks: tuple[str, ...] | None = None
   tree: bool = False
   headline: tuple[str, ...] = ()
@@ -73,6 +76,7 @@ def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
     ),
     keywords=model.model.config.keywords,
     neighbour_radius_um=model.objectives.neighbour_radius_um,
+    readout=model.readout,
   )
 
 
@@ -83,7 +87,7 @@ def untrained(model: pretrained.Pretrained, like: Method) -> Method:
   """
   first = corpora.first_window(like.corpus)
   params = forward.initial_params(model.model, first, like.tables, model.seed)
-  return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None)
+  return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None, readout=None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -228,6 +232,8 @@ class Setting:
       windows,
     )  # fmt: skip
     cohort = gather.with_anchors(cohort, method.name, method.params, method.tables)
+    if method.readout is not None:
+      cohort = gather.with_stored_readout(cohort, self.corpus, method.name, method.readout)
     return dataclasses.replace(self.with_cohort(cohort), methods=(*self.methods, method))
 
   def with_region_means(self, model: str) -> Setting:

@@ -64,7 +64,7 @@ def predict_expression(setting: Setting, method: Method) -> Iterator[Row]:
   if method.name in setting.cohort.readout:
     if setting.thorough:
       yield from expression.from_feature(asked, f"{method.name}/image", ("retrieval",))
-    yield from expression.from_readout(asked, method.name, f"{method.name}/image")
+    yield from expression.from_readout(asked, method.name, f"{method.name}/image", method.readout)
 
 
 def find_domains(setting: Setting, method: Method) -> Iterator[Row]:
