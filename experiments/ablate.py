@@ -7,6 +7,11 @@ Trains every preset with every seed, asks all of them the same questions about d
 trained on, and writes `ablation.md`, `ablation.json` and figures. Running the command again goes on
 where it stopped; what is finished is not done again. One run that fails stops no other.
 
+With `--hold_out=section` or `donor` every preset and seed is trained once for each section or
+donor, without it, and scored on it; the answers are taken together. `--hold_out=section:C2,C3`
+holds out these in turn, `--hold_out=A1+C2,A2+C3` two at a time. `--train_sections=1,2,4` trains on
+so many sections alone and draws what more of them are worth.
+
 A preset is a name of `experiments/presets.py`, several joined by colons, or with keys set beside:
 `default:model.keywords.num_keywords=250`. Presets that differ in one number are also drawn over it.
 `--config.KEY=VALUE` sets a key in all runs.
@@ -19,18 +24,20 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import config_flags
 
 from data_pipelines import entry
 from data_pipelines.files import write_text
+from data_pipelines.loading import splitting
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.problems import EXIT_BAD_INPUT
+from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from experiments.ablation import (
   comparison,
   figures,
+  folds,
   measures,
   plan,
   running,
@@ -52,6 +59,12 @@ _JOBS = FLAGS.integer("jobs", 1, "Runs side by side, each on its cores", lower_b
 _TASKS = FLAGS.list("tasks", list(suite.COMPARED), f"Some of {', '.join(suite.TASKS)}")
 _LABEL = FLAGS.string("label", "", "Label column; default: the one with most names")
 _DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
+_HOLD_OUT = FLAGS.string(
+  "hold_out", "", "What runs do not see, in turn: donor, section, section:C2,C3 or A1+C2,A2+C3"
+)
+_TRAIN_SECTIONS = FLAGS.list(
+  "train_sections", [], "Numbers of sections to train on, for a learning curve"
+)
 _SWAP = FLAGS.bool(
   "swap_coordinates", False, "Also score the default with coordinates swapped in each section"
 )
@@ -65,7 +78,18 @@ def main() -> None:
     config_flags.get_config_filename(FLAGS["config"]),
     config_flags.get_override_values(FLAGS["config"]),
   )
-  runs = plan.runs(base, _PRESETS.value, _SEEDS.value, corpus.path.absolute(), output.absolute())
+  if _HOLD_OUT.value and _DONORS.value:
+    raise BadInputError(
+      "--donors",
+      "use",
+      "given with --hold_out",
+      "one of the two",
+      "name them in --hold_out=donor:A,B",
+    )
+  divided = _splits(corpus) if _HOLD_OUT.value or _TRAIN_SECTIONS.value else None
+  runs = plan.runs(
+    base, _PRESETS.value, _SEEDS.value, corpus.path.absolute(), output.absolute(), divided
+  )
   question = running.Question(
     corpus,
     scope.label_of(corpus, _LABEL.value),
@@ -83,6 +107,27 @@ def main() -> None:
     _fail(results.failures, f"the others are compared in {output / 'ablation.md'}")
 
 
+def _splits(corpus: Corpus) -> Callable[[int], list[folds.Split]]:
+  """Seed -> what each run of a preset is trained on and scored on."""
+  sizes = [_whole_number(text) for text in _TRAIN_SECTIONS.value]
+  whole = folds.splits(corpus, _HOLD_OUT.value) if _HOLD_OUT.value else [folds.as_prepared(corpus)]
+
+  def of_seed(seed: int) -> list[folds.Split]:
+    if not sizes:
+      return whole
+    return [one for split in whole for one in folds.with_sizes(corpus, split, sizes, seed)]
+
+  return of_seed
+
+
+def _whole_number(text: str) -> int:
+  if text.isdecimal() and int(text) > 0:
+    return int(text)
+  raise BadInputError(
+    "--train_sections", "number", repr(text), "whole numbers of sections", "write e.g. 1,2,4"
+  )
+
+
 def _write(
   output: Path,
   base: plan.Base,
@@ -91,7 +136,11 @@ def _write(
   results: running.Results,
 ) -> None:
   command = "python -m experiments.ablate " + shlex.join(sys.argv[1:])
-  found = comparison.compare(results.answers, results.baselines)
+  donor_of = {
+    section["section_id"]: splitting.patient_of(section)
+    for section in question.corpus.manifest["sections"]
+  }
+  found = comparison.compare(results.answers, results.baselines, donor_of)
   presets = {run.preset: run for run in runs}
   changed = {name: plan.changes(base, name) for name in presets}
   content = {

@@ -9,19 +9,24 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
+import itertools
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from data_pipelines.problems import BadInputError
+from experiments.ablation.folds import Split
 
 OWN_KEYS = ("workdir", "corpus", "training.seed", "gene_sets_seed")
 """Keys that the ablation itself sets."""
+
+SPLIT_KEYS = ("split.unit", "split.train", "split.validation", "split.test")
+"""Keys that it sets where it holds out one fold after the other."""
 
 RUNS = "runs"
 
@@ -62,9 +67,10 @@ class Run:
   """One pretraining run.
 
   Attributes:
-    preset: as it was asked for.
+    preset: as it was asked for; behind it, on how many sections it is trained, if that was asked.
     config: all of it, plain values; a run with another one is another run.
     arguments: of `python -m experiments.pretrain`.
+    split: what it does not see; None where that is as the corpus was prepared.
   """
 
   preset: str
@@ -72,10 +78,12 @@ class Run:
   workdir: Path
   config: Mapping[str, Any]
   arguments: tuple[str, ...]
+  split: Split | None = None
 
   @property
   def name(self) -> str:
-    return f"{self.preset}, seed {self.seed}"
+    fold = f", without {self.split.name}" if self.split and self.split.name else ""
+    return f"{self.preset}, seed {self.seed}{fold}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +111,17 @@ class Preset:
 
 
 def runs(
-  base: Base, presets: Sequence[str], num_seeds: int, corpus: Path, output: Path
+  base: Base,
+  presets: Sequence[str],
+  num_seeds: int,
+  corpus: Path,
+  output: Path,
+  splits: Callable[[int], Sequence[Split]] | None = None,
 ) -> list[Run]:
   """Every (preset, seed), seeds side by side so that an unfinished ablation can be read.
+
+  Args:
+    splits: seed -> what each run of a preset does not see; by default all is as prepared.
 
   Raises:
     BadInputError: an unknown preset or key, a value of another kind, a preset twice, or a key that
@@ -114,26 +130,31 @@ def runs(
   parsed = [Preset.of(text) for text in presets]
   _check_names(parsed)
   plain = base.config()
-  for key in OWN_KEYS:
+  own = (*OWN_KEYS, *SPLIT_KEYS) if splits else OWN_KEYS
+  for key in own:
     if key in base.overrides:
       raise BadInputError(
-        f"--config.{key}", "use", "given", "left to the ablation", "use --corpus, --output, --seeds"
-      )
+        f"--config.{key}", "use", "given", "left to the ablation",
+        "use --corpus, --output, --seeds, --hold_out, --train_sections",
+      )  # fmt: skip
   found = []
   for seed in range(num_seeds):
-    for preset in parsed:
-      config = _configured(base, plain, preset)
-      workdir = output / RUNS / preset.folder / f"seed{seed}"
+    for preset, split in itertools.product(parsed, splits(seed) if splits else [None]):
+      config = _configured(base, plain, preset, own)
+      workdir = output / RUNS / preset.folder / f"seed{seed}" / (split.folder if split else "")
       config.update(workdir=str(workdir), corpus=str(corpus))
       config.training.seed = seed
       config.gene_sets_seed = seed
+      if split:
+        config.split.update(split.config)
       found.append(
         Run(
-          preset.text,
+          preset.text + (split.words if split else ""),
           seed,
           workdir,
           json.loads(json.dumps(config.to_dict())),
-          tuple(_arguments(base, preset, config)),
+          tuple(_arguments(base, preset, config, own)),
+          split,
         )  # fmt: skip
       )
   return found
@@ -143,13 +164,14 @@ def changes(base: Base, text: str) -> dict[str, tuple[Any, Any]]:
   """Key -> (value without, value with) of all that a preset changes in the base config."""
   plain = base.config()
   before, after = (
-    flat(config.to_dict()) for config in (plain, _configured(base, plain, Preset.of(text)))
+    flat(config.to_dict())
+    for config in (plain, _configured(base, plain, Preset.of(text), OWN_KEYS))
   )
   keys = [key for key in after if before.get(key) != after[key] and key not in OWN_KEYS]
   return {key: (before.get(key), after[key]) for key in keys}
 
 
-def _configured(base: Base, plain: ConfigDict, preset: Preset) -> ConfigDict:
+def _configured(base: Base, plain: ConfigDict, preset: Preset, own: Sequence[str]) -> ConfigDict:
   try:
     config = base.config(preset.variants)
   except ValueError as error:
@@ -165,7 +187,7 @@ def _configured(base: Base, plain: ConfigDict, preset: Preset) -> ConfigDict:
         "one of them", f"leave it out, or add {key}=VALUE to the preset behind a colon",
       )  # fmt: skip
   for key, text in preset.settings:
-    if key not in flat(plain.to_dict()) or key in OWN_KEYS:
+    if key not in flat(plain.to_dict()) or key in own:
       raise BadInputError(
         "--presets", "key", repr(key), "a key of the config that a run may choose",
         "see experiments/hibio.py and hibio/configs.py",
@@ -186,14 +208,14 @@ def _value(text: str) -> Any:
     return text
 
 
-def _arguments(base: Base, preset: Preset, config: ConfigDict) -> Iterator[str]:
+def _arguments(base: Base, preset: Preset, config: ConfigDict, own: Sequence[str]) -> Iterator[str]:
   variants = ",".join(filter(None, (base.variants, *preset.variants)))
   yield f"--config={base.file}:{variants}" if variants else f"--config={base.file}"
   for key, value in base.overrides.items():
     yield f"--config.{key}={value}"
   for key, text in preset.settings:
     yield f"--config.{key}={text}"
-  for key in OWN_KEYS:
+  for key in own:
     yield f"--config.{key}={flat(config.to_dict())[key]}"
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
 from experiments.ablation import jobs, score_files
 from experiments.ablation.comparison import REFERENCE
+from experiments.ablation.folds import Split
 from experiments.ablation.plan import Run
+from experiments.ablation.pooling import pooled
 from experiments.ablation.tables import SWAPPED
 from hibio.evaluation import suite
 from hibio.evaluation.rows import Row
@@ -40,9 +42,12 @@ class Question:
   tasks: tuple[str, ...] = tuple(suite.COMPARED)
   swap: bool = False
 
-  @property
-  def split(self) -> str:
-    return "donors " + ", ".join(self.donors)
+  def of(self, split: Split | None) -> Question:
+    """The same of a run that does not see this."""
+    if split is None:
+      return self
+    donors = split.test or self.donors
+    return dataclasses.replace(self, corpus=split.of(self.corpus), donors=donors)
 
   @property
   def about(self) -> dict:
@@ -62,8 +67,8 @@ class Results:
   """What there is to compare.
 
   Attributes:
-    answers: preset -> seed -> rows.
-    baselines: rows of the untrained model and of simple methods.
+    answers: preset -> seed -> rows, over all folds.
+    baselines: rows of the untrained model and of simple methods, over all folds.
     failures: run -> why it has no figures.
     costs: preset -> median seconds a step, over the runs of this preset.
   """
@@ -82,21 +87,36 @@ def complete(
   Raises:
     RunStopped: status 75 after a request to stop.
   """
-  by_name = {run.name: run for run in runs}
+  of_split = {split: question.of(split) for split in {run.split: None for run in runs}}
+  asked = {run.name: (run, of_split[run.split]) for run in runs}
   outcomes = jobs.run(
-    [job for run in runs if (job := _job(run, question)) is not None],
+    [job for pair in asked.values() if (job := _job(*pair)) is not None],
     at_once,
     environment,
-    lambda outcome: outcome.status or _stamp(by_name[outcome.name], question),
+    lambda outcome: outcome.status or _stamp(*asked[outcome.name]),
   )
   failures = {one.name: _why(one) for one in outcomes if one.status}
-  whole = [run for run in runs if run.name not in failures]
-  if whole:
-    baselines = _baselines_job(whole[0], question, output)
-    for one in jobs.run([baselines] if baselines else [], 1, environment):
-      if one.status:
-        failures["baselines"] = _why(one)
-  return _read(whole, question, output, failures)
+  whole = [pair for name, pair in asked.items() if name not in failures]
+  examples = _one_a_fold(whole)
+  todo = [job for pair in examples if (job := _baselines_job(*pair, output)) is not None]
+  failed = {one.name: _why(one) for one in jobs.run(todo, at_once, environment) if one.status}
+  return _read(whole, examples, output, failures | failed)
+
+
+def _one_a_fold(whole: Sequence[tuple[Run, Question]]) -> list[tuple[Run, Question]]:
+  """For each fold a run that stands for it: of those trained on most, the first."""
+  best: dict[str, tuple[Run, Question]] = {}
+  for run, question in sorted(whole, key=lambda pair: -_num_training(pair[1].corpus)):
+    best.setdefault(_fold(run), (run, question))
+  return list(best.values())
+
+
+def _num_training(corpus: Corpus) -> int:
+  return sum(section["split"] == "train" for section in corpus.manifest["sections"])
+
+
+def _fold(run: Run) -> str:
+  return run.split.name if run.split else ""
 
 
 def _job(run: Run, question: Question) -> jobs.Job | None:
@@ -124,17 +144,23 @@ def _scores(run: Run, question: Question, name: str) -> score_files.Scores:
 
 
 def _baselines_job(run: Run, question: Question, output: Path) -> jobs.Job | None:
-  path = output / score_files.BASELINES
+  path = _baselines_file(run, output)
   if not _baselines(run, question, output).missing(question.tasks):
     return None
   command = question.arguments(run.workdir, f"--baselines={path}")
-  return jobs.Job("baselines", (command,), output / "baselines-log.txt")
+  name = "baselines" + (f" without {_fold(run)}" if _fold(run) else "")
+  return jobs.Job(name, (command,), path.with_name(f"{path.stem}-log.txt"))
+
+
+def _baselines_file(run: Run, output: Path) -> Path:
+  path = output / score_files.BASELINES
+  return path.with_stem(f"{path.stem}-{_fold(run)}") if _fold(run) else path
 
 
 def _baselines(run: Run, question: Question, output: Path) -> score_files.Scores:
   config = json.loads((run.workdir / "config.json").read_text())
   about = question.about | score_files.about_untrained(config)
-  return score_files.read(output / score_files.BASELINES, about)
+  return score_files.read(_baselines_file(run, output), about)
 
 
 def _is_finished(run: Run, question: Question) -> bool:
@@ -159,18 +185,31 @@ def _why(outcome: jobs.Outcome) -> str:
 
 
 def _read(
-  whole: Sequence[Run], question: Question, output: Path, failures: dict[str, str]
+  whole: Sequence[tuple[Run, Question]],
+  examples: Sequence[tuple[Run, Question]],
+  output: Path,
+  failures: dict[str, str],
 ) -> Results:
-  answers: dict[str, dict[int, list[Row]]] = {}
+  answers: dict[str, dict[int, dict[str, list[Row]]]] = {}
   seconds: dict[str, list[float]] = {}
-  for run in whole:
+  for run, question in whole:
     for name in _score_files(run, question):
       preset = run.preset + (SWAPPED if name == score_files.SWAPPED else "")
-      answers.setdefault(preset, {})[run.seed] = _scores(run, question, name).rows
+      rows = _scores(run, question, name).rows
+      answers.setdefault(preset, {}).setdefault(run.seed, {})[_fold(run)] = rows
     seconds.setdefault(run.preset, []).extend(step_seconds(run.workdir))
-  found = _baselines(whole[0], question, output).rows if whole else []
+  simple = {_fold(run): _baselines(run, question, output).rows for run, question in examples}
   costs = {name: statistics.median(values) for name, values in seconds.items() if values}
-  return Results(answers, found, failures, costs)
+  return Results(
+    {name: {seed: _over_folds(found) for seed, found in by_seed.items()}
+     for name, by_seed in answers.items()},
+    _over_folds(simple), failures, costs,
+  )  # fmt: skip
+
+
+def _over_folds(by_fold: Mapping[str, Sequence[Row]]) -> list[Row]:
+  """The rows of all folds as one answer; as they are where nothing was held out in turn."""
+  return pooled(by_fold) if any(by_fold) else list(by_fold.get("", ()))
 
 
 def step_seconds(workdir: Path) -> list[float]:

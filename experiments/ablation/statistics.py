@@ -1,4 +1,4 @@
-"""How sure is a difference between two presets? Measured on the same units with the same seeds."""
+"""How sure is a figure, or a difference between two presets on the same units and seeds?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,35 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 DRAWS = 10_000
 LEVEL = 0.95
+FEWEST = 3
+"""Units below which no interval is given: of two, Student's t says nothing that is of use."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean:
+  """A mean over units and where that of other such units lies.
+
+  Attributes:
+    low, high: ends of Student's t interval; None with fewer than `FEWEST` units.
+  """
+
+  mean: float
+  low: float | None
+  high: float | None
+  num_units: int
+
+
+def mean_interval(values: Float[np.ndarray, " unit"]) -> Mean:
+  """Student's t interval of the mean of units that are drawn independently."""
+  number, mean = len(values), float(np.mean(values))
+  if number < FEWEST:
+    return Mean(mean, None, None, number)
+  half = stats.t.ppf((1 + LEVEL) / 2, number - 1) * np.std(values, ddof=1) / np.sqrt(number)
+  return Mean(mean, float(mean - half), float(mean + half), number)
 
 
 @dataclasses.dataclass(frozen=True)

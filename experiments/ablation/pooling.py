@@ -1,0 +1,82 @@
+"""Answers of runs that held out different tissue -> one answer, as if one run had given it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from hibio.evaluation.rows import Row
+from hibio.evaluation.scope import SAME_PATIENT
+
+_Key = tuple[str, str, str, str, int]
+
+
+def pooled(by_fold: Mapping[str, Sequence[Row]]) -> list[Row]:
+  """One row for each question, over all folds that answered it.
+
+  A row that is the mean of its parts stays so: the parts of all folds stand in it side by side, and
+  its chance is the mean of theirs, weighted by their parts. Of any other row the folds become the
+  parts. `n` is summed.
+  """
+  rows: dict[_Key, dict[str, Row]] = {}
+  for fold, answers in by_fold.items():
+    for key, row in _keyed(answers):
+      rows.setdefault(key, {})[fold] = row
+  return [_one(found, list(by_fold)) for found in rows.values()]
+
+
+def _keyed(rows: Sequence[Row]) -> Iterator[tuple[_Key, Row]]:
+  """Rows with what makes them the same question in another fold: protocols also count things."""
+  seen: Counter = Counter()
+  for row in rows:
+    key = (row.task, re.sub(r"\d+", "#", row.protocol), row.metric, row.method)
+    yield (*key, seen[key]), row
+    seen[key] += 1
+
+
+def _one(found: Mapping[str, Row], folds: Sequence[str]) -> Row:
+  answered = {fold: row for fold, row in found.items() if row.value is not None}
+  first = next(iter(found.values()))
+  if not answered:
+    return first
+  if all(map(_is_mean_of_parts, answered.values())):
+    parts, weights = _side_by_side(answered), [len(_defined(row)) for row in answered.values()]
+  else:
+    parts = {fold: float(row.value) for fold, row in answered.items()}
+    weights = [1] * len(parts)
+  values = np.array([value for value in parts.values() if value is not None and np.isfinite(value)])
+  chances = [row.chance for row in answered.values()]
+  same = SAME_PATIENT if any(SAME_PATIENT in row.split for row in answered.values()) else ""
+  return dataclasses.replace(
+    first,
+    split=f"held out in turn: {', '.join(folds)}{same}",
+    value=float(values.mean()),
+    n=sum(row.n for row in answered.values()),
+    chance=None if None in chances else float(np.average(chances, weights=weights)),
+    spread=float(values.std()) if len(values) > 1 else None,
+    parts=parts,
+    note=" | ".join(dict.fromkeys(row.note for row in answered.values() if row.note)),
+  )
+
+
+def _defined(row: Row) -> list[float]:
+  return [part for part in row.parts.values() if part is not None and np.isfinite(part)]
+
+
+def _is_mean_of_parts(row: Row) -> bool:
+  parts = _defined(row)
+  return bool(parts) and bool(np.isclose(np.mean(parts), row.value, rtol=1e-6, atol=1e-9))
+
+
+def _side_by_side(rows: Mapping[str, Row]) -> dict[str, float]:
+  """Parts of all folds; those that are called the same in several are told apart by the fold."""
+  times = Counter(name for row in rows.values() for name in row.parts)
+  return {
+    name if times[name] == 1 else f"{fold}: {name}": part
+    for fold, row in rows.items()
+    for name, part in row.parts.items()
+  }
