@@ -136,18 +136,17 @@ def _write(
   results: running.Results,
 ) -> None:
   command = "python -m experiments.ablate " + shlex.join(sys.argv[1:])
-  donor_of = {
-    section["section_id"]: splitting.patient_of(section)
-    for section in question.corpus.manifest["sections"]
-  }
+  sections = question.corpus.manifest["sections"]
+  donor_of = {section["section_id"]: splitting.patient_of(section) for section in sections}
   found = comparison.compare(results.answers, results.baselines, donor_of)
-  presets = {run.preset: run for run in runs}
+  presets = {run.asked: run for run in runs}
   changed = {name: plan.changes(base, name) for name in presets}
+  scored = _scored(runs, question)
   content = {
     "command": command,
     "corpus": {"name": question.corpus.name, "fingerprint": question.corpus.fingerprint},
     "label": question.label,
-    "donors": list(question.donors),
+    "scored": scored,
     "measures": {m.name: dataclasses.asdict(m) for m in measures.MEASURES},
     **found.to_json(),
     "seconds_per_step": results.costs,
@@ -155,18 +154,36 @@ def _write(
     "failures": results.failures,
   }
   heading = (
-    f"# Ablation on {question.corpus.name}\n\n`{command}`\n\nScored: {question.split}, label"
-    f" {question.label}."
+    f"# Ablation on {question.corpus.name}\n\n`{command}`\n\nScored: {scored}; label"
+    f" {question.label or 'none'}."
   )
   text = tables.markdown(found, heading, results.failures, results.costs, changed)
   write_text(output / "ablation.json", json.dumps(content, indent=1, allow_nan=False))
   write_text(output / "ablation.md", text)
-  figures.save(figures.forest(found), output / "ablation.png")
-  configs = {name: plan.flat(run.config) for name, run in presets.items()}
-  for key, values in figures.sweeps(list(presets), configs).items():
-    figures.save(figures.sweep(found, key, values), output / f"sensitivity_{key}.png")
+  _draw(output, found, runs)
   print(text)
   print(f"every figure: {output / 'ablation.json'}")
+
+
+def _scored(runs: Sequence[plan.Run], question: running.Question) -> str:
+  """Who is scored, in words."""
+  held_out = list(dict.fromkeys(run.split.name for run in runs if run.split and run.split.name))
+  if not held_out:
+    return f"donors {', '.join(question.donors)}"
+  unit = runs[0].split.unit
+  return f"{unit}s {', '.join(held_out)}, each by runs that were not trained on it"
+
+
+def _draw(output: Path, found: comparison.Comparison, runs: Sequence[plan.Run]) -> None:
+  figures.save(figures.forest(found), output / "ablation.png")
+  configs = {run.asked: plan.flat(run.config) for run in runs}
+  for key, values in figures.sweeps(list(configs), configs).items():
+    figures.save(figures.sweep(found, key, values), output / f"sensitivity_{key}.png")
+  curves: dict[str, dict[int, str]] = {}
+  for run in runs:
+    if run.split and run.split.train:
+      curves.setdefault(run.asked, {})[len(run.split.train)] = run.preset
+  figures.save(figures.learning_curve(found, curves), output / "learning_curve.png")
 
 
 def _fail(failures: Mapping[str, str], rest: str) -> None:

@@ -100,12 +100,46 @@ def sweep(comparison: Comparison, key: str, values: Mapping[str, float]) -> Figu
   return figure
 
 
-def _curve(axis: Axes, points: Sequence[tuple[float, Cell]]) -> None:
+def learning_curve(comparison: Comparison, lines: Mapping[str, Mapping[int, str]]) -> Figure | None:
+  """Every measure over the number of training sections, a line for each preset, beside chance.
+
+  Args:
+    lines: preset -> number of training sections -> its name in the comparison.
+  """
+  found = {
+    preset: [
+      (number, comparison.presets[name])
+      for number, name in sorted(names.items())
+      if name in comparison.presets
+    ]
+    for preset, names in lines.items()
+  }
+  rows = [row for points in found.values() for _, row in points]
+  shown = [m for m in MEASURES if sum(m.name in row for row in rows) > 1]
+  if not shown:
+    return None
+  figure, axes = _panels(shown, 3.1, 2.3)
+  for axis, measure in zip(axes.flat, shown, strict=False):
+    for preset, points in found.items():
+      known = [(number, row[measure.name]) for number, row in points if measure.name in row]
+      _curve(axis, known, preset)
+      chance = [(number, cell.chance) for number, cell in known if cell.chance is not None]
+      axis.plot(*np.reshape(chance, (-1, 2)).T, ":", color="0.4")
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("training sections", fontsize=8)
+  if len(found) > 1:
+    axes[0][0].legend(fontsize=7)
+  figure.suptitle("Mean and sd over seeds; dotted: chance", fontsize=10)
+  return figure
+
+
+def _curve(axis: Axes, points: Sequence[tuple[float, Cell]], label: str = "") -> None:
   x = np.array([value for value, _ in points])
   mean = np.array([cell.mean for _, cell in points])
   sd = np.array([cell.sd or 0.0 for _, cell in points])
   axis.fill_between(x, mean - sd, mean + sd, alpha=0.2, linewidth=0)
-  axis.plot(x, mean, "o-", markersize=4, linewidth=1.4)
+  axis.plot(x, mean, "o-", markersize=4, linewidth=1.4, label=label)
 
 
 def _panels(

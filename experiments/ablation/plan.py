@@ -81,6 +81,11 @@ class Run:
   split: Split | None = None
 
   @property
+  def asked(self) -> str:
+    """The preset as it was asked for."""
+    return self.preset.removesuffix(self.split.words) if self.split else self.preset
+
+  @property
   def name(self) -> str:
     fold = f", without {self.split.name}" if self.split and self.split.name else ""
     return f"{self.preset}, seed {self.seed}{fold}"

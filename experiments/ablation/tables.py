@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from experiments.ablation import interval_tables
 from experiments.ablation.comparison import REFERENCE, Cell, Comparison
 from experiments.ablation.measures import GROUPS, MEASURES, Measure
 from experiments.ablation.statistics import DRAWS, LEVEL, Interval
@@ -84,6 +85,7 @@ def markdown(
       *_failures(failures),
       *_sentences(comparison),
       *_figures(comparison, costs),
+      *interval_tables.means(comparison),
       *_differences(comparison),
       *_changed(changed),
     ]
@@ -177,6 +179,7 @@ def _differences(comparison: Comparison) -> Iterator[str]:
         cells.append(f"{text} ({one.num_units} x {one.num_seeds})")
       yield f"| `{name}` | " + " | ".join(cells) + " |"
   yield "\nIn brackets: units x seeds."
+  yield from interval_tables.differences(comparison.over_donors)
 
 
 def _changed(changed: Mapping[str, Mapping[str, tuple[Any, Any]]]) -> Iterator[str]:

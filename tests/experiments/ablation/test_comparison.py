@@ -6,6 +6,7 @@ import json
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy import stats
 
 from experiments.ablation import figures, tables
 from experiments.ablation.comparison import compare
@@ -77,6 +78,57 @@ def test_only_seeds_and_sections_that_both_have_are_compared():
   object.__setattr__(few["no_pathway"][0][0], "parts", parts)
   one = compare(few, []).differences["no_pathway"][LABELS]
   assert (one.num_units, one.num_seeds) == (3, 2)
+
+
+OF_DONOR = {"s0": "d0", "s1": "d0", "s2": "d1", "s3": "d2"}
+
+
+def test_a_figure_has_an_interval_over_sections_and_one_over_donors():
+  rows = {"default": {0: [probe_row([0.1, 0.3, 0.4, 0.6])], 1: [probe_row([0.3, 0.5, 0.4, 0.6])]}}
+  cell = compare(rows, [], OF_DONOR).presets["default"][LABELS]
+  sections, donors = [0.2, 0.4, 0.4, 0.6], [0.3, 0.4, 0.6]
+  for got, values in ((cell.over_sections, sections), (cell.over_donors, donors)):
+    want = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert (got.mean, got.num_units) == (pytest.approx(np.mean(values)), len(values))
+    assert (got.low, got.high) == pytest.approx(want)
+  assert cell.sd == pytest.approx(np.std([0.35, 0.45], ddof=1))  # seeds, and seeds alone
+
+
+def test_two_donors_have_a_mean_and_no_interval_and_the_page_says_so():
+  two = {"s0": "d0", "s1": "d0", "s2": "d1", "s3": "d1"}
+  found = compare(answers(), [probe_row([0.3] * 4, "pca/gene")], two)
+  one = found.presets["default"][LABELS].over_donors
+  assert (one.low, one.high, one.num_units) == (None, None, 2)
+  assert not found.over_donors
+  text = _markdown(found)
+  assert "Fewer than 3 donors were scored" in text
+  assert "| pca | sections | 0.300 [0.300, 0.300] (4) |" in text
+  assert "| donors |" not in text
+
+
+def test_differences_over_donors_are_of_each_donors_mean():
+  found = compare(answers(loss=0.1), [], OF_DONOR)
+  one = found.over_donors["no_pathway"][LABELS]
+  assert (one.num_units, one.num_seeds) == (3, 3)
+  assert one.mean == pytest.approx(-0.1, abs=0.01)
+  assert one.excludes_zero
+  assert "### The same over donors" in _markdown(found)
+  json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_parts_that_are_no_sections_have_no_interval_over_sections():
+  cell = compare(answers(), [], {"other": "d0"}).presets["default"][LABELS]
+  assert (cell.over_sections, cell.over_donors) == (None, None)
+
+
+def test_a_learning_curve_has_a_point_for_each_number_of_sections(found):
+  sized = {f"default, {n} training sections": {0: [probe_row([n / 10] * 4)]} for n in (2, 4)}
+  lines = {"default": {n: f"default, {n} training sections" for n in (2, 4, 8)}}
+  axis = _panel(figures.learning_curve(compare(sized, []), lines), LABELS)
+  np.testing.assert_allclose(axis.lines[0].get_xydata(), [[2, 0.2], [4, 0.4]])
+  np.testing.assert_allclose(axis.lines[1].get_ydata(), [0.25, 0.25])  # chance
+  assert figures.learning_curve(found, {}) is None
+  plt.close("all")
 
 
 def test_without_a_default_there_are_figures_and_no_differences():

@@ -5,6 +5,7 @@ import pytest
 from data_pipelines.problems import BadInputError
 from experiments import hibio, presets
 from experiments.ablation import plan
+from experiments.ablation.folds import Split
 from experiments.ablation.plan import Base
 from tests.experiments.conftest import ROOT
 
@@ -80,6 +81,38 @@ def test_a_key_beside_a_preset_is_set_and_is_part_of_the_name():
 def test_what_cannot_be_planned_is_refused_before_anything_runs(wanted, overrides, says):
   with pytest.raises(BadInputError, match=says):
     _runs(*wanted, overrides=overrides)
+
+
+def _held_out(seed):
+  return [Split("A", "donor", ("A",)), Split("C2", "section", ("C2",), train=("B1", "C3"))]
+
+
+def test_every_preset_and_seed_is_trained_once_a_fold_in_a_folder_of_its_own():
+  base = Base(FILE, "test", {})
+  runs = plan.runs(base, ["default", "joint"], 2, Path("corpus"), Path("out"), _held_out)
+  assert len({run.name for run in runs}) == len({run.workdir for run in runs}) == 8
+  first, second = runs[:2]
+  assert first.workdir == Path("out/runs/default/seed0/fold-A")
+  assert first.name == "default, seed 0, without A"
+  assert "--config.split.test=A" in first.arguments
+  assert second.workdir.name == "fold-C2-sections-2"
+  assert (second.preset, second.asked) == ("default, 2 training sections", "default")
+  assert second.config["split"] == {
+    "unit": "section", "train": "B1,C3", "validation": "", "test": "C2",
+  }  # fmt: skip
+  assert second.arguments[-4:] == (
+    "--config.split.unit=section", "--config.split.train=B1,C3", "--config.split.validation=",
+    "--config.split.test=C2",
+  )  # fmt: skip
+
+
+def test_without_folds_nothing_is_said_of_splits_and_with_them_they_are_not_to_be_set():
+  (run,) = _runs("default")
+  assert run.workdir == Path("out/runs/default/seed0")
+  assert not any("split" in argument for argument in run.arguments)
+  base = Base(FILE, "test", {"split.test": "A"})
+  with pytest.raises(BadInputError, match="left to the ablation"):
+    plan.runs(base, ["default"], 1, Path("corpus"), Path("out"), _held_out)
 
 
 def test_keys_of_the_command_line_hold_for_every_run():
