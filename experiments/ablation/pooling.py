@@ -18,9 +18,10 @@ _Key = tuple[str, str, str, str, int]
 def pooled(by_fold: Mapping[str, Sequence[Row]]) -> list[Row]:
   """One row for each question, over all folds that answered it.
 
-  A row that is the mean of its parts stays so: the parts of all folds stand in it side by side, and
-  its chance is the mean of theirs, weighted by their parts. Of any other row the folds become the
-  parts. `n` is summed.
+  Parts of all folds stand side by side; of rows without parts the folds become the parts. A row
+  that is the mean of its parts stays so, and its chance is the mean of theirs, weighted by their
+  parts; of any other row value and chance are means over the folds, weighted by `n`, which is
+  summed.
   """
   rows: dict[_Key, dict[str, Row]] = {}
   for fold, answers in by_fold.items():
@@ -43,21 +44,25 @@ def _one(found: Mapping[str, Row], folds: Sequence[str]) -> Row:
   first = next(iter(found.values()))
   if not answered:
     return first
-  if all(map(_is_mean_of_parts, answered.values())):
-    parts, weights = _side_by_side(answered), [len(_defined(row)) for row in answered.values()]
+  if all(map(_defined, answered.values())):
+    parts = _side_by_side(answered)
   else:
     parts = {fold: float(row.value) for fold, row in answered.items()}
-    weights = [1] * len(parts)
-  values = np.array([value for value in parts.values() if value is not None and np.isfinite(value)])
+  if all(map(_is_mean_of_parts, answered.values())):
+    weights = [len(_defined(row)) for row in answered.values()]
+  else:
+    weights = [max(row.n, 1) for row in answered.values()]
+  values = [row.value for row in answered.values()]
+  spread = [part for part in parts.values() if part is not None and np.isfinite(part)]
   chances = [row.chance for row in answered.values()]
   same = SAME_PATIENT if any(SAME_PATIENT in row.split for row in answered.values()) else ""
   return dataclasses.replace(
     first,
     split=f"held out in turn: {', '.join(folds)}{same}",
-    value=float(values.mean()),
+    value=float(np.average(values, weights=weights)),
     n=sum(row.n for row in answered.values()),
     chance=None if None in chances else float(np.average(chances, weights=weights)),
-    spread=float(values.std()) if len(values) > 1 else None,
+    spread=float(np.std(spread)) if len(spread) > 1 else None,
     parts=parts,
     note=" | ".join(dict.fromkeys(row.note for row in answered.values() if row.note)),
   )

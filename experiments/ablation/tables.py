@@ -221,4 +221,5 @@ def _units(comparison: Comparison, measure: Measure) -> str:
   found = {row[measure.name].num_units for row in comparison.presets.values()
            if measure.name in row}  # fmt: skip
   number = "/".join(str(one) for one in sorted(found))
-  return f"{number} {measure.unit or 'whole'}" + ("s" if measure.unit and number != "1" else "")
+  plural = {"": "whole", "batch": "batches"}.get(measure.unit, f"{measure.unit}s")
+  return f"{number} {(measure.unit or plural) if number == '1' else plural}"

@@ -35,8 +35,18 @@ def test_parts_of_one_name_in_several_folds_are_told_apart():
   assert row.value == pytest.approx(0.3)
 
 
-def test_of_what_is_no_mean_of_its_parts_the_folds_are_the_parts():
-  whole = [dataclasses.replace(_row({"x": 0.1}), value=value) for value in (0.5, 0.7)]
+def test_what_is_a_share_of_all_spots_is_one_over_the_spots_of_all_folds():
+  whole = [
+    dataclasses.replace(_row(parts, chance=value / 2, n=n), value=value)
+    for parts, value, n in (({"A1": 0.1, "A2": 0.6}, 0.5, 30), ({"B1": 0.7}, 0.7, 10))
+  ]
+  (row,) = pooled({"A": [whole[0]], "B": [whole[1]]})
+  assert row.parts == {"A1": 0.1, "A2": 0.6, "B1": 0.7}
+  assert (row.value, row.chance) == pytest.approx((0.55, 0.275))
+
+
+def test_of_what_has_no_parts_the_folds_are_the_parts():
+  whole = [dataclasses.replace(_row({}), value=value, n=5) for value in (0.5, 0.7)]
   (row,) = pooled({"A": [whole[0]], "B": [whole[1]]})
   assert row.parts == {"A": 0.5, "B": 0.7}
   assert row.value == pytest.approx(0.6)
