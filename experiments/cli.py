@@ -20,6 +20,7 @@ COMMANDS = {
   "synthetic": "data_pipelines.synthetic.__main__",
   "inspect": "data_pipelines.inspect",
   "prepare": "data_pipelines.prepare",
+  "encoders": "experiments.encoders",
   "extract": "experiments.extract",
   "pretrain": "experiments.pretrain",
   "finetune": "experiments.finetune",

@@ -13,9 +13,10 @@ import jax
 import numpy as np
 
 from data_pipelines.problems import BadInputError, nearest
-from hibio.encoders import efficientnet
+from hibio.encoders import efficientnet, pretrained_vit
 from hibio.encoders import weights as files
 from hibio.encoders.frozen import FrozenEncoder, fingerprint
+from hibio.encoders.pretrained_vit import PretrainedViT
 from hibio.encoders.sources import Hub, Package
 
 UNTRAINED = "-untrained"
@@ -86,10 +87,78 @@ def _lite(number: int) -> Entry:
   )
 
 
+_UM_PER_PX = 0.5
+"""Pathology's encoders have learned at 20x."""
+
+_G = dict(width=1536, depth=40, num_heads=24, hidden=4096, token_px=14, gated=True)
+_H = dict(width=1280, depth=32, num_heads=16, hidden=3416, token_px=14, gated=True)
+_L = dict(width=1024, depth=24, num_heads=16, hidden=4096, token_px=16)
+_B = dict(width=768, depth=12, num_heads=12, hidden=3072, token_px=16)
+_BOTH = ("class", "mean")
+_BIOPTIMUS = dict(mean=(0.707223, 0.578729, 0.703617), std=(0.211883, 0.230117, 0.177517))
+_HISTAI = dict(mean=(0.7068, 0.5755, 0.7220), std=(0.1950, 0.2316, 0.1816))
+_KAIKO = dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+_OPENAI = dict(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+_NC_ND, _OWKIN = "CC-BY-NC-ND-4.0", "Owkin non-commercial"
+
+_VITS = (
+  # name, repository, licence, gated, network
+  ("uni", "MahmoodLab/UNI", _NC_ND, True, _L),
+  (
+    "uni2_h", "MahmoodLab/UNI2-h", _NC_ND, True,
+    _G | dict(depth=24, registers=8),
+  ),
+  ("virchow", "paige-ai/Virchow", "Apache-2.0", True, _H | dict(reads=_BOTH)),
+  ("virchow2", "paige-ai/Virchow2", _NC_ND, True, _H | dict(registers=4, reads=_BOTH)),
+  ("h_optimus_0", "bioptimus/H-optimus-0", "Apache-2.0", True, _G | dict(registers=4) | _BIOPTIMUS),
+  ("h_optimus_1", "bioptimus/H-optimus-1", _NC_ND, True, _G | dict(registers=4) | _BIOPTIMUS),
+  (
+    "h0_mini", "bioptimus/H0-mini", _NC_ND, True,
+    _B | dict(hidden=2048, token_px=14, gated=True, registers=4, reads=_BOTH) | _BIOPTIMUS,
+  ),
+  (
+    "prov_gigapath", "prov-gigapath/prov-gigapath", "Apache-2.0 with conditions", True,
+    _G | dict(token_px=16),
+  ),
+  ("phikon", "owkin/phikon", _OWKIN, False, _B | dict(epsilon=1e-12)),
+  ("phikon_v2", "owkin/phikon-v2", _OWKIN, False, _L),
+  (
+    "hibou_b", "histai/hibou-b", "Apache-2.0", True,
+    _B | dict(hidden=2048, token_px=14, gated=True, registers=4) | _HISTAI,
+  ),
+  (
+    "hibou_l", "histai/hibou-L", "Apache-2.0", True,
+    _L | dict(hidden=2736, token_px=14, gated=True, registers=4) | _HISTAI,
+  ),
+  ("midnight_12k", "kaiko-ai/midnight", "MIT", False, _G | dict(reads=_BOTH) | _KAIKO),
+  # Of its trunk: the attention pooler behind it, made for captions, is not read.
+  ("conch", "MahmoodLab/conch", _NC_ND, True, _B | dict(px=448, reads=_BOTH) | _OPENAI),
+)  # fmt: skip
+
+
+def _vit(
+  name: str, repository: str, licence: str, gated: bool, network: Mapping[str, Any]
+) -> Entry:
+  module = PretrainedViT(**network)
+  return Entry(
+    name=name,
+    licence=licence,
+    gated=gated,
+    reads=" and ".join(_TOKENS[read] for read in module.reads),
+    views=((module.px * _UM_PER_PX, module.px),),
+    blocks=tuple((_TOKENS[read], module.width) for read in module.reads),
+    module=module,
+    convert=lambda tensors: pretrained_vit.from_torch(tensors, module),
+    source=Hub(repository),
+  )
+
+
+_TOKENS = {"class": "class token", "mean": "mean of patch tokens"}
+
 CATALOGUE: dict[str, Entry] = {
-  entry.name: entry for entry in (*(_lite(number) for number in efficientnet.SCALES),)
+  entry.name: entry for entry in (*map(_lite, efficientnet.SCALES), *(_vit(*row) for row in _VITS))
 }
-"""Name -> encoder. A new one is an entry; a new kind of network, a module beside it."""
+"""Name -> encoder. A new one is a row; a new kind of network, a module beside it."""
 
 
 def load(
@@ -98,12 +167,15 @@ def load(
   """An encoder of the catalogue, ready to read patches.
 
   Args:
+    name: in `CATALOGUE`; NAME-untrained is the same as `untrained`.
     weights: file of its weights; None looks where they are usually found.
     untrained: weights drawn at random, always the same, in their place: a control.
 
   Raises:
     BadInputError: unknown name, or weights that are missing, damaged or another network's.
   """
+  untrained = untrained or name.endswith(UNTRAINED)
+  name = name.removesuffix(UNTRAINED)
   if name not in CATALOGUE:
     near = nearest(name, CATALOGUE)
     raise BadInputError(
@@ -121,7 +193,7 @@ def load(
   else:
     params = _converted(entry, weights, shapes)
   about["hash"] = fingerprint(about, params)
-  return FrozenEncoder(about, entry.module, params)
+  return FrozenEncoder(about, entry.module, jax.device_put(params))
 
 
 def _drawn(shapes: Any) -> Any:
@@ -156,8 +228,10 @@ def _converted(entry: Entry, weights: str | os.PathLike | None, shapes: Any) -> 
 
   try:
     params = entry.convert(files.read(path))
-  except KeyError as error:
-    raise other(f"no {error.args[0]}") from error
+  except (KeyError, ValueError) as error:
+    if isinstance(error, BadInputError):
+      raise
+    raise other(f"{'no ' * isinstance(error, KeyError)}{error.args[0]}") from error
   if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, shapes):
     raise other("other shapes")
   return params

@@ -39,21 +39,25 @@ class Hub:
 
   Attributes:
     repository: OWNER/NAME.
-    file: in it.
   """
 
   repository: str
-  file: str
 
   def find(self) -> Path | None:
     """The newest downloaded copy, if there is one."""
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-    snapshots = hub / f"models--{self.repository.replace('/', '--')}" / "snapshots"
-    found = snapshots.glob(f"*/{self.file}")
+    folder = f"models--{self.repository.replace('/', '--')}".lower()
+    found = [
+      path
+      for copy in (hub.iterdir() if hub.is_dir() else ())
+      if copy.name.lower() == folder
+      for name in ("model.safetensors", "pytorch_model.bin")
+      for path in copy.glob(f"snapshots/*/{name}")
+    ]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
   @property
   def fix(self) -> str:
     """What brings it here."""
-    return f"hf download {self.repository} {self.file}, or name a copy of that file as its weights"
+    return f"hf download {self.repository}, or name a file of its weights (--weights)"

@@ -1,5 +1,7 @@
 """The linear layer used everywhere, laid out so that its gradient is one plain matrix product."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -133,25 +135,31 @@ class Block(nn.Module):
     self, tokens: Float[Array, "set token width"], mask: Bool[Array, "set token"] | None = None
   ) -> Float[Array, "set token width"]:
     config = self.config
-    normed = _normed("norm_attention", tokens)
-    tokens = tokens + SelfAttention(config.num_heads, self.dtype, name="attention")(normed, mask)
-    normed = _normed("norm_mlp", tokens)
+    attention = SelfAttention(config.num_heads, self.dtype, name="attention")
+    tokens = tokens + attention(normed("norm_attention", tokens), mask)
     hidden = int(config.mlp_ratio * config.width)
-    return tokens + FeedForward(hidden, self.dtype, name="mlp")(normed)
+    return tokens + FeedForward(hidden, self.dtype, name="mlp")(normed("norm_mlp", tokens))
 
 
 class Transformer(nn.Module):
-  """`config.depth` blocks and a last norm; no positions of its own."""
+  """`config.depth` blocks and a last norm; no positions of its own.
+
+  Attributes:
+    block: (config, dtype, name) -> one of the blocks.
+    epsilon: of the last norm.
+  """
 
   config: TransformerConfig
   dtype: jax.typing.DTypeLike = jnp.float32
+  block: Callable[..., nn.Module] = Block
+  epsilon: float = 1e-6
 
   @nn.compact
   def __call__(
     self, tokens: Float[Array, "set token width"], mask: Bool[Array, "set token"] | None = None
   ) -> Float[Array, "set token width"]:
     if self.config.scan:
-      block = Block(self.config, self.dtype, name="blocks")
+      block = self.block(self.config, self.dtype, name="blocks")
       scan = nn.scan(
         # A scan without recomputation needs more memory than unrolled blocks do.
         nn.remat(_carry, prevent_cse=False),
@@ -163,8 +171,8 @@ class Transformer(nn.Module):
       tokens, _ = scan(block, tokens, mask)
     else:
       for depth in range(self.config.depth):
-        tokens = Block(self.config, self.dtype, name=f"block_{depth}")(tokens, mask)
-    return _normed("norm", tokens)
+        tokens = self.block(self.config, self.dtype, name=f"block_{depth}")(tokens, mask)
+    return normed("norm", tokens, self.epsilon)
 
 
 def in_last_blocks(path: str, name: str, depth: int, number: int) -> bool | np.ndarray:
@@ -200,6 +208,9 @@ def _carry(block, tokens, mask):
   return block(tokens, mask), None
 
 
-def _normed(name: str, tokens: Float[Array, "set token width"]) -> Float[Array, "set token width"]:
+def normed(
+  name: str, tokens: Float[Array, "set token width"], epsilon: float = 1e-6
+) -> Float[Array, "set token width"]:
   """Layer norm in float32, with parameters of that name in the module that calls."""
-  return nn.LayerNorm(name=name)(tokens.astype(jnp.float32)).astype(tokens.dtype)
+  norm = nn.LayerNorm(epsilon, name=name)
+  return norm(tokens.astype(jnp.float32)).astype(tokens.dtype)
