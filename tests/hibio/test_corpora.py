@@ -7,9 +7,11 @@ import pytest
 
 from data_pipelines import problems
 from data_pipelines.loading.corpus import Corpus
-from hibio import corpora
+from hibio import corpora, features
 from hibio.pretrained import Pretrained
 from hibio.training.tables import TABLES, save_tables
+from tests.data_pipelines import hand_made
+from tests.hibio.colours import Colours
 from tests.hibio.fake import fake
 
 
@@ -66,3 +68,24 @@ def test_a_damaged_file_is_named(tmp_path, tables, monkeypatch):
 def test_an_unknown_preset_is_named_by_the_key_of_the_config(tmp_path):
   with pytest.raises(problems.BadInputError, match=r"--config\.synthetic\.preset: .*'huge'"):
     corpora.corpus("huge", 0, tmp_path)
+
+
+def test_a_corpus_is_opened_with_what_the_checkpoint_reads_and_other_features_are_refused(
+  tmp_path, monkeypatch
+):
+  corpus = features.extract(hand_made.corpus(tmp_path, monkeypatch), Colours())
+  bare = Corpus.open(corpus.path)
+
+  def reading(about):
+    return mock.Mock(spec=Pretrained, workdir="runs/x", features=about)
+
+  assert corpora.as_read_by(reading(None), corpus).features is None
+  found = corpora.as_read_by(reading(Colours().about), bare)
+  np.testing.assert_array_equal(found.feature_input, corpus.feature_input)
+  assert corpora.described(found)["features"] == Colours().about
+  assert corpora.described(bare)["features"] is None
+  other = Colours().about | {"hash": "f" * 16}
+  with pytest.raises(problems.BadInputError, match="features colours: .* hash 0{16}, expected f"):
+    corpora.as_read_by(reading(other), bare)
+  with pytest.raises(problems.BadInputError, match="features uni: found only colours"):
+    corpora.as_read_by(reading(other | {"name": "uni"}), bare)

@@ -155,6 +155,17 @@ def test_seeds_give_other_sequences(corpus):
   assert any(not np.array_equal(a["spot_index"], b["spot_index"]) for a, b in zip(one, two))  # noqa: B905
 
 
+def test_images_in_few_sections_do_not_leave_batches_without_pairs(tmp_path, monkeypatch):
+  corpus = hand_made.corpus(tmp_path, monkeypatch)  # one training section of two has an image
+  assert corpus.has_image.tolist() == [True, True, False]
+  with_image = [batch["has_patch"].any(1).sum() for batch in draw(corpus, paired_share=0.75)]
+  assert with_image == [3] * 6
+  assert all(batch["has_patch"].any(1).all() for batch in draw(corpus))
+  assert not any(batch["has_patch"].any() for batch in draw(corpus, paired_share=0.0))
+  with pytest.raises(BadInputError, match="training.paired_share: found 1.5"):
+    draw(corpus, paired_share=1.5)
+
+
 def test_a_split_without_sections_is_refused(corpus):
   with pytest.raises(BadInputError, match="split nothing: found no section"):
     Windows(corpus, ("nothing",))
