@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from data_pipelines.problems import BadInputError
 from hibio.configs import ObjectiveConfig
 from hibio.masked import masked_softmax
+from hibio.nn.layers import MASKED
 from hibio.objectives.base import Objective, Values
 from hibio.objectives.inputs import Pairs
 from hibio.pairwise import block_of, map_rows, near
@@ -57,6 +58,9 @@ def info_nce(
   True
   """
 
+  if soft_target_share == 0 and block is None:
+    return _hard(pairs, scale, neighbour_radius_um, within_section)
+
   def row(one):
     index, pair = one
     allowed = _candidates(index, pair, pairs, neighbour_radius_um, within_section)
@@ -72,6 +76,25 @@ def info_nce(
     return _valid_only(pair.valid, 0.5 * (to_gene + to_image), chance)
 
   return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
+
+
+def _hard(
+  pairs: Pairs, scale: Float[Array, ""], radius_um: float, within_section: bool
+) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
+  """The same where the whole target is the pair itself.
+
+  Both directions are then rows and columns of one table: 0.10 s for 2,048 pairs and their gradient
+  where row by row took 0.58 (CPU time).
+  """
+  indices = jnp.arange(pairs.valid.size)
+  allowed = jax.vmap(lambda *one: _candidates(*one, pairs, radius_um, within_section))(
+    indices, pairs
+  )
+  allowed &= pairs.valid[:, None] | (indices[:, None] == indices[None])
+  logits = jnp.where(allowed, scale * (pairs.image @ pairs.gene.T), MASKED)
+  own = scale * (pairs.image * pairs.gene).sum(-1)
+  loss = 0.5 * (jax.nn.logsumexp(logits, axis=1) + jax.nn.logsumexp(logits, axis=0)) - own
+  return _valid_only(pairs.valid, loss, jnp.log(allowed.sum(-1, dtype=jnp.float32)))
 
 
 def accuracy(

@@ -70,7 +70,10 @@ def test_a_look_weighs_batches_by_their_pairs(corpus):
 
   def total(outputs, batch, tables, weights, key):
     pairs = (batch.section_index[0] == 0).astype(jnp.float32)
-    return 1.0, {"loss/spot": 3.0 + batch.section_index[0].astype(jnp.float32), "items/loss/spot": pairs}
+    return 1.0, {
+      "loss/spot": 3.0 + batch.section_index[0].astype(jnp.float32),
+      "items/loss/spot": pairs,
+    }
 
   def frozen(params, batch, tables):
     seen.append(int(batch.section_index[0]))

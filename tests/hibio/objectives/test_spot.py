@@ -86,10 +86,14 @@ def test_leaving_spots_out_by_the_mask_is_the_same_as_not_having_them(pairs):
   np.testing.assert_allclose(chance[kept], subset_chance, rtol=1e-6)
 
 
-def test_blocks_change_neither_the_values_nor_the_gradients(pairs):
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_blocks_change_neither_the_values_nor_the_gradients(pairs, share, within):
+  rule = RULE | dict(soft_target_share=share, within_section=within)
+
   def mean(image, gene, scale, block):
     moved = pairs._replace(image=image, gene=gene)
-    loss, chance = spot.info_nce(moved, scale, **RULE, block=block)
+    loss, chance = spot.info_nce(moved, scale, **rule, block=block)
     return masked_mean(loss, pairs.valid), (loss, chance)
 
   arguments = (pairs.image, pairs.gene, SCALE)
