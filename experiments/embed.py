@@ -41,6 +41,9 @@ _DOMAIN_SPOTS = FLAGS.list(
   "domain_spots", None, "Spots of a domain at each level, finest first; empty for no domains"
 )
 _PREDICT = FLAGS.bool("predict_expression", False, "Also predict the expression of genes")
+_WEIGHTS = FLAGS.string(
+  "weights", None, "Weights of the image encoder whose features the model reads"
+)
 _OVERWRITE = FLAGS.bool("overwrite", False, "Replace the output if it is there")
 
 
@@ -67,6 +70,7 @@ def main() -> None:
     gene_names=_path(_GENE_NAMES),
     domain_spots=_numbers(_DOMAIN_SPOTS.value),
     predict_expression=_PREDICT.value,
+    weights=_path(_WEIGHTS),
     overwrite=_OVERWRITE.value,
     command="python -m experiments.embed " + " ".join(sys.argv[1:]),
   )

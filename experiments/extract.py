@@ -2,7 +2,8 @@
 
   python -m experiments.extract --corpus=CORPUS --encoder=NAME [--weights=FILE]
 
-`python -m experiments.encoders` lists the encoders and what each needs. The same command goes on
+`python -m experiments.encoders` lists the encoders and what each needs; NAME-untrained is the same
+network with weights drawn at random, to compare with. The same command goes on
 where it stopped: finished sections are kept. Training reads the features in place of patches with
 `--config=experiments/hibio.py:frozen --config.features=NAME`.
 
@@ -41,14 +42,13 @@ def main() -> None:
     signal.signal(number, _stop)
   corpus = Corpus.open(_CORPUS.value)
   from hibio import features  # JAX: a wrong path need not wait for it
-  from hibio.encoders import catalogue
 
   if _FROM.value:
     corpus = features.imported(
       corpus, _FROM.value, _ENCODER.value, _NAME.value, _TOLERANCE_UM.value
     )
   else:
-    encoder = catalogue.load(_ENCODER.value, _WEIGHTS.value)
+    encoder = features.encoder_named(_ENCODER.value, _WEIGHTS.value)
     corpus = features.extract(corpus, encoder, _NAME.value)
   found = corpus.features
   print(

@@ -97,6 +97,7 @@ class Model:
     gene_names: str | os.PathLike | None = None,
     domain_spots: Sequence[int] | None = None,
     predict_expression: bool = False,
+    weights: str | os.PathLike | None = None,
     copy: bool = False,
   ) -> anndata.AnnData:
     """Adds embeddings, domains and pathway scores to an AnnData; see `hibio.export.results`.
@@ -116,6 +117,8 @@ class Model:
         training; empty for no domains.
       predict_expression: also `obsm["hibio_predicted"]`, with a column for each gene in
         `uns["hibio"]["predicted_genes"]`.
+      weights: file of the weights of the image encoder, where the model reads features of one and
+        they do not lie where they are looked for.
       copy: leave `adata` alone and add to a copy of it.
 
     Returns:
@@ -144,6 +147,7 @@ class Model:
       domain_spots=None if domain_spots is None else tuple(int(spots) for spots in domain_spots),
       predict_expression=predict_expression,
       gene_names=None if gene_names is None else GeneNames.read(Path(gene_names)),
+      weights=None if weights is None else Path(weights),
     )
     command = {
       "layer": layer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -156,13 +157,50 @@ def imported(
   return corpus.with_features(kept.name)
 
 
+def encoder_named(name: str, weights: str | os.PathLike | None = None) -> Encoder:
+  """An encoder of the catalogue, or its untrained twin: NAME-untrained.
+
+  Raises:
+    BadInputError: unknown name, or weights that are missing, damaged or another network's.
+  """
+  trained = name.removesuffix(catalogue.UNTRAINED)
+  return catalogue.load(trained, weights, untrained=name != trained)
+
+
+def encoder_of(about: Mapping[str, Any], weights: str | os.PathLike | None = None) -> Encoder:
+  """The encoder that features are of, to read new slides with.
+
+  Args:
+    about: of the features that a model was trained on.
+    weights: file of the encoder's weights; by default where they usually lie.
+
+  Raises:
+    BadInputError: features that were imported, or an encoder that differs in weights or settings.
+  """
+  if "imported" in about:
+    raise BadInputError(
+      f"encoder {about['name']}", "features", f"imported ones ({about['imported']})",
+      "features that hibio extracted, to extract them from new slides, too",
+      f"train on those of python -m experiments.extract --encoder={about['name']}",
+    )  # fmt: skip
+  encoder = encoder_named(about["name"], weights)
+  if encoder.about["hash"] != about["hash"]:
+    raise BadInputError(
+      f"encoder {about['name']}", "hash", encoder.about["hash"],
+      f"{about['hash']}, of the features that the model was trained on",
+      "give the weights that those were extracted with: --weights=FILE",
+    )  # fmt: skip
+  return encoder
+
+
 def added(corpus: Corpus, name: str) -> Corpus:
   """The corpus with features of this name; extracted first where they are an encoder's we know.
 
   Raises:
     BadInputError: neither is there, or the weights are not.
   """
-  if name not in catalogue.CATALOGUE or corpus.feature_store(name).is_complete():
+  known = name.removesuffix(catalogue.UNTRAINED) in catalogue.CATALOGUE
+  if not known or corpus.feature_store(name).is_complete():
     return corpus.with_features(name)
   say(f"features {name}: not in {corpus.path} yet, so they are extracted first")
-  return extract(corpus, catalogue.load(name))
+  return extract(corpus, encoder_named(name))

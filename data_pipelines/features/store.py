@@ -30,6 +30,9 @@ NEIGHBOURS = 8
 """Spots whose mean a model reads beside a spot's own features: a ring on a square lattice."""
 
 _VERSION = 1
+_ALIKE = 1e-6
+"""Distances that differ by less of their length are equal but for rounding."""
+
 _LEAST_DEVIATION = 1e-6
 """A feature that varies less says nothing of a section; dividing by it would show rounding."""
 
@@ -218,7 +221,7 @@ def model_input(
 
   Features are z-scored over the known spots of the section, which takes away what all of a slide
   shares, its stain above all. Behind them stands the mean of the z-scores of the `NEIGHBOURS`
-  nearest other known spots. Rows are 0 where unknown.
+  nearest other known spots, and of those that are as near. Rows are 0 where unknown.
   """
   out = np.zeros((len(values), 2 * values.shape[1]), np.float32)
   rows = np.flatnonzero(known)
@@ -236,11 +239,16 @@ def model_input(
 def _mean_of_neighbours(
   values: Float[np.ndarray, "spot width"], positions_um: Float[np.ndarray, "spot 2"]
 ) -> Float[np.ndarray, "spot width"]:
-  """Mean over the nearest other spots; 0 where there is no other."""
-  number = min(NEIGHBOURS + 1, len(values))
-  _, near = cKDTree(positions_um).query(positions_um, k=range(1, number + 1))
+  """Mean over the nearest other spots; 0 where there is no other.
+
+  On a lattice many are equally far. All that are as near as the last of `NEIGHBOURS` count, up to
+  twice as many: else it would be the order of the spots that chooses among them.
+  """
+  looked_at = range(1, min(2 * NEIGHBOURS + 1, len(values)) + 1)
+  distance, near = cKDTree(positions_um).query(positions_um, k=looked_at)
   other = near != np.arange(len(values))[:, None]
-  other[:, -1] &= other.sum(axis=1) < number  # spots in one place need not find themselves
+  last = distance[:, min(NEIGHBOURS, len(looked_at) - 1), None]  # the first is the spot itself
+  other &= distance <= last * (1 + _ALIKE)
   total = np.zeros_like(values)
   for column, counts in zip(near.T, other.T, strict=True):  # a neighbour at a time: memory
     total += values[column] * counts[:, None].astype(np.float32)

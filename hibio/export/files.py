@@ -49,6 +49,7 @@ class Request:
   gene_names: Path | None = None
   domain_spots: tuple[int, ...] | None = None
   predict_expression: bool = False
+  weights: Path | None = None
   overwrite: bool = False
   command: str = ""
 
@@ -96,6 +97,7 @@ def write(checkpoint: str, request: Request) -> str:
     domain_spots=request.domain_spots,
     predict_expression=request.predict_expression,
     gene_names=None if request.gene_names is None else GeneNames.read(request.gene_names),
+    weights=request.weights,
   )
   kind.write(pretrained.load(checkpoint), request, settings)
   return f"embeddings, domains and pathway scores: {request.output}"

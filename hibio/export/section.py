@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from data_pipelines.console import Progress
+from data_pipelines.features.store import model_input
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import nested_regions
 from data_pipelines.section import StreamedSection
+from hibio import features
 from hibio.batch import Batch
 from hibio.export import results as names
 from hibio.export import windows
 from hibio.export.counts import CorpusTables, PanelCounts, unmeasured
 from hibio.export.results import Results
+from hibio.features import Encoder
 from hibio.masked import unit_rows
 from hibio.model import HiBio
 from hibio.pretrained import Pretrained
@@ -36,6 +41,7 @@ class Reader:
     tables: of the corpus it was trained on.
     shape: of the windows it was trained on.
     neighbours_um: how far it looks around a spot.
+    encoder: what reads slides for it; None where it reads patches itself, or there is no slide.
   """
 
   model: HiBio
@@ -44,6 +50,7 @@ class Reader:
   tables: CorpusTables
   shape: windows.Shape
   neighbours_um: float
+  encoder: Encoder | None = None
 
   @classmethod
   def of(cls, checkpoint: Pretrained, gene_names: GeneNames | None = None) -> Reader:
@@ -58,6 +65,7 @@ class Reader:
     config = checkpoint.model.config
     panel = checkpoint.meta["panel"]
     panel = GenePanel(tuple(panel["ids"]), tuple(panel["symbols"]))
+    encoder = checkpoint.features
     anchors = checkpoint.params["anchor_offset"].shape[0]
     return cls(
       model=checkpoint.model,
@@ -65,7 +73,11 @@ class Reader:
       panel=gene_names.on_panel(panel) if gene_names else panel,
       tables=CorpusTables.read(checkpoint.workdir, len(panel), anchors),
       shape=windows.Shape(
-        checkpoint.window_spots, config.patch_px, checkpoint.patch_um, len(panel)
+        window_spots=checkpoint.window_spots,
+        patch_px=0 if encoder else config.patch_px,
+        patch_um=checkpoint.patch_um,
+        num_genes=len(panel),
+        num_features=2 * encoder["width"] if encoder else 0,
       ),
       neighbours_um=config.context.radius_um,
     )
@@ -118,7 +130,11 @@ def write_section(
   rows = _Rows(reader, section, results, modalities, predicted)
   waiting = None  # the device works on one batch while the next is read
   for spots, batch in windows.batches(
-    section, counted.rows if counted else None, has_counts, reader.shape
+    section,
+    counted.rows if counted else None,
+    has_counts,
+    reader.shape,
+    _features(reader, section),
   ):
     found = read(reader.params, batch, tables)
     if waiting is not None:
@@ -132,6 +148,20 @@ def write_section(
     flat = rows.vectors.reshape(section.num_spots, -1)
     domains = nested_regions(flat, section.positions_um, domain_spots)
   return Written(rows.sees, domains, _about(section, counted, modalities, rows.sees))
+
+
+def _features(reader: Reader, section: StreamedSection) -> Float[np.ndarray, "spot feature"] | None:
+  """What is read in place of patches, if anything; a section's features are in memory at once."""
+  if not reader.shape.num_features:
+    return None
+  if reader.encoder is None or section.image is None:
+    return np.zeros((section.num_spots, reader.shape.num_features), np.float32)
+  progress = Progress("embed: features", section.num_spots, "spots")
+  tell = functools.partial(progress.add, note=section.section_id)
+  values = features.read(
+    reader.encoder, section.image, section.positions_px, section.um_per_px, tell
+  )
+  return model_input(values, np.isfinite(values).all(axis=1), section.positions_um)
 
 
 def _modalities(

@@ -18,6 +18,7 @@ from data_pipelines.genes import GenePanel
 from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers.annotated import raw_matrix
 from data_pipelines.section import StreamedSection
+from hibio import features
 from hibio.export import results as names_
 from hibio.export.results import Results
 from hibio.export.section import Reader, write_section
@@ -34,12 +35,15 @@ class Settings:
     predict_expression: also predict the expression of genes.
     genes: only these; by default every gene of the AnnData that the model knows.
     gene_names: a table of names, to find genes by.
+    weights: file of the weights of the encoder whose features the model reads; None where it reads
+      patches, or looks for them where they usually lie.
   """
 
   domain_spots: tuple[int, ...] | None = None
   predict_expression: bool = False
   genes: tuple[str, ...] | None = None
   gene_names: GeneNames | None = None
+  weights: Path | None = None
 
   def __post_init__(self):
     if any(spots < 2 for spots in self.domain_spots or ()):
@@ -87,6 +91,14 @@ def write_sections(
     of_training = checkpoint.meta["config"]["training"]["region_spots"]
     settings = dataclasses.replace(settings, domain_spots=tuple(map(int, of_training)))
   reader = Reader.of(checkpoint, settings.gene_names)
+  if settings.weights is not None and checkpoint.features is None:
+    raise BadInputError(
+      "--weights", "use", "given with a model that reads patches", "one that reads features",
+      "leave it out",
+    )  # fmt: skip
+  if checkpoint.features is not None and any(one.image is not None for one in sections):
+    encoder = features.encoder_of(checkpoint.features, settings.weights)
+    reader = dataclasses.replace(reader, encoder=encoder)
   if settings.gene_names:
     sections = [_renamed(section, settings.gene_names) for section in sections]
   predicted = None
@@ -163,6 +175,7 @@ def predicted_genes(
 
 def about_checkpoint(checkpoint: Pretrained) -> dict[str, Any]:
   """What results say of the model: enough to know it again."""
+  encoder = checkpoint.features
   return {
     "name": checkpoint.workdir.name,
     "step": int(checkpoint.meta["step"]),
@@ -172,6 +185,7 @@ def about_checkpoint(checkpoint: Pretrained) -> dict[str, Any]:
     "patch_um": checkpoint.patch_um,
     "patch_px": checkpoint.model.config.patch_px,
     "window_spots": checkpoint.window_spots,
+    **({} if encoder is None else {"encoder": encoder["name"], "encoder_hash": encoder["hash"]}),
   }
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import scipy.sparse
 import simplejpeg
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from data_pipelines import console
 from data_pipelines.preparation.windows import contiguous_windows, jpegs
@@ -31,15 +31,17 @@ class Shape:
 
   Attributes:
     window_spots: most spots of a window.
-    patch_px: side of a patch.
+    patch_px: side of a patch; 0 where features stand in for patches.
     patch_um: the same on the tissue.
     num_genes: genes of the panel.
+    num_features: that the model reads of each spot in place of a patch.
   """
 
   window_spots: int
   patch_px: int
   patch_um: float
   num_genes: int
+  num_features: int = 0
 
 
 def batches(
@@ -47,12 +49,14 @@ def batches(
   counts: Callable[[Int[np.ndarray, " row"]], scipy.sparse.csr_matrix] | None,
   has_counts: Bool[np.ndarray, " spot"],
   shape: Shape,
+  features: Float[np.ndarray, "spot feature"] | None = None,
 ) -> Iterator[tuple[Int[np.ndarray, "window spot"], Batch]]:
   """(number of each spot within the section, -1 for padding; the batch), each spot once.
 
   Args:
     counts: reads the counts of spots, whose numbers rise, over the panel.
     has_counts: spots with any.
+    features: what is read in place of patches.
   """
   window = contiguous_windows(section.positions_um, shape.window_spots)
   order = np.argsort(window, kind="stable")
@@ -63,7 +67,11 @@ def batches(
     spots = np.full((WINDOWS_PER_BATCH, shape.window_spots), -1)
     for place, (start, stop) in enumerate(_pairs(starts[first : first + WINDOWS_PER_BATCH + 1])):
       spots[place, : stop - start] = order[start:stop]
-    yield spots, _batch(section, counts, spots, has_counts, on_image, patches, shape)
+    batch = _batch(section, counts, spots, has_counts, on_image, patches, shape)
+    if features is not None:
+      real = (spots >= 0)[..., None]
+      batch = batch.replace(features=np.where(real, features[np.maximum(spots, 0)], np.float32(0)))
+    yield spots, batch
 
 
 def _pairs(values: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -75,7 +83,7 @@ def _batch(section, counts, spots, has_counts, on_image, patches, shape: Shape) 
   chosen = spots[real]
   px = shape.patch_px
   pixels = np.zeros((*spots.shape, px, px, 3), np.uint8)
-  for window, place in np.argwhere(real):
+  for window, place in np.argwhere(real) if px else ():
     if on_image[spots[window, place]]:
       simplejpeg.decode_jpeg(next(patches), buffer=pixels[window, place])
   dense = np.zeros((*spots.shape, shape.num_genes), np.int32)
@@ -104,7 +112,7 @@ def _spread(flags: np.ndarray, spots: np.ndarray) -> np.ndarray:
 
 def _patches(section: StreamedSection, order: np.ndarray, shape: Shape) -> Iterator[bytes]:
   """Patches in the order in which they are asked for; JPEG, as the model has seen them."""
-  if section.image is None or not len(order):
+  if section.image is None or not len(order) or not shape.patch_px:
     return iter(())
   return jpegs(
     section.image, section.positions_px[order], section.um_per_px, shape.patch_um, shape.patch_px

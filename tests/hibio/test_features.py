@@ -98,7 +98,7 @@ def test_features_that_an_encoder_has_the_name_of_are_extracted_when_they_are_mi
 ):
   encoder = Colours()
   monkeypatch.setitem(catalogue.CATALOGUE, "colours", None)
-  monkeypatch.setattr(catalogue, "load", {"colours": encoder}.__getitem__)
+  monkeypatch.setattr(catalogue, "load", lambda name, weights, untrained: encoder)
   found = features.added(corpus, "colours")
   assert "features colours: not in" in capsys.readouterr().err
   again = features.added(corpus, "colours")

@@ -59,6 +59,20 @@ def test_the_input_of_a_section_is_z_scores_and_their_mean_over_its_nearest_spot
   np.testing.assert_allclose(got[rows, 3:], got[nearest, :3].mean(1), rtol=1e-4, atol=1e-6)
 
 
+def test_the_order_of_spots_on_a_lattice_changes_nothing(corpus):
+  raw, places = values(corpus, "A1"), hand_made.lattice(6, 10)
+  known = np.arange(60) != 7
+  order = np.random.default_rng(2).permutation(60)
+  whole = model_input(raw, known, places)
+  np.testing.assert_allclose(
+    model_input(raw[order], known[order], 1.1 * places[order]), whole[order], atol=1e-6
+  )
+  z, ring = whole[:, :3], np.linalg.norm(places - places[35], axis=1)
+  two = (ring > 0) & (ring < 190)  # two rings of a hexagonal lattice, without its corners
+  assert two.sum() == 12
+  np.testing.assert_allclose(whole[35, 3:], z[two].mean(0), atol=1e-6)
+
+
 def test_few_spots_have_the_mean_of_those_there_are():
   places = np.array([[0.0, 0.0], [0.0, 0.0], [5.0, 0.0], [9.0, 9.0]])
   raw = np.array([[1.0], [2.0], [6.0], [100.0]], np.float32)

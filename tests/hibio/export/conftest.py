@@ -1,4 +1,4 @@
-"""An untrained model that knows the genes of `hand_made` sections, as if it were trained."""
+"""Untrained models that know the genes of `hand_made` sections, as if they were trained."""
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from hibio.pretrained import Pretrained
 from hibio.training.description import describe
 from hibio.training.tables import save_tables
 from tests.data_pipelines import hand_made
+from tests.hibio.colours import Colours
 from tests.hibio.fake import fake
 
 NAMES = ("LEFT", "RIGHT/OTHER", "REST")
@@ -21,6 +22,16 @@ PATCH_PX, PATCH_UM, WINDOW_SPOTS = 16, 100.0, 24
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Model:
+  return _made(tmp_path_factory.mktemp("untrained"))
+
+
+@pytest.fixture(scope="session")
+def reads_features(tmp_path_factory) -> Model:
+  """One that reads what `tests.hibio.colours` makes of a slide."""
+  return _made(tmp_path_factory.mktemp("untrained"), Colours().about)
+
+
+def _made(workdir, encoder=None) -> Model:
   tower = configs.TransformerConfig(width=16, depth=1, num_heads=2)
   config = configs.ModelConfig(
     embedding_width=16,
@@ -30,8 +41,8 @@ def model(tmp_path_factory) -> Model:
     gene=tower,
     keywords=configs.KeywordConfig(num_keywords=8),
     context=configs.ContextConfig(num_heads=2),
+    image_encoder="features" if encoder else "vit",
   )
-  workdir = tmp_path_factory.mktemp("untrained")
   section = hand_made.section("S", "D")
   panel = GenePanel(tuple(section.gene_ids), tuple(section.gene_symbols))
   corpus = {
@@ -41,8 +52,12 @@ def model(tmp_path_factory) -> Model:
     "splits": {"train": ["D"], "validation": [], "test": []},
     "patch": {"um": PATCH_UM, "px": PATCH_PX},
     "window_spots": WINDOW_SPOTS,
+    "features": encoder,
   }
   batch, tables = fake(windows=2, spots=8, genes=len(panel), pathways=len(NAMES), patch_px=PATCH_PX)
+  if encoder:
+    values = np.zeros((*batch.spot_mask.shape, 2 * encoder["width"]), np.float32)
+    batch = batch.replace(features=values, patches=batch.patches[:, :, :0, :0])
   membership = np.zeros((len(NAMES), len(panel)), bool)
   for number in range(len(NAMES)):
     membership[number, 10 * number : 10 * number + 10] = True
