@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import entry, readers
+from data_pipelines.features import store
 from data_pipelines.files import sha256
 from data_pipelines.genes import is_ensembl
 from data_pipelines.preparation import manifest as manifests
@@ -144,6 +145,8 @@ def _report_manifest(folder: Path, manifest: manifests.Manifest) -> int:
   print(
     f"  patches {patch['um']:g} um, {patch['px']} px; {manifest['window_spots']} spots per window"
   )
+  if features := store.names(folder):
+    print(f"  features: {', '.join(features)}")
   for split, donors in manifest["splits"].items():
     print(f"  {split}: {len(donors)} donors ({', '.join(donors[:8])})")
   bad = 0

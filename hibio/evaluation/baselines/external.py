@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from data_pipelines.features import imported
 from data_pipelines.loading.corpus import Corpus
+from hibio.encoders import weights
 from hibio.evaluation.cohort import Cohort
 
 
@@ -19,7 +20,8 @@ def features(path: str, corpus: Corpus, cohort: Cohort) -> Float[np.ndarray, "sp
     BadInputError: as `data_pipelines.features.imported.read`.
   """
   rows = np.flatnonzero(cohort.spots["has_patch"])
-  found = imported.read(path, cohort.spots.iloc[rows], corpus.manifest["sections"])
+  spots, sections = cohort.spots.iloc[rows], corpus.manifest["sections"]
+  found = imported.read(path, spots, sections, weights.read)
   values = np.where(found.known[:, None], found.values, found.values[found.known].mean(axis=0))
   every = np.zeros((len(cohort.spots), values.shape[1]), np.float32)
   every[rows] = values
