@@ -116,7 +116,7 @@ class Model:
       domain_spots: spots that domains aim for at each level, finest first; by default as in
         training; empty for no domains.
       predict_expression: also `obsm["hibio_predicted"]`, with a column for each gene in
-        `uns["hibio"]["predicted_genes"]`.
+        `uns["hibio"]["predicted_genes"]`; see `predict_expression`.
       weights: file of the weights of the image encoder, where the model reads features of one and
         they do not lie where they are looked for.
       copy: leave `adata` alone and add to a copy of it.
@@ -162,7 +162,7 @@ class Model:
   def predict_expression(
     self, adata: anndata.AnnData, genes: str | Sequence[str] | None = None
   ) -> anndata.AnnData:
-    """Expression as the model reads it off its embedding: off that of the image where there is one.
+    """Expression as it is predicted from the image; from the counts in sections without an image.
 
     Args:
       adata: as for `embed`.
@@ -171,9 +171,15 @@ class Model:
         no genes.
 
     Returns:
-      A new AnnData of the same spots with the predicted genes, and no others, in `X`: standardised
-      in the section (mean 0, standard deviation 1 of log1p of counts per 10,000); NaN in spots of
-      which nothing is known. It has the positions and the image of `adata`, and plots as it does.
+      A new AnnData of the same spots with the predicted genes, and no others, in `X`; NaN in spots
+      of which nothing is known. It has the positions and the image of `adata`, and plots as it
+      does. By a readout that is stored with the checkpoint, from the image: log1p of counts per
+      10,000 about the training sections' mean, with the spread over readouts fitted without some
+      training sections in `layers["hibio_sd"]`, and in `var` the correlation with what was measured
+      in sections that a fit had not seen (`hibio_r`, its spread `hibio_r_sd`) and the highest that
+      the noise of counting allows (`hibio_ceiling`). Else by the model's own head: standardised in
+      the section (mean 0, standard deviation 1). `uns["hibio"]["sections"]["predicted_by"]` says
+      which of the two.
 
     Raises:
       BadInputError: something in `adata` cannot be used, or a gene that the model does not know.
@@ -204,6 +210,10 @@ class Model:
         key: np.asarray(adata.obsm[key]) for key in contents.POSITION_KEYS if key in adata.obsm
       },
     )
+    if results.PREDICTED_SD in shell.obsm:
+      found.layers["hibio_sd"] = shell.obsm[results.PREDICTED_SD]
+      reliability = shell.uns[results.UNS]["predicted_reliability"]
+      found.var[list(reliability)] = reliability.to_numpy()
     if "spatial" in adata.uns:
       found.uns["spatial"] = adata.uns["spatial"]
     return found

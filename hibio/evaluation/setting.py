@@ -233,7 +233,7 @@ class Setting:
     )  # fmt: skip
     cohort = gather.with_anchors(cohort, method.name, method.params, method.tables)
     if method.readout is not None:
-      cohort = gather.with_stored_readout(cohort, self.corpus, method.name, method.readout)
+      cohort = gather.with_stored_readout(cohort, method.corpus, method.name, method.readout)
     return dataclasses.replace(self.with_cohort(cohort), methods=(*self.methods, method))
 
   def with_region_means(self, model: str) -> Setting:

@@ -227,9 +227,10 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
   for name, path in (features or {}).items():
     values = external.features(path, setting.corpus, setting.cohort)
     setting = setting.with_features({f"{name}/image": values}, Method(name, tasks=ABOUT_IMAGES))
-  fit = _unscored(setting)
+  fit, models = _unscored(setting), setting.models
+  corpus = models[0].corpus if models else setting.corpus  # with the features that it reads
   for name, baseline in BASELINES.items():
-    given = Given(setting.cohort, fit, setting.folds, setting.corpus)
+    given = Given(setting.cohort, fit, setting.folds, corpus)
     method = Method(name, tasks=baseline.tasks, tree=baseline.tree, headline=baseline.headline)
     found = baseline.of(name, given)
     setting = setting.with_features(found, method, in_units=baseline.in_units)

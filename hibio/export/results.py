@@ -6,8 +6,10 @@ X_hibio          the spot in the shared space: the unit-norm mean of its image a
 X_hibio_image    unit-norm image embedding
 X_hibio_gene     unit-norm gene embedding
 hibio_pathways   table: cosine of the spot and each pathway's anchor, a column a pathway
-hibio_predicted  expression standardised in its section, as the model reads it off the embedding; a
-                 column for each of `uns["hibio"]["predicted_genes"]`, the genes it can predict
+hibio_predicted  expression as it is predicted from the image; a column for each of
+                 `uns["hibio"]["predicted_genes"]`. By a readout that is stored with the checkpoint
+                 in log1p of counts per 10,000; by the model's head standardised in its section
+hibio_predicted_sd  standard deviation of that over readouts fitted without some training sections
 hibio_sees       what the model had of the spot itself (see `SEES_VALUES`)
 hibio_domain_1   region of the spot at each level, finest first; contiguous and nested
 
@@ -26,14 +28,18 @@ import pandas as pd
 from data_pipelines import files
 
 FUSED, IMAGE, GENE = "X_hibio", "X_hibio_image", "X_hibio_gene"
-PATHWAYS, PREDICTED = "hibio_pathways", "hibio_predicted"
+PATHWAYS, PREDICTED, PREDICTED_SD = "hibio_pathways", "hibio_predicted", "hibio_predicted_sd"
 SEES, DOMAIN, UNS = "hibio_sees", "hibio_domain_", "hibio"
 
 SEES_VALUES = ("both", "image", "gene", "neighbours", "nothing")
 """Its patch and its counts; one of them; neither, but neighbours of which something is known; or
 nothing at all."""
 
-OBSM = (FUSED, IMAGE, GENE, PATHWAYS, PREDICTED)
+OBSM = (FUSED, IMAGE, GENE, PATHWAYS, PREDICTED, PREDICTED_SD)
+
+STORED = "stored readout: log1p of counts per 10,000"
+HEAD = "model's head: standardised in the section"
+"""What predicted a section's expression, and in which units: `predicted_by` in its line."""
 
 
 def is_ours(group: str, name: str) -> bool:
@@ -85,7 +91,7 @@ class InMemory:
     self._columns: dict[str, Sequence[str]] = {}
 
   def add(self, name: str, width: int, columns: Sequence[str] | None = None) -> None:
-    fill = np.nan if name in (PATHWAYS, PREDICTED) else 0.0
+    fill = np.nan if name in (PATHWAYS, PREDICTED, PREDICTED_SD) else 0.0
     self._matrices[name] = np.full((self._adata.n_obs, width), fill, np.float32)
     if columns is not None:
       self._columns[name] = columns
@@ -127,7 +133,7 @@ class InFile:
     if columns is not None:
       self._add_table(name, columns)
       return
-    fill = np.nan if name == PREDICTED else 0.0
+    fill = np.nan if name in (PREDICTED, PREDICTED_SD) else 0.0
     dataset = self._file["obsm"].create_dataset(
       name, (self._spots, width), np.float32, fillvalue=fill
     )
@@ -180,6 +186,7 @@ def about(
   settings: Mapping[str, Any],
   pathways: Sequence[str],
   predicted_genes: Sequence[str] | None,
+  reliability: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
   """What `uns["hibio"]` says of where results come from.
 
@@ -190,6 +197,7 @@ def about(
     sections: one row a section.
     settings: what was asked for; None is left out.
     predicted_genes: columns of `obsm["hibio_predicted"]`, if expression is predicted.
+    reliability: column -> a value of each of these genes, where a readout is stored.
   """
   table = pd.DataFrame(list(sections)).set_index("section")
   table.index = table.index.astype(str)
@@ -217,9 +225,15 @@ def about(
   if predicted_genes is not None:
     found["predicted_genes"] = np.array(list(predicted_genes), dtype=object)
     text[PREDICTED] = (
-      "expression standardised in its section (mean 0, standard deviation 1 of log1p of counts per "
-      "10,000), read off the embedding that column read_from names; a column for each of "
-      "uns['hibio']['predicted_genes']"
+      "a column for each of uns['hibio']['predicted_genes']; column predicted_by of "
+      "uns['hibio']['sections'] says by what and in which units"
+    )
+  if reliability is not None:
+    found["predicted_reliability"] = pd.DataFrame(reliability, index=list(predicted_genes))
+    text["predicted_reliability"] = (
+      "hibio_r, hibio_r_sd: correlation with what was measured in sections the readout had not "
+      "seen, mean and standard deviation over them; hibio_ceiling: the correlation that a "
+      "prediction without error would reach at the depth of the training counts"
     )
   return found
 

@@ -21,11 +21,13 @@ from hibio.batch import Batch
 from hibio.export import results as names
 from hibio.export import windows
 from hibio.export.counts import CorpusTables, PanelCounts, unmeasured
+from hibio.export.predicted import StoredPredictions
 from hibio.export.results import Results
 from hibio.features import Encoder
 from hibio.masked import unit_rows
 from hibio.model import HiBio
 from hibio.pretrained import Pretrained
+from hibio.readout import Readout
 
 _NOTHING = names.SEES_VALUES.index("nothing")
 
@@ -42,6 +44,7 @@ class Reader:
     shape: of the windows it was trained on.
     neighbours_um: how far it looks around a spot.
     encoder: what reads slides for it; None where it reads patches itself, or there is no slide.
+    readout: what expression is predicted by from images, where one is stored with the checkpoint.
   """
 
   model: HiBio
@@ -51,6 +54,7 @@ class Reader:
   shape: windows.Shape
   neighbours_um: float
   encoder: Encoder | None = None
+  readout: Readout | None = None
 
   @classmethod
   def of(cls, checkpoint: Pretrained, gene_names: GeneNames | None = None) -> Reader:
@@ -80,6 +84,7 @@ class Reader:
         num_features=2 * encoder["width"] if encoder else 0,
       ),
       neighbours_um=config.context.radius_um,
+      readout=checkpoint.readout,
     )
 
 
@@ -121,13 +126,14 @@ def write_section(
     counted = PanelCounts(section, reader.panel, reader.tables.membership)
   has_counts = counted.has_counts if counted else np.zeros(section.num_spots, bool)
   modalities = _modalities(section.on_image(), has_counts)
-  read = windows.compiled(
-    reader.model, modalities, bool(reader.tables.names), predicted is not None
-  )
+  stored = predicted is not None and reader.readout is not None and "image" in modalities
+  by_head = predicted is not None and not stored
+  read = windows.compiled(reader.model, modalities, bool(reader.tables.names), by_head)
   tables = reader.tables.of_section(
     counted.table if counted else unmeasured(reader.shape.num_genes, len(reader.tables.membership))
   )
-  rows = _Rows(reader, section, results, modalities, predicted)
+  readout = StoredPredictions(reader.readout, predicted, section.num_spots) if stored else None
+  rows = _Rows(reader, section, results, modalities, predicted, readout)
   waiting = None  # the device works on one batch while the next is read
   for spots, batch in windows.batches(
     section,
@@ -147,7 +153,10 @@ def write_section(
   if domain_spots:
     flat = rows.vectors.reshape(section.num_spots, -1)
     domains = nested_regions(flat, section.positions_um, domain_spots)
-  return Written(rows.sees, domains, _about(section, counted, modalities, rows.sees))
+  about = _about(section, counted, modalities, rows.sees)
+  if predicted is not None:
+    about["predicted_by"] = names.STORED if stored else names.HEAD
+  return Written(rows.sees, domains, about)
 
 
 def _features(reader: Reader, section: StreamedSection) -> Float[np.ndarray, "spot feature"] | None:
@@ -186,9 +195,11 @@ class _Rows:
     results: Results,
     modalities: tuple[str, ...],
     predicted: Int[np.ndarray, " column"] | None,
+    readout: StoredPredictions | None,
   ):
     self._section, self._results, self._modalities = section, results, modalities
     self._predicted, self._neighbours_um = predicted, reader.neighbours_um
+    self._readout = readout
     width = reader.model.config.embedding_width
     self.sees = np.full(section.num_spots, _NOTHING)
     self.vectors = np.zeros((section.num_spots, len(modalities), width), np.float32)
@@ -215,7 +226,9 @@ class _Rows:
     self._results.write(names.FUSED, rows, fused(vectors, known))
     if "pathways" in found:
       self._pathways[own] = _or_nan(np.asarray(found["pathways"])[real], something)
-    if self._predicted is not None:
+    if self._readout is not None:
+      self._readout.add(own, batch, real)
+    elif self._predicted is not None:
       values = np.asarray(found["predicted"])[real][:, self._predicted]
       self._results.write(names.PREDICTED, rows, _or_nan(values, something))
 
@@ -223,6 +236,8 @@ class _Rows:
     """Writes what is written once a section."""
     if self._pathways.shape[1]:
       self._results.write(names.PATHWAYS, self._section.rows, self._pathways)
+    if self._readout is not None:
+      self._readout.write(self._results, self._section.rows, self.vectors[:, 0])
 
 
 def fused(

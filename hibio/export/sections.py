@@ -134,6 +134,9 @@ def write_sections(
     },
     pathways=reader.tables.names,
     predicted_genes=predicted.names if predicted else None,
+    reliability=reader.readout.table(predicted.panel_rows)
+    if _is_stored(reader, predicted)
+    else None,
   )
   results.finish(columns, about)
   return progress.finish()
@@ -206,6 +209,12 @@ def _make_room(
     say("embed: the checkpoint holds no gene sets: no pathway scores")
   if predicted is not None:
     results.add(names_.PREDICTED, len(predicted.names))
+  if _is_stored(reader, predicted) and any(one.image is not None for one in sections):
+    results.add(names_.PREDICTED_SD, len(predicted.names))
+
+
+def _is_stored(reader: Reader, predicted: Predicted | None) -> bool:
+  return predicted is not None and reader.readout is not None
 
 
 def _had(about: Mapping[str, Any], panel_genes: int) -> str:

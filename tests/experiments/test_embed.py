@@ -16,7 +16,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers import Reader
 from hibio import corpora, forward, pretrained, tissue
 from hibio.evaluation import gather
-from hibio.export import files
+from hibio.export import files, results
 from hibio.export.files import Request
 from hibio.forward import spot_vectors
 from tests.experiments.conftest import call, run
@@ -78,9 +78,17 @@ def test_a_spot_has_the_embedding_that_evaluation_computes_from_the_corpus(workd
   measured = out.var.loc[out.uns["hibio"]["predicted_genes"], "gene_ids"]
   columns = pd.Index(corpus.panel.ids).get_indexer(measured)
   assert columns.min() >= 0
+  # By the readout that is stored with the checkpoint, in both ways.
+  cohort = gather.with_model(
+    gather.measured(corpus), corpus, "hibio", forward.frozen(model.model), model.params,
+    corpora.tables_of(corpus), genes,
+  )  # fmt: skip
+  cohort = gather.with_stored_readout(cohort, corpus, "hibio", model.readout)
   np.testing.assert_allclose(
-    out.obsm["hibio_predicted"], found.readout[rows][:, columns], atol=1e-4
+    out.obsm["hibio_predicted"], cohort.readout["hibio"][rows][:, columns], atol=2e-3
   )
+  assert set(out.uns["hibio"]["sections"]["predicted_by"]) == {results.STORED}
+  assert (out.obsm["hibio_predicted_sd"] > 0).mean() > 0.9
 
 
 def test_the_output_says_how_it_was_made_and_where_everything_lies(workdir, out):

@@ -41,7 +41,7 @@ def unit(vectors):
 def test_results_lie_under_the_names_that_are_promised(model, both):
   out = model.embed(both, predict_expression=True)
   assert out is both
-  assert set(out.obsm) == {"spatial", *results.OBSM}
+  assert set(out.obsm) == {"spatial", *results.OBSM} - {results.PREDICTED_SD}
   assert set(out.obs) >= {"hibio_sees", "hibio_domain_1", "hibio_domain_2"}
   assert out.obsm["hibio_predicted"].shape == (90, 40)
   assert out.uns["hibio"]["predicted_genes"].tolist() == out.var_names.tolist()
