@@ -43,6 +43,7 @@ from experiments.ablation import (
   running,
   tables,
 )
+from hibio import features
 from hibio.evaluation import scope, suite
 
 FLAGS = entry.Flags(__doc__)
@@ -90,6 +91,8 @@ def main() -> None:
   runs = plan.runs(
     base, _PRESETS.value, _SEEDS.value, corpus.path.absolute(), output.absolute(), divided
   )
+  for name in sorted({run.config.get("features") or "" for run in runs} - {""}):
+    features.added(corpus, name)  # once, before runs side by side would all begin with it
   question = running.Question(
     corpus,
     scope.label_of(corpus, _LABEL.value),
