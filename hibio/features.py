@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import os
@@ -14,6 +15,7 @@ from jaxtyping import Float, UInt8
 
 from data_pipelines.console import Progress, say
 from data_pipelines.features import imported as files
+from data_pipelines.features.store import Store
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import section_image
 from data_pipelines.problems import BadInputError
@@ -22,6 +24,9 @@ from hibio.encoders import catalogue, weights
 
 BATCH = 128
 """Spots that are read at once."""
+
+_COARSE = 2.0
+"""Times that a view may be enlarged before it is worth a word."""
 
 
 @runtime_checkable
@@ -82,37 +87,45 @@ def extract(corpus: Corpus, encoder: Encoder, name: str = "") -> Corpus:
     BadInputError: no section has an image, or a slide is not where it lay.
   """
   name = name or encoder.about["name"]
-  kept = corpus.feature_store(name)
-  slides = {
-    row: section_image.opened(section, corpus.path)
-    for row, section in enumerate(corpus.manifest["sections"])
-    if section["has_image"]
-  }
-  if not slides:
+  if not any(section["has_image"] for section in corpus.manifest["sections"]):
     raise BadInputError(
       corpus.path, "images", "none in any section", "H&E images to read",
       "name them in metadata.csv, and prepare the corpus again",
     )  # fmt: skip
-  done = kept.begin(encoder.about)
-  ids = [section["section_id"] for section in corpus.manifest["sections"]]
-  if done:
-    say(f"extract: {len(done)} of {len(slides)} sections are finished already")
-  left = {row: image for row, image in slides.items() if ids[row] not in done}
-  spots = sum(corpus.manifest["sections"][row]["num_spots"] for row in left)
-  progress = Progress(f"extract {name}:", spots, "spots")
-  for row, image in left.items():
-    section = corpus.manifest["sections"][row]
-    positions_px = corpus.spots[["x_px", "y_px"]].to_numpy()[corpus.section_rows(row)]
-    values = read(
-      encoder,
-      image,
-      positions_px,
-      section["um_per_px"],
-      lambda count, section=section: progress.add(count, section["section_id"]),
-    )
-    kept.put(section["section_id"], values)
-  progress.finish()
+  kept = corpus.feature_store(name)
+  with kept.claimed():
+    _extract(corpus, encoder, kept)
   return corpus.with_features(name)
+
+
+def _extract(corpus: Corpus, encoder: Encoder, kept: Store) -> None:
+  """Writes the features of the sections that are not there yet."""
+  sections = corpus.manifest["sections"]
+  rows = [row for row, section in enumerate(sections) if section["has_image"]]
+  done = kept.begin(encoder.about)
+  left = [row for row in rows if sections[row]["section_id"] not in done]
+  if done:
+    say(f"extract: {len(rows) - len(left)} of {len(rows)} sections are finished already")
+  slides = [section_image.opened(sections[row], corpus.path) for row in left]  # headers alone
+  _warn_of_coarse([sections[row] for row in left], encoder)
+  spots = sum(sections[row]["num_spots"] for row in left)
+  progress = Progress(f"extract {kept.name}:", spots, "spots")
+  positions_px = corpus.spots[["x_px", "y_px"]].to_numpy()
+  for row, image in zip(left, slides, strict=True):
+    tell = functools.partial(progress.add, note=sections[row]["section_id"])
+    own = positions_px[corpus.section_rows(row)]
+    values = read(encoder, image, own, sections[row]["um_per_px"], tell)
+    kept.put(sections[row]["section_id"], values)
+  progress.finish()
+
+
+def _warn_of_coarse(sections: Sequence[Mapping[str, Any]], encoder: Encoder) -> None:
+  """Says which slides show less than the encoder looks at."""
+  finest = min(um / px for um, px in encoder.views)
+  coarse = [one["section_id"] for one in sections if one["um_per_px"] > _COARSE * finest]
+  if coarse:
+    shown = ", ".join(coarse[:6]) + (", ..." if len(coarse) > 6 else "")
+    say(f"extract: slides coarser than {finest:.3g} um a pixel are enlarged and blurred: {shown}")
 
 
 def imported(
@@ -135,25 +148,24 @@ def imported(
   # All that is known of the encoder: another corpus' features by it have the same hash.
   digest = hashlib.sha256(f"imported {name} {width}".encode()).hexdigest()
   kept = corpus.feature_store(folder or name)
-  kept.begin(
-    {
-      "name": name,
-      "hash": digest[:16],
-      "licence": "as its weights",
-      "views": [],
-      "width": width,
-      "blocks": [[name, width]],
-      "imported": Path(path).name,
-    },
-    anew=True,
-  )
-  unknown = 0
-  for row, section in enumerate(sections):
-    values = found.values[corpus.section_rows(row)]
-    if section["has_image"] or found.known[corpus.section_rows(row)].any():
-      kept.put(section["section_id"], values)
-      unknown += int((~np.isfinite(values).all(axis=1)).sum())
-  say(f"features {kept.name}: {found.known.sum():,} spots have them, {unknown:,} beside them none")
+  about = {
+    "name": name,
+    "hash": digest[:16],
+    "licence": "as its weights",
+    "views": [],
+    "width": width,
+    "blocks": [[name, width]],
+    "imported": Path(path).name,
+  }
+  known, unknown = found.known, 0
+  with kept.claimed():
+    kept.begin(about, anew=True)
+    for row, section in enumerate(sections):
+      rows = corpus.section_rows(row)
+      if section["has_image"] or known[rows].any():
+        kept.put(section["section_id"], found.values[rows])
+        unknown += int((~known[rows]).sum())
+  say(f"features {kept.name}: {known.sum():,} spots have them, {unknown:,} beside them have none")
   return corpus.with_features(kept.name)
 
 

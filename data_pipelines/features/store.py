@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,25 @@ class Store:
     self.name, self.folder = name, corpus / FOLDER / name
     self._corpus, self._sections = corpus, {s["section_id"]: s for s in sections}
     self._stamps = _stamps(sections, spots)
+
+  @contextlib.contextmanager
+  def claimed(self) -> Iterator[None]:
+    """One process writes at a time; another one waits, and then finds what was written.
+
+    Raises:
+      BadInputError: the corpus cannot be written to.
+    """
+    try:
+      self.folder.mkdir(parents=True, exist_ok=True)
+      lock = (self.folder / ".lock").open("w")
+    except OSError as error:
+      raise BadInputError(
+        self.folder, "features", f"not writable ({error.strerror})",
+        "a corpus that can be written to", "ask for the right to write there, or copy the corpus",
+      ) from error  # fmt: skip
+    with lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+      yield
 
   def begin(self, about: Mapping[str, Any], anew: bool = False) -> list[str]:
     """Readies the folder for features of this encoder.

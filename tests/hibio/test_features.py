@@ -1,5 +1,6 @@
 """Features of slides by a small encoder: mean colours of two views."""
 
+import concurrent.futures
 import dataclasses
 
 import numpy as np
@@ -70,6 +71,32 @@ def test_a_corpus_can_be_moved_with_its_slides_but_not_without(corpus, tmp_path)
     features.extract(Corpus.open(moved / "corpus"), Colours(), "other")
 
 
+def test_slides_of_finished_sections_may_be_gone(corpus, tmp_path):
+  whole = features.extract(corpus, Colours()).features
+  (tmp_path / "A1.png").unlink()
+  again = features.extract(corpus, Colours()).features
+  np.testing.assert_array_equal(again.values, whole.values)
+
+
+def test_two_processes_at_once_read_each_section_once(corpus):
+  first, second = Colours(), Colours()
+
+  def extracted(encoder):
+    return features.extract(corpus, encoder).features.values
+
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    one, two = pool.map(extracted, [first, second])
+  np.testing.assert_array_equal(one, two)
+  assert first.spots + second.spots == 120
+
+
+def test_slides_that_show_less_than_the_encoder_looks_at_are_named(corpus, capsys):
+  encoder = Colours()
+  encoder.views = ((8.0, 8), (80.0, 8))
+  features.extract(corpus, encoder)
+  assert "coarser than 1 um a pixel are enlarged and blurred: A1, B1" in capsys.readouterr().err
+
+
 def test_a_corpus_that_does_not_know_its_slides_is_to_be_prepared_again(corpus):
   entries = [{k: v for k, v in s.items() if k != "image"} for s in corpus.manifest["sections"]]
   old = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": entries})
@@ -85,7 +112,7 @@ def test_imported_features_are_kept_like_extracted_ones(corpus, tmp_path, capsys
   table = corpus.spots[["section_id", "spot_id"]].head(118).assign(f0=1.0, f1=2.0)
   table.to_csv(tmp_path / "uni.csv", index=False)
   found = features.imported(corpus, str(tmp_path / "uni.csv"), "uni")
-  assert "features uni: 118 spots have them, 2 beside them none" in capsys.readouterr().err
+  assert "features uni: 118 spots have them, 2 beside them have none" in capsys.readouterr().err
   np.testing.assert_array_equal(found.features.known, np.arange(170) < 118)
   assert (
     found.features.about["hash"]
