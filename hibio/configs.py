@@ -87,6 +87,19 @@ class AdapterConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PretrainedConfig:
+  """A network of the catalogue as the image encoder ("pretrained"), and what of it is trained.
+
+  Attributes:
+    name: in `hibio.encoders.catalogue.CATALOGUE`.
+    trained_blocks: blocks at its end that pretraining trains; 0 for none of it, -1 for all of it.
+  """
+
+  name: str = "efficientnet_lite0"
+  trained_blocks: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """Shape of the whole model.
 
@@ -100,6 +113,7 @@ class ModelConfig:
     image_encoder: a name in `hibio.encoders.IMAGE_ENCODERS`.
     gene_encoder: a name in `hibio.encoders.GENE_ENCODERS`.
     adapter: how features are read ("features").
+    pretrained: which network reads patches ("pretrained").
     image_stem: a name in `hibio.encoders.vit.STEMS`: how tokens are made of pixels.
     gene_input: a name in `hibio.encoders.gene.TOKENS`: what the gene tower is told of a keyword.
     gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
@@ -121,6 +135,7 @@ class ModelConfig:
   image_encoder: str = "vit"
   gene_encoder: str = "keywords"
   adapter: AdapterConfig = AdapterConfig()
+  pretrained: PretrainedConfig = PretrainedConfig()
   image_stem: str = "convolutions"
   gene_input: str = "values"
   gene_profile: bool = True

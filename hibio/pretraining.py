@@ -19,8 +19,10 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions
 from hibio import configs, corpora, forward, readout
 from hibio.batch import Batch, Tables
+from hibio.encoders import pretrained
 from hibio.evaluation import stored_readout
 from hibio.evaluation.section_probe import section_probe
+from hibio.finetuning import trainable
 from hibio.forward import Forward, spot_vectors
 from hibio.model import HiBio
 from hibio.objectives import spot
@@ -109,9 +111,16 @@ def _recipe(
   tables = corpora.tables_of(corpus)
   frozen = forward.frozen(model)
   total = forward.loss(objectives, training.shuffle_pairs, stages.named(training))
+  weights = pretrained.weights_of(model.config)
+  trained = None if weights is None else trainable.in_pretraining(model.config)
+
+  def init() -> Any:
+    params = forward.initial_params(model, corpora.first_window(corpus), tables, training.seed)
+    return params if weights is None else pretrained.begun(params, weights)
+
   return Recipe(
-    init=lambda: forward.initial_params(model, corpora.first_window(corpus), tables, training.seed),
-    forward=forward.for_training(model, training.augmentation),
+    init=init,
+    forward=trainable.holding_still(forward.for_training(model, training.augmentation), trained),
     total=total,
     batches=training_batches(corpus, training, num_threads),
     tables=tables,
@@ -122,6 +131,8 @@ def _recipe(
     corpus=corpora.described(corpus),
     refresh_regions=refresh_regions(corpus, frozen, training),
     evaluate=while_training(corpus, frozen, total, training),
+    trained=trained,
+    more_config={} if weights is None else {"pretrained": dict(weights.about)},
   )
 
 

@@ -9,10 +9,12 @@ from hibio.configs import ModelConfig
 from hibio.encoders.base import Encoder, GeneEncoder, ImageEncoder, require
 from hibio.encoders.features import FeatureAdapter
 from hibio.encoders.gene import KeywordTransformer
+from hibio.encoders.pretrained import PretrainedNetwork
 from hibio.encoders.vit import VisionTransformer
 
 IMAGE_ENCODERS: dict[str, type[ImageEncoder]] = {
   "vit": VisionTransformer,
+  "pretrained": PretrainedNetwork,
   "features": FeatureAdapter,
 }
 """Patches, or features made of them beforehand -> a vector a spot."""

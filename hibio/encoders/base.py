@@ -53,6 +53,11 @@ class Encoder(nn.Module):
     del path, number
     return False
 
+  def trained(self, path: str) -> bool | np.ndarray:
+    """Whether pretraining trains a parameter; told as `in_last_blocks` tells it."""
+    del path
+    return True
+
   def check(self, batch: Batch) -> None:
     """Refuses a config that does not fit the encoder or the batch.
 

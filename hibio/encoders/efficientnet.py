@@ -63,6 +63,19 @@ class EfficientNetLite(nn.Module):
         pooled.append(seen.mean((1, 2)))
     return pooled
 
+  @property
+  def num_blocks(self) -> int:
+    """See `hibio.encoders.base.Encoder`."""
+    return len(self._blocks())
+
+  def in_last_blocks(self, path: str, number: int) -> bool:
+    """See `hibio.encoders.base.Encoder`."""
+    return path.partition("/")[0] in self._blocks()[self.num_blocks - number :]
+
+  def _blocks(self) -> list[str]:
+    stages = range(self.stages[-1] + 1)
+    return [f"stage_{stage}_block_{n}" for stage in stages for n in range(depth(self.lite, stage))]
+
 
 class Block(nn.Module):
   """More channels, each looked at by itself, then fewer; added to what came in where it fits."""

@@ -135,6 +135,27 @@ def trained_by(
   return trained
 
 
+def in_pretraining(model: ModelConfig) -> Trained:
+  """The parameters of the model that pretraining trains: all but what encoders leave as it is."""
+  parts = encoders.of(model)
+
+  def trained(params: Any) -> Any:
+    def leaf(path, _):
+      tower, _, inside = jax.tree_util.keystr(path, simple=True, separator="/").partition("/")
+      return parts[tower].trained(inside) if tower in parts else True
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
+
+  return trained
+
+
+def holding_still(forward: Callable[..., Any], trained: Trained | None) -> Callable[..., Any]:
+  """The same function of parameters and more; see `held_still`. None: all are trained."""
+  if trained is None:
+    return forward
+  return lambda params, *rest: forward(held_still(params, trained), *rest)
+
+
 def held_still(params: Any, trained: Trained) -> Any:
   """The same parameters; no gradient is computed for those that are not trained."""
 

@@ -1,0 +1,185 @@
+"""Training begins with a network's weights, and leaves alone what it is not to train."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from data_pipelines.loading.corpus import Corpus
+from data_pipelines.problems import BadInputError
+from hibio import configs, forward, objectives, parameters, pretraining
+from hibio.configs import PretrainedConfig
+from hibio.encoders import catalogue, efficientnet, pretrained, pretrained_vit
+from hibio.encoders.sources import Hub
+from hibio.finetuning import trainable
+from hibio.finetuning.config import FinetuningConfig
+from hibio.model import HiBio
+from hibio.training import checkpoints, optimizer, sharding, state, step
+from tests.hibio.encoders.parity.derive import drawn
+from tests.hibio.encoders.test_parity import HERE, MLP
+from tests.hibio.fake import fake
+
+GENES = 24
+TOWER = configs.TransformerConfig(width=8, depth=1, num_heads=2)
+CONFIG = configs.ModelConfig(
+  embedding_width=8,
+  patch_px=32,
+  token_px=8,
+  image=TOWER,
+  gene=TOWER,
+  keywords=configs.KeywordConfig(num_keywords=6, min_documents=1),
+  context=configs.ContextConfig(radius_um=0.0),
+  image_encoder=pretrained.NAME,
+  pretrained=PretrainedConfig("small"),
+)
+TRAINING = configs.TrainingConfig(
+  num_steps=2,
+  windows_per_batch=2,
+  sections_per_batch=2,
+  stages=(configs.Stage("spot", 1.0, ("spot",)),),
+  mesh=(1, 1, 1),
+)
+
+
+class Here(Hub):
+  """A repository of which a copy is there."""
+
+  def find(self) -> Path:
+    return Path("small.bin")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+  """A small vision transformer in the catalogue, and the tensors of its file."""
+  shapes = json.loads((HERE / "plain.json").read_text())["shapes"]
+  tensors = {name: drawn(name, tuple(shape)) for name, shape in shapes.items()}
+  module = pretrained_vit.PretrainedViT(**MLP)
+  entry = dataclasses.replace(
+    catalogue.CATALOGUE["uni"],
+    name="small",
+    module=module,
+    views=((56.0, 32),),
+    blocks=(("class token", 16),),
+    convert=lambda tensors: pretrained_vit.from_torch(tensors, module),
+    source=Here("nobody/small"),
+  )
+  monkeypatch.setitem(catalogue.CATALOGUE, "small", entry)
+  monkeypatch.setattr(catalogue.files, "read", lambda path: tensors)
+  return catalogue.load("small")
+
+
+@pytest.fixture(scope="module")
+def data():
+  return jax.tree.map(jnp.asarray, fake(windows=2, spots=6, genes=GENES, pathways=2))
+
+
+def _with_blocks(trained_blocks: int) -> configs.ModelConfig:
+  return dataclasses.replace(CONFIG, pretrained=PretrainedConfig("small", trained_blocks))
+
+
+def _two_steps(config, params, data):
+  """The parameters before and after, by path."""
+  model = HiBio(config, GENES)
+  trained = trainable.in_pretraining(config)
+  mesh = sharding.make_mesh(TRAINING.mesh)
+  made = optimizer.make_optimizer(TRAINING, trained)
+  train_step = step.make_train_step(
+    forward=trainable.holding_still(forward.for_training(model, TRAINING.augmentation), trained),
+    total=forward.loss(configs.ObjectiveConfig(), shuffle_pairs=False),
+    optimizer=made,
+    base_weights=objectives.weights(),
+    config=TRAINING,
+    mesh=mesh,
+    state=state.abstract(params, made, mesh),
+  )
+  now = state.create(params, made, mesh)
+  for _ in range(2):
+    now, _ = train_step(now, *data)
+  return _flat(params), _flat(now.params)
+
+
+def _flat(params):
+  return {"/".join(path): np.array(leaf) for path, leaf in flatten_dict(params).items()}
+
+
+def _begun(config, data, weights):
+  params = forward.initial_params(HiBio(config, GENES), *data, seed=0)
+  return pretrained.begun(params, weights)
+
+
+def test_the_image_tower_begins_as_the_network_it_is_named_after(data, small):
+  params = _begun(CONFIG, data, small)
+  encoder = pretrained.PretrainedNetwork(CONFIG)
+  got = encoder.apply({"params": params["image"]}, data[0])
+  want = small((np.asarray(data[0].patches).reshape(12, 32, 32, 3),))
+  np.testing.assert_allclose(got.reshape(12, 16), want, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_not_trained_keeps_every_bit(data, small):
+  config = _with_blocks(1)
+  before, after = _two_steps(config, _begun(config, data, small), data)
+  changed = {path for path in before if (before[path] != after[path]).any()}
+  assert "project_image/kernel" in changed
+  inside = [path for path in before if path.startswith("image/network/")]
+  behind = ("image/network/transformer/block_1/", "image/network/transformer/norm/")
+  assert {path for path in inside if path in changed} == {p for p in inside if p.startswith(behind)}
+
+
+@pytest.mark.parametrize(("blocks", "share"), [(0, 0.0), (-1, 1.0)])
+def test_none_or_all_of_the_network_may_be_trained(small, blocks, share):
+  trained = trainable.in_pretraining(_with_blocks(blocks))
+  parts = trained({"image": {"network": small.params}, "gene_bias": np.zeros(3)})
+  assert parts["gene_bias"] is True
+  assert np.mean(jax.tree.leaves(parts["image"])) == share
+
+
+def test_adapters_find_the_matrices_of_the_network(data, small):
+  params, config = _begun(CONFIG, data, small), FinetuningConfig(rank=2)
+  adapters = parameters.begin(0, params, config.rank, ("image",))
+  block = adapters["image"]["network"]["transformer"]["block_0"]
+  assert set(block["attention"]) == {"qkv", "out"}
+  assert set(block["mlp"]) == {"up", "down"}
+  same = _flat(parameters.merged(params, adapters, config.scale))
+  for path, leaf in _flat(params).items():
+    np.testing.assert_array_equal(same[path], leaf)
+
+
+def test_blocks_of_an_efficientnet_are_counted_from_the_end():
+  network = efficientnet.EfficientNetLite(0, (2, 3, 4))
+  assert network.num_blocks == 11
+  assert network.in_last_blocks("stage_4_block_2/project/kernel", 1)
+  assert not network.in_last_blocks("stage_4_block_1/project/kernel", 1)
+  assert not network.in_last_blocks("stem/kernel", 11)
+
+
+def test_a_config_that_does_not_fit_the_network_is_refused(data):
+  def refused(config, says):
+    with pytest.raises(BadInputError, match=says):
+      forward.initial_params(HiBio(config, GENES), *data, seed=0)
+
+  refused(_with_blocks(3), "trained_blocks: found 3, expected -1, or 0 to 2")
+  refused(dataclasses.replace(CONFIG, pretrained=PretrainedConfig("uni")), "224, as uni reads")
+  refused(dataclasses.replace(CONFIG, pretrained=PretrainedConfig("none")), "one of efficientnet")
+
+
+@pytest.mark.slow
+def test_pretraining_begins_with_the_weights_and_the_checkpoint_says_whose(
+  workdir, tmp_path, small
+):
+  corpus = Corpus.open(workdir.parent / "synthetic-tiny" / "corpus")
+  training = dataclasses.replace(
+    TRAINING, num_steps=2, log_every=1, evaluate_every=0, checkpoint_every=2, mesh=(-1, 1, 1)
+  )
+  training = dataclasses.replace(training, windows_per_batch=4)
+  weights = configs.ObjectiveConfig(weights=tuple(objectives.weights().items()))
+  result = pretraining.pretrain(corpus, tmp_path / "run", CONFIG, weights, training)
+  after = _flat(jax.device_get(result.params["image"]["network"]))
+  for path, leaf in _flat(jax.device_get(small.params)).items():
+    np.testing.assert_array_equal(after[path], leaf)
+  _, meta = checkpoints.read_params(tmp_path / "run")
+  assert meta["config"]["pretrained"] == json.loads(json.dumps(small.about))
