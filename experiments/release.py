@@ -21,6 +21,7 @@ from pathlib import Path
 from data_pipelines import entry
 from data_pipelines.problems import BadInputError
 from hibio import pretrained, released
+from hibio.encoders.catalogue import CATALOGUE
 from hibio.evaluation.rows import Row
 from hibio.pretrained import Pretrained
 from hibio.report import markdown
@@ -53,10 +54,25 @@ def main() -> None:
     )
   results = json.loads(path.read_text(encoding="utf-8"))
   output = Path(_OUTPUT.value)
+  refuse_gated(model)
   about = " ".join(filter(None, (_ONLY_SYNTHETIC if _SYNTHETIC.value else "", _TRAINED_ON.value)))
   released.write(model.workdir, output, card(output.name, model, results, about))
   size = sum(file.stat().st_size for file in output.iterdir())
   print(f'{output}: {size / 1e6:.1f} MB; hibio.load("{output}") reads it')
+
+
+def refuse_gated(model: Pretrained) -> None:
+  """Refuses to hand on weights that are only given to those who accept terms.
+
+  Raises:
+    BadInputError: the image encoder is a network of such weights.
+  """
+  network = model.meta["config"].get("pretrained")
+  if network and CATALOGUE[network["name"]].gated:
+    raise BadInputError(
+      model.workdir, "image encoder", f"the weights of {network['name']} ({network['licence']})",
+      "none that are given only to those who accept terms", "release a model of its features",
+    )  # fmt: skip
 
 
 def card(name: str, model: Pretrained, results: dict, about: str) -> str:
@@ -79,6 +95,8 @@ def card(name: str, model: Pretrained, results: dict, about: str) -> str:
     "steps": f"{described['step']} of {training['windows_per_batch']} windows",
     "seed": training["seed"],
   }
+  if encoder := described["config"].get("pretrained") or model.features:
+    shown["image encoder"] = f"{encoder['name']}, licence: {encoder['licence']}"
   rows = [Row(**row) for row in results["rows"]]
   figures = markdown.summary(rows)
   return f"""# {name}

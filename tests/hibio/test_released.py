@@ -7,6 +7,7 @@ import pytest
 from data_pipelines.problems import BadInputError
 from experiments import release
 from hibio import pretrained, released
+from hibio.encoders.catalogue import CATALOGUE
 
 
 def test_a_released_model_is_the_checkpoint_it_was_made_from(workdir, tmp_path):
@@ -51,3 +52,16 @@ def test_a_folder_of_the_user_comes_before_a_model_of_the_same_name(tmp_path, mo
   assert released.folder_of("tiny-synthetic").is_absolute()
   (tmp_path / "tiny-synthetic").mkdir()
   assert not released.folder_of("tiny-synthetic").is_absolute()
+
+
+def test_weights_under_terms_are_not_handed_on_and_open_ones_name_their_licence():
+  model = pretrained.load(released.folder_of(released.shipped()[0]))
+  release.refuse_gated(model)
+  about = {name: CATALOGUE[name].about() for name in ("uni", "efficientnet_lite0")}
+  model.meta["config"]["pretrained"] = about["uni"]
+  with pytest.raises(BadInputError, match="the weights of uni"):
+    release.refuse_gated(model)
+  model.meta["config"]["pretrained"] = about["efficientnet_lite0"]
+  release.refuse_gated(model)
+  card = release.card("it", model, {"rows": [], "command": "none"}, "")
+  assert "| image encoder | efficientnet_lite0, licence: Apache-2.0 |" in card
