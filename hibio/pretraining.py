@@ -38,7 +38,7 @@ from hibio.training.timing import Stopwatch
 from hibio.training.workdir import record_end
 
 HELD_OUT_BATCHES = 6
-"""Batches of held-out donors that are evaluated during training; enough for a curve."""
+"""Most batches of held-out donors that are evaluated during training; enough for a curve."""
 
 _SEEN = {"image": "has_patch", "gene": "has_counts"}
 
@@ -261,18 +261,22 @@ def held_out(
     total: (outputs, batch, tables, weights, key) -> (loss, metrics).
   """
   measure = forward.measure(total)
+  sections = corpus.manifest["sections"]
+  windows = sum(section["num_windows"] for section in sections if section["split"] == split)
+  # A batch that went round would tell a spot from itself.
+  at_once = min(training.windows_per_batch, windows)
 
   def look(params: Any, tables: Tables) -> dict[str, float]:
     arrays = loader.batches(
       corpus,
       split,
-      windows_per_batch=training.windows_per_batch,
+      windows_per_batch=at_once,
       sections_per_batch=training.sections_per_batch,
       paired_share=training.paired_share,
       seed=0,
     )
     measured, seen = [], []
-    for one in itertools.islice(arrays, HELD_OUT_BATCHES):
+    for one in itertools.islice(arrays, min(HELD_OUT_BATCHES, -(-windows // at_once))):
       batch = Batch(**one)
       outputs = frozen(params, batch, tables)
       metrics = measure(outputs, batch, tables)
@@ -300,7 +304,7 @@ def _sections_told(seen: Sequence[tuple[jax.Array, jax.Array, Batch]]) -> dict[s
     def spots(arrays, here=here):
       return np.concatenate([np.asarray(a)[kept] for a, kept in zip(arrays, here, strict=True)])
 
-    # A small split goes round more than once.
+    # The last batch may go round.
     _, once = np.unique(spots([b.spot_index for b in batches]), return_index=True)
     told = section_probe(
       spots(embeddings)[once],
