@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -46,7 +48,7 @@ def _outputs(batch) -> Outputs:
 
 def _look(corpus, frozen):
   def total(outputs, batch, tables, weights, key):
-    return 1.0, {"monitor/spots": batch.spot_mask.sum(), "loss": 1.0}
+    return 1.0, {"monitor/spots": batch.spot_mask.sum(), "loss": jnp.ones(())}
 
   return pretraining.held_out(corpus, "train", frozen, total, TRAINING)(None, TABLES)
 
@@ -69,7 +71,7 @@ def test_a_look_weighs_batches_by_their_pairs(corpus):
   seen = []
 
   def total(outputs, batch, tables, weights, key):
-    pairs = (batch.section_index[0] == 0).astype(jnp.float32)
+    pairs = (batch.section_index[0] == 2).astype(jnp.float32)
     return 1.0, {
       "loss/spot": 3.0 + batch.section_index[0].astype(jnp.float32),
       "items/loss/spot": pairs,
@@ -78,9 +80,26 @@ def test_a_look_weighs_batches_by_their_pairs(corpus):
   def frozen(params, batch, tables):
     seen.append(int(batch.section_index[0]))
 
-  found = pretraining.held_out(corpus, "train", frozen, total, TRAINING)(None, TABLES)
+  alone = dataclasses.replace(TRAINING, windows_per_batch=1)
+  found = pretraining.held_out(corpus, "train", frozen, total, alone)(None, TABLES)
   assert len(set(seen)) > 1
-  assert found == {"loss/spot": 3.0}  # the others have no pair and say nothing
+  assert found == {"loss/spot": 5.0}  # the others have no pair and say nothing
+
+
+def test_a_look_at_few_windows_shows_each_once(corpus):
+  sections = corpus.manifest["sections"]
+  windows = sum(s["num_windows"] for s in sections if s["split"] == "test")
+  shown = []
+
+  def total(outputs, batch, tables, weights, key):
+    return 1.0, {"loss": jnp.ones(())}
+
+  def frozen(params, batch, tables):
+    shown.extend(batch.spot_index[:, 0].tolist())
+
+  many = dataclasses.replace(TRAINING, windows_per_batch=64)
+  pretraining.held_out(corpus, "test", frozen, total, many)(None, TABLES)
+  assert len(shown) == len(set(shown)) == windows
 
 
 def test_it_is_said_how_many_sections_have_images_and_what_a_pair_is_told_from(
