@@ -151,7 +151,7 @@ def imported(
   about = {
     "name": name,
     "hash": digest[:16],
-    "licence": "as its weights",
+    "licence": catalogue.CATALOGUE[name].licence if name in catalogue.CATALOGUE else "not known",
     "views": [],
     "width": width,
     "blocks": [[name, width]],
