@@ -34,7 +34,7 @@ def _keyed(rows: Sequence[Row]) -> Iterator[tuple[_Key, Row]]:
   """Rows with what makes them the same question in another fold: protocols also count things."""
   seen: Counter = Counter()
   for row in rows:
-    key = (row.task, re.sub(r"\d+", "#", row.protocol), row.metric, row.method)
+    key = (row.task, re.sub(r"\d+( to \d+)?", "#", row.protocol), row.metric, row.method)
     yield (*key, seen[key]), row
     seen[key] += 1
 

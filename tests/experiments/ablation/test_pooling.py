@@ -20,7 +20,7 @@ def _row(parts, chance=0.25, metric="recall@5", protocol="own section, 17 region
 def test_a_mean_over_sections_stays_one_over_the_sections_of_all_folds():
   (row,) = pooled({
     "A": [_row({"A1": 0.1, "A2": 0.2}, chance=0.1)],
-    "B": [_row({"B1": 0.6}, chance=0.4, protocol="own section, 9 regions")],
+    "B": [_row({"B1": 0.6}, chance=0.4, protocol="own section, 9 to 12 regions")],
   })  # fmt: skip
   assert row.parts == {"A1": 0.1, "A2": 0.2, "B1": 0.6}
   assert row.value == pytest.approx(0.3)
