@@ -80,26 +80,33 @@ def windows_once(
   splits: Sequence[str],
   windows_per_batch: int,
   num_threads: int = 2,
+  decoded: bool = True,
 ) -> Iterator[Arrays]:
   """Every window of `splits` once, in the order of the corpus.
 
   The last batch is filled up with empty windows, whose spots are all padding.
+
+  Args:
+    decoded: whether patches are handed over; else their side is 0.
   """
   windows = Windows(corpus, splits)
   steps = _Steps(0, -(-len(windows) // windows_per_batch))
   data = grain.MapDataset.source(steps).map(
     lambda step: np.arange(len(windows))[step * windows_per_batch :][:windows_per_batch]
   )
-  return _iterate(data, windows, windows_per_batch, num_threads)
+  return _iterate(data, windows, windows_per_batch, num_threads, decoded)
 
 
-def assembled(windows: Windows, numbers: Int[np.ndarray, " chosen"], places: int) -> Arrays:
+def assembled(
+  windows: Windows, numbers: Int[np.ndarray, " chosen"], places: int, decoded: bool = True
+) -> Arrays:
   """One batch of `places` windows; places beyond `numbers` are empty windows.
 
   Where the corpus has features, they stand in for the patches, whose side is then 0.
   """
   corpus = windows.corpus
-  spots, px = corpus.window_spots, 0 if corpus.features else corpus.patch_px
+  decoded = decoded and corpus.features is None
+  spots, px = corpus.window_spots, corpus.patch_px if decoded else 0
   out = {
     "patches": np.zeros((places, spots, px, px, 3), np.uint8),
     "counts": np.zeros((places, spots, len(corpus.panel)), np.int32),
@@ -128,7 +135,7 @@ def assembled(windows: Windows, numbers: Int[np.ndarray, " chosen"], places: int
       out["has_patch"][place, :real] = corpus.features.known[element["spot_index"]]
       continue
     out["has_patch"][place, : len(element["patches"])] = True
-    for spot, jpeg in enumerate(element["patches"]):
+    for spot, jpeg in enumerate(element["patches"] if decoded else ()):
       _decode(jpeg, out["patches"][place, spot], corpus, int(element["section_index"]))
   return out
 
@@ -151,10 +158,10 @@ def _decode(jpeg: bytes, into: np.ndarray, corpus: Corpus, section: int) -> None
 
 
 def _iterate(
-  data: grain.MapDataset, windows: Windows, places: int, num_threads: int
+  data: grain.MapDataset, windows: Windows, places: int, num_threads: int, decoded: bool = True
 ) -> Iterator[Arrays]:
   # A whole batch is one task of a thread: decoding straight into its arrays saves a copy of each.
-  data = data.map(lambda numbers: assembled(windows, numbers, places))
+  data = data.map(lambda numbers: assembled(windows, numbers, places, decoded))
   options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=max(2, num_threads))
   return iter(data.to_iter_dataset(options))
 

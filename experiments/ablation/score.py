@@ -42,7 +42,10 @@ def main() -> None:
   about = score_files.question(corpus, label, donors)
 
   def asked() -> Setting:
-    return setting_.read(model, corpus, donors, (label,) if label else (), thorough=False)
+    labels = (label,) if label else ()
+    return setting_.read(
+      model, corpus, donors, labels, thorough=False, of_patches=bool(_BASELINES.value)
+    )
 
   if _BASELINES.value:
     about |= score_files.about_untrained(model.meta["config"])

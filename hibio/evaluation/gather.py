@@ -36,7 +36,7 @@ def of_patches(patches: np.ndarray, um_per_px: float) -> dict[str, np.ndarray]:
   return {name: measure(patches, um_per_px) for name, measure in found}
 
 
-def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
+def measured(corpus: Corpus, of_patches: OfPatches | None = of_patches) -> Cohort:
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 
   Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images, read from
@@ -44,20 +44,20 @@ def measured(corpus: Corpus, of_patches: OfPatches = of_patches) -> Cohort:
   splits take no part.
 
   Args:
-    of_patches: what is measured instead.
+    of_patches: what is measured instead; None for nothing, which leaves the images unread.
   """
   n = len(corpus.spots)
   has_patch, has_counts = np.zeros(n, bool), np.zeros(n, bool)
   statistics: dict[str, np.ndarray] = {}
   counts, order = [], []
   um_per_px = corpus.manifest["patch"]["um"] / corpus.manifest["patch"]["px"]
-  for batch in every_window(dataclasses.replace(corpus, features=None)):
+  for batch in every_window(dataclasses.replace(corpus, features=None), of_patches is not None):
     real = batch["spot_mask"]
     index = batch["spot_index"][real]
     has_patch[index], has_counts[index] = batch["has_patch"][real], batch["has_counts"][real]
     counts.append(scipy.sparse.csr_matrix(batch["counts"][real]))
     order.append(index)
-    if (seen := batch["has_patch"] & real).any():
+    if of_patches and (seen := batch["has_patch"] & real).any():
       found = of_patches(batch["patches"][seen], um_per_px)
       for name, values in found.items():
         table = statistics.setdefault(name, np.zeros((n, values.shape[1]), np.float32))
@@ -173,6 +173,6 @@ def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
   return refreshed(corpus.regions, corpus.spots, index, values, sizes)[:, index]
 
 
-def every_window(corpus: Corpus) -> Iterator[dict[str, np.ndarray]]:
+def every_window(corpus: Corpus, decoded: bool = True) -> Iterator[dict[str, np.ndarray]]:
   """Every window of the corpus once, as it is; none of sections that are in no split."""
-  return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH)
+  return loader.windows_once(corpus, SPLITS, windows_per_batch=WINDOWS_PER_BATCH, decoded=decoded)

@@ -263,6 +263,7 @@ def read(
   held_out_sets: GeneSets | None = None,
   genes_housekeeping: Path | None = None,
   ignore_labels: Sequence[str] = (),
+  of_patches: bool = True,
 ) -> Setting:
   """Reads the corpus once; features of patches (colour, texture) come with it.
 
@@ -271,8 +272,9 @@ def read(
     splits: only donors of these take part.
     genes_housekeeping: a list of them; by default what is known without one.
     ignore_labels: names that say that a spot has no label, beside the usual ones.
+    of_patches: False where no baseline is asked: images are then left to the model.
   """
-  cohort = gather.measured(corpus)
+  cohort = gather.measured(corpus) if of_patches else gather.measured(corpus, None)
   if set(splits) != set(corpora.SPLITS):
     cohort = cohort.split(*splits)
   cohort = _unlabelled(cohort, labels, ignore_labels)

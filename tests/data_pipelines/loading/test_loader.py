@@ -246,3 +246,14 @@ def test_patches_of_another_size_are_refused(copied):
   (copied / "manifest.json").write_text(json.dumps(manifest))
   with pytest.raises(BadInputError, match=r"patch: found 16 x 16 px, expected a JPEG of 32 px"):
     draw(Corpus.open(copied))
+
+
+def test_windows_that_are_not_decoded_are_the_same_but_for_their_pixels(corpus):
+  for whole, bare in zip(
+    loader.windows_once(corpus, ("train",), 2),
+    loader.windows_once(corpus, ("train",), 2, decoded=False),
+    strict=True,
+  ):
+    assert bare["patches"].shape[2:] == (0, 0, 3)
+    for name in whole.keys() - {"patches"}:
+      np.testing.assert_array_equal(whole[name], bare[name], err_msg=name)
