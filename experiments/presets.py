@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 
 from hibio import configs, objectives
 
-_, PATHWAY, REGION = (stage.objectives for stage in objectives.stages())
-"""Objectives of the second and the third level."""
+SPOT, PATHWAY, REGION = (stage.objectives for stage in objectives.stages())
+"""Objectives of the three levels."""
 
 Preset = Callable[[ConfigDict], None]
 """Changes the config in place."""
@@ -64,6 +64,35 @@ def base(config: ConfigDict) -> None:
 def large(config: ConfigDict) -> None:
   """A ViT-L/16 and a long run."""
   _long_run_of("L", config)
+
+
+def frozen(config: ConfigDict) -> None:
+  """Features of a frozen, pretrained image encoder in place of pixels: minutes on a laptop."""
+  config.features = "efficientnet_lite0"
+  config.model.image_encoder = "features"
+  config.model.image.update(width=128)
+  config.model.adapter.update(input_dropout=0.3, hidden_dropout=0.3)
+  config.model.gene.update(width=64, depth=0)
+  config.model.update(embedding_width=48)
+  config.model.keywords.num_keywords = 16
+  config.objectives.update(negatives="section", soft_target_share=0.0)
+  config.training.update(
+    num_steps=100,
+    windows_per_batch=6,
+    sections_per_batch=6,
+    weight_decay=0.02,
+    evaluate_every=50,
+    stages=(
+      # The gene side learns first, of all sections: few of them have an image.
+      {"name": "gene", "share": 0.3, "objectives": ("gene_reconstruction",)},
+      {"name": "spot", "share": 0.3, "objectives": SPOT},
+      {"name": "pathway", "share": 0.2, "objectives": PATHWAY},
+      {"name": "region", "share": 0.2, "objectives": REGION},
+    ),
+  )
+  config.objectives.weights.update(
+    pathway=0.1, prototype=0.1, region=0.05, spot_to_region=0.05, hierarchy=0.025, smoothness=0.01
+  )
 
 
 def legacy_st(config: ConfigDict) -> None:
@@ -171,8 +200,8 @@ def joint(config: ConfigDict) -> None:
 PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
-    default, test, tiny_checkpoint, small, base, large, legacy_st, shuffled_pairs, spot_only,
-    bleep, no_tfidf, value_aware_raw, no_spatial, no_profile, no_neighbourhood, no_stem,
+    default, test, tiny_checkpoint, small, base, large, frozen, legacy_st, shuffled_pairs,
+    spot_only, bleep, no_tfidf, value_aware_raw, no_spatial, no_profile, no_neighbourhood, no_stem,
     no_surroundings, paper, no_pathway, random_pathways, no_region, long_stages, joint,
   )
 }  # fmt: skip
