@@ -7,9 +7,9 @@ it as well, takes about ten). Larger runs name a corpus and a variant:
   --config=experiments/hibio.py:base --config.corpus=CORPUS --config.workdir=WORKDIR
 
 Variants are listed, and can be combined, in `experiments/presets.py`: sizes ("test", "small",
-"base", "large"), real tissue ("frozen", "legacy_st"), baselines ("spot_only", "bleep"), what is left
-out of the method ("no_tfidf", "no_pathway", "no_region"), other ways to do it ("paper", "joint",
-...) and the controls "shuffled_pairs" and "random_pathways".
+"base", "large"), real tissue ("frozen", "legacy_st"), baselines ("spot_only", "bleep"), what is
+left out of the method ("no_tfidf", "no_pathway", "no_region"), other ways to do it ("paper",
+"joint", ...) and the controls "shuffled_pairs" and "random_pathways".
 
   --config=experiments/hibio.py:legacy_st,no_pathway
 """
