@@ -9,6 +9,11 @@ Writes `report.html` (tables and pictures on one page), `results.md` (the tables
 levels of the model have learned, keyword genes, pathway anchors and regions, is asked alone by
 `--tasks=keywords,anchors,regions`. The untrained model of the same shape, every checkpoint named
 by `--compare` and every baseline go through the same code on the same spots.
+
+  python -m experiments.evaluate --features=uni=uni/{section}.h5 --corpus=CORPUS --output=DIR
+
+Features need no checkpoint: all that asks no model is then asked of them and of every baseline.
+`--features=NAME` alone names features that lie beside the corpus.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ from hibio.evaluation.setting import MODEL, UNTRAINED
 from hibio.report import collect, markdown, page, section_figures
 
 FLAGS = entry.Flags(__doc__)
-_CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a training run", required=True)
+_CHECKPOINT = FLAGS.string(
+  "checkpoint", None, "Work directory of a training run; may be left out where --features is given"
+)
 _CORPUS = FLAGS.string(
   "corpus", None, "Prepared corpus: counts, and images or labels", required=True
 )
@@ -48,7 +55,10 @@ _COMPARE = FLAGS.multi_string(
   "compare", [], "NAME=WORKDIR of another checkpoint to score beside it; can be given several times"
 )
 _FEATURES = FLAGS.multi_string(
-  "features", [], "NAME=FILE of image features extracted elsewhere; can be given several times"
+  "features",
+  [],
+  "NAME=FILE of image features extracted elsewhere, or NAME of features beside the "
+  "corpus; can be given several times",
 )
 _MARKERS = FLAGS.string(
   "markers", "", "GMT file, a set named after each class: annotation without labels"
@@ -73,8 +83,9 @@ _ALLOW_LEAK = FLAGS.bool(
 def main() -> None:
   options = _options(suite.known_tasks(_TASKS.value))
   output = Path(_OUTPUT.value)
-  model = pretrained.load(_CHECKPOINT.value)
-  corpus = corpora.split_as(model, Corpus.open(_CORPUS.value))
+  model = pretrained.load(_CHECKPOINT.value) if _CHECKPOINT.value else None
+  corpus = Corpus.open(_CORPUS.value)
+  corpus = corpora.split_as(model, corpus) if model else corpus
   found = suite.evaluate(model, corpus, options)
   command = "python -m experiments.evaluate " + shlex.join(sys.argv[1:])
   leaks = [found.banner.removeprefix("LEAK: ")] if found.banner else []
@@ -83,14 +94,15 @@ def main() -> None:
     "command": command,
     "banner": found.banner,
     "notes": list(found.notes),
-    "checkpoint": model.describe(),
+    "checkpoint": model.describe() if model else None,
     "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
     "rows": [row.to_json() for row in found.rows],
   }
   tables = markdown.markdown(found.rows, leaks)
   write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
   write_text(output / "results.md", tables)
-  shown = collect.exhibits(found.setting, _TASKS.value, _SECTIONS.value)
+  tasks = {row.task for row in found.rows}
+  shown = collect.exhibits(found.setting, tasks & set(options.tasks), _SECTIONS.value)
   page.write(found.rows, shown, origin, output / "report.html")
   section_figures.write(shown, output / "figures")
   print(markdown.summary(found.rows, leaks))
@@ -102,6 +114,11 @@ _RESERVED = (MODEL, UNTRAINED, "random", *BASELINES)
 
 
 def _options(tasks: tuple[str, ...]) -> suite.Options:
+  if not _CHECKPOINT.value and (_COMPARE.value or not _FEATURES.value):
+    raise BadInputError(
+      "--checkpoint", "value", "none", "a work directory, or --features alone",
+      "name a checkpoint, or features to evaluate without one",
+    )  # fmt: skip
   if both := set(_named(_COMPARE)) & set(_named(_FEATURES)):
     raise BadInputError(
       "--features", "name", f"{min(both)!r}, also given to --compare", "a name of its own",
@@ -127,9 +144,10 @@ def _named(flag: flags.FlagHolder) -> dict[str, str]:
   """NAME=VALUE of every time a flag is given."""
   found: dict[str, str] = {}
   for text in flag.value:
-    name, _, value = text.partition("=")
+    name, is_path, value = text.partition("=")
+    beside = flag is _FEATURES and not is_path
     taken = name in found or name.startswith(_RESERVED) or set(name) & set("/@")
-    if not name or not value or taken:
+    if not name or not (value or beside) or taken:
       raise BadInputError(
         f"--{flag.name}",
         "value",

@@ -96,7 +96,8 @@ class Setting:
 
   Attributes:
     model: the checkpoint that is evaluated. What every method is told of how common genes are
-      comes from it, so that the donors that are scored have no say.
+      comes from it, so that the donors that are scored have no say; without a checkpoint, from the
+      training sections of the corpus.
     corpus: what it is evaluated on.
     tables: of the corpus, with the checkpoint's background of genes.
     cohort: every spot with every method's features.
@@ -112,7 +113,7 @@ class Setting:
     kept: what was computed once for several readers; see `once`.
   """
 
-  model: pretrained.Pretrained
+  model: pretrained.Pretrained | None
   corpus: Corpus
   tables: Tables
   cohort: Cohort
@@ -140,6 +141,11 @@ class Setting:
   @property
   def split(self) -> str:
     return scope.described(self.corpus, self.donors)
+
+  @property
+  def subject(self) -> str:
+    """Name of the method that is evaluated: the model, else the first one, given as features."""
+    return MODEL if self.model else self.methods[0].name
 
   @property
   def models(self) -> tuple[Method, ...]:
@@ -252,7 +258,7 @@ class Setting:
 
 
 def read(
-  model: pretrained.Pretrained,
+  model: pretrained.Pretrained | None,
   corpus: Corpus,
   donors: Sequence[str],
   labels: Sequence[str],
@@ -282,7 +288,7 @@ def read(
   return Setting(
     model=model,
     corpus=corpus,
-    tables=corpora.tables_for(model, corpus),
+    tables=corpora.tables_for(model, corpus) if model else corpora.tables_of(corpus),
     cohort=cohort,
     donors=tuple(donors),
     folds=tuple(folds),

@@ -29,7 +29,7 @@ from hibio.evaluation import (
   tasks,
 )
 from hibio.evaluation import setting as setting_
-from hibio.evaluation.baselines import BASELINES, Given, counts, external
+from hibio.evaluation.baselines import BASELINES, Baseline, Given, counts, external
 from hibio.evaluation.baselines.base import ABOUT_IMAGES
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.rows import Row
@@ -62,6 +62,12 @@ EVALUATED = (
   "anchors", "regions",
 )  # fmt: skip
 """What an evaluation asks by default."""
+
+OF_FEATURES = (
+  "expression", "domains", "pooled_domains", "annotation", "zero_shot", "retrieval",
+  "region_retrieval",
+)  # fmt: skip
+"""What can be asked of features without a checkpoint."""
 
 _FEW_SPOTS = 30_000
 
@@ -101,7 +107,8 @@ class Options:
     label: the label column to score; empty for every one.
     ignore_labels: names that say that there is no label, beside the usual ones.
     compare: name -> work directory of another checkpoint that goes through the same code.
-    features: name -> file of image features that somebody else extracted.
+    features: name -> file of image features that somebody else extracted; "" for features of this
+      name that lie beside the corpus.
     markers: GMT file that describes classes, for zero-shot annotation.
     housekeeping: list of housekeeping genes; by default what is known without one.
     gene_sets: GMT file of gene sets whose anchors are asked, too.
@@ -140,14 +147,19 @@ class Evaluation:
   notes: tuple[str, ...]
 
 
-def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> Evaluation:
+def evaluate(model: pretrained.Pretrained | None, corpus: Corpus, options: Options) -> Evaluation:
   """Every task that the corpus' labels and images allow, on donors that are held out.
+
+  Args:
+    model: None to evaluate features alone: what needs a model is then left out.
 
   Raises:
     BadInputError: another gene panel than the checkpoint's, a donor or label that the corpus does
       not have, or a scored donor that a checkpoint was trained on.
   """
-  models = {MODEL: model, **{n: pretrained.load(p) for n, p in options.compare.items()}}
+  models = {n: pretrained.load(p) for n, p in options.compare.items()}
+  models = {MODEL: model, **models} if model else {}
+  asked = options.tasks if model else tuple(t for t in options.tasks if t in OF_FEATURES)
   donors = scope.scored_donors(corpus, options.donors)
   scope.check_sections(corpus, donors, options.sections)
   banner, notes = guarded(models, corpus, donors, options)
@@ -156,9 +168,9 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
     "evaluate",
     {
       "spots and patches": 2.0,
-      **{f"embeddings of {name}": 1.0 for name in (*models, UNTRAINED)},
+      **{f"embeddings of {name}": 1.0 for name in ((*models, UNTRAINED) if model else ())},
       "baselines": 2.0,
-      **{task: _WEIGHTS.get(task, 0.5) for task in options.tasks},
+      **{task: _WEIGHTS.get(task, 0.5) for task in asked},
     },
   )
   amount = f"{len(corpus.spots):,} spots"
@@ -169,14 +181,15 @@ def evaluate(model: pretrained.Pretrained, corpus: Corpus, options: Options) -> 
       held_out_sets=gene_sets.held_out(options.gene_sets, corpus) if options.gene_sets else None,
       genes_housekeeping=options.housekeeping, ignore_labels=options.ignore_labels,
     )  # fmt: skip
-  for method in _models(models, corpus):
+  for method in _models(models, corpus) if model else ():
     with parts.part(f"embeddings of {method.name}", amount):
       setting = setting.with_model(method)
   with parts.part("baselines", amount):
-    setting = with_baselines(setting.with_region_means(MODEL), options.features)
+    setting = setting.with_region_means(MODEL) if model else setting
+    setting = with_baselines(setting, options.features)
     setting = beside_components(setting)
   rows = []
-  for task in options.tasks:
+  for task in asked:
     with parts.part(task):
       rows += ask(setting, task)
   if "domains" in options.tasks and "dlpfc" in corpus.name.lower():
@@ -222,11 +235,17 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
   """The same questions, asked of every baseline that the corpus' images and counts allow, too.
 
   Args:
-    features: name -> file of image features that somebody else extracted; see `external`.
+    features: name -> file of image features that somebody else extracted, see `external`; "" for
+      those of the corpus. A ridge from each to components of the counts retrieves by it.
   """
   for name, path in (features or {}).items():
-    values = external.features(path, setting.corpus, setting.cohort)
-    setting = setting.with_features({f"{name}/image": values}, Method(name, tasks=ABOUT_IMAGES))
+    own = Method(name, tasks=ABOUT_IMAGES, headline=("annotation", "domains"))
+    if path:
+      values = external.features(path, setting.corpus, setting.cohort)
+    else:
+      rows = setting.cohort.spots["spot_index"]
+      values = setting.corpus.with_features(name).feature_input[rows]
+    setting = setting.with_features({f"{name}/image": values}, own, in_units=not path)
   fit, models = _unscored(setting), setting.models
   corpus = models[0].corpus if models else setting.corpus  # with the features that it reads
   for name, baseline in BASELINES.items():
@@ -234,6 +253,13 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
     method = Method(name, tasks=baseline.tasks, tree=baseline.tree, headline=baseline.headline)
     found = baseline.of(name, given)
     setting = setting.with_features(found, method, in_units=baseline.in_units)
+  for name in features or {}:
+    given = Given(setting.cohort, fit, setting.folds, corpus)
+    ridge = Baseline(
+      ("image", "gene"), counts.to_components(f"{name}/image"), ("retrieval", "region_retrieval")
+    )
+    way = f"{name} ridge to pca"
+    setting = setting.with_features(ridge.of(way, given), Method(way, tasks=ridge.tasks))
   return setting.with_features({}, *keyword_scores())
 
 

@@ -99,7 +99,7 @@ def annotate(setting: Setting, method: Method) -> Iterator[Row]:
   read = tuple(feature for way in ways for feature in setting.features_of(method, way))
   for label in setting.labels:
     if method.name == MAJORITY:
-      found = setting.predictions(label, f"{setting.models[0].name}/gene")
+      found = setting.predictions(label, f"{MODEL}/gene" if setting.model else "pca/gene")
       yield from annotation.majority(found, cohort, folds, label)
     for feature in read:
       found = setting.predictions(label, feature)

@@ -68,7 +68,7 @@ def exhibits(
     confusions=every(Confusion),
     retrievals=every(Retrieval),
     retrievals_explained=_RETRIEVALS_EXPLAINED,
-    curves=tuple(metrics.read(setting.model.workdir)),
+    curves=tuple(metrics.read(setting.model.workdir)) if setting.model else (),
     absent=every(Absent),
     charts=every(Chart),
     listings=every(Listing),
@@ -76,7 +76,7 @@ def exhibits(
 
 
 def _domains(setting: Setting, shown: ShownSections) -> Iterable[Any]:
-  return domain_maps(setting.scored, shown, shown.label)
+  return domain_maps(setting.scored, shown, shown.label, setting.subject)
 
 
 def _annotation(setting: Setting, shown: ShownSections) -> Iterable[Any]:
@@ -88,6 +88,8 @@ def _expression(setting: Setting, shown: ShownSections) -> Iterable[Any]:
 
 
 def _retrieval(setting: Setting, shown: ShownSections) -> Iterator[Any]:
+  if setting.model is None:
+    return
   both = setting.scored.seen_by(f"{MODEL}/fused")
   if len(both.spots):
     keywords = setting.model.model.config.keywords

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hibio.evaluation.baselines import is_control
+from hibio.evaluation.baselines import BASELINES, is_control
 from hibio.evaluation.rows import Row, lower_is_better, seen
 
 LEAST_SHARE = 0.05
@@ -27,6 +27,11 @@ RULE = (
 COMPARED = (
   "Each line compares this checkpoint with guessing (chance), with the same architecture before "
   "training, and with the best simple method that sees no more than the model does."
+)
+
+_FEATURES_COMPARED = (
+  "Each line compares these features with guessing (chance) and with the best simple method that "
+  "sees no more than they do."
 )
 
 ROLES = ("model", "untrained", "baseline", "control", "published")
@@ -46,6 +51,37 @@ def role(row: Row) -> str:
   if is_control(row.method):
     return "control"
   return next((name for name, start in _ROLES if start.match(row.method)), "baseline")
+
+
+def subject_of(rows: Sequence[Row]) -> str:
+  """What the rows are about: the model, "hibio", or features that were evaluated without one."""
+  if any(role(row) == "model" for row in rows):
+    return "hibio"
+  names = dict.fromkeys(row.method.partition("/")[0] for row in rows if role(row) == "baseline")
+  return next((name for name in names if name not in BASELINES), "hibio")
+
+
+def _is_of(row: Row, subject: str) -> bool:
+  """Whether a row is of the subject itself, and not of its untrained twin."""
+  if subject == "hibio":
+    return role(row) == "model"
+  return re.match(re.escape(subject) + r"(?![\w-])", row.method) is not None
+
+
+def _is_twin(row: Row, subject: str) -> bool:
+  """Whether a row is of the subject before its training."""
+  return role(row) == "untrained" or row.method.startswith(f"{subject}-untrained")
+
+
+def title_of(rows: Sequence[Row]) -> str:
+  """The same as a heading."""
+  subject = subject_of(rows)
+  return "HiBio-ST" if subject == "hibio" else subject
+
+
+def compared(rows: Sequence[Row]) -> str:
+  """What each line of the summary compares."""
+  return COMPARED if subject_of(rows) == "hibio" else _FEATURES_COMPARED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +253,7 @@ class HeadlineLine:
 
 def headlines(rows: Sequence[Row]) -> Iterator[HeadlineLine]:
   """A line a task and modality that the model was scored in."""
+  subject = subject_of(rows)
   known = {headline.task: headline for headline in HEADLINES}
   order = list(known) + [task for task in dict.fromkeys(r.task for r in rows) if task not in known]
   for task in order:
@@ -224,11 +261,11 @@ def headlines(rows: Sequence[Row]) -> Iterator[HeadlineLine]:
     own = [row for row in rows if row.task == task]
     for what in ("image", "gene", "fused", ""):
       # Each on its own: a protocol says which spots it is about, and not all spots have images.
-      chosen = _chosen(headline, own, what)
-      models = [row for row in chosen if _is_model(row, what)]
+      chosen = _chosen(headline, own, what, subject)
+      models = [row for row in chosen if _is_subject(row, what, subject)]
       if models:
         model = models[0]
-        yield _line(headline, what, model, chosen)
+        yield _line(headline, what, model, chosen, subject)
 
 
 def best(rows: Sequence[Row]) -> Row | None:
@@ -240,10 +277,12 @@ def best(rows: Sequence[Row]) -> Row | None:
   return choose(scored, key=lambda row: row.value)
 
 
-def _line(headline: Headline, what: str, model: Row, rows: Sequence[Row]) -> HeadlineLine:
+def _line(
+  headline: Headline, what: str, model: Row, rows: Sequence[Row], subject: str
+) -> HeadlineLine:
   untrained = next(
     (r for r in rows
-     if role(r) == "untrained" and seen(r.method) == what and "@" not in r.method),
+     if _is_twin(r, subject) and seen(r.method) == what and "@" not in r.method),
     None,
   )  # fmt: skip
   fair = {"": ("image", "gene", "fused", ""), "fused": ("image", "gene", "fused", "")}.get(
@@ -251,6 +290,7 @@ def _line(headline: Headline, what: str, model: Row, rows: Sequence[Row]) -> Hea
   )
   # Where only some sections have images, methods that see more are scored on more spots.
   same = [row for row in rows if row.n == model.n]
+  same = [row for row in same if not (_is_of(row, subject) or _is_twin(row, subject))]
   baseline = best([row for row in same if role(row) == "baseline" and seen(row.method) in fair])
   return HeadlineLine(
     headline,
@@ -264,16 +304,17 @@ def _line(headline: Headline, what: str, model: Row, rows: Sequence[Row]) -> Hea
   )
 
 
-def _is_model(row: Row, what: str) -> bool:
-  """Whether a row is of the model itself, spot by spot, seeing just that."""
-  is_model = role(row) == "model" and "@" not in row.method
-  return is_model and seen(row.method) == what
+def _is_subject(row: Row, what: str, subject: str) -> bool:
+  """Whether a row is of the subject itself, spot by spot, seeing just that."""
+  return _is_of(row, subject) and "@" not in row.method and seen(row.method) == what
 
 
-def _chosen(headline: Headline, rows: Sequence[Row], what: str) -> list[Row]:
+def _chosen(headline: Headline, rows: Sequence[Row], what: str, subject: str) -> list[Row]:
   """The rows of the protocol and metric that stand for the task."""
   models = [
-    row for row in rows if _is_model(row, what) and not _OFF_THE_RECORD.search(row.protocol)
+    row
+    for row in rows
+    if _is_subject(row, what, subject) and not _OFF_THE_RECORD.search(row.protocol)
   ]
   # A task whose names nobody foresaw still gets a line.
   for metric, protocol in (*itertools.product(headline.metrics, headline.protocols), ("", "")):

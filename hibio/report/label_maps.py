@@ -12,17 +12,23 @@ from hibio.evaluation.clusterers import kmeans
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import described
 from hibio.evaluation.predictions import Predictions, labelled
-from hibio.evaluation.setting import Setting
+from hibio.evaluation.setting import MODEL, Setting
 from hibio.report.exhibits import Absent, Confusion, GroupMap, MapRow
 from hibio.report.shown_sections import ShownSections
 
-PROBED = {
-  "hibio/image": "HiBio-ST, from H&E",
-  "hibio/gene": "HiBio-ST, from expression",
-  "colour/image": "colour alone",
-  "pca/gene": "expression PCA",
-}
-"""Features that are probed, where the cohort has them."""
+_SIMPLE = {"colour/image": "colour alone", "pca/gene": "expression PCA"}
+
+
+def mapped(subject: str) -> dict[str, str]:
+  """Features that are mapped, where the cohort has them -> their titles."""
+  name = "HiBio-ST" if subject == MODEL else subject
+  return {
+    f"{subject}/image": f"{name}, from H&E",
+    f"{subject}/gene": f"{name}, from expression",
+    f"{subject}/fused": f"{name}, from both",
+    **_SIMPLE,
+  }
+
 
 _TITLE = "What a linear classifier calls each spot"
 
@@ -33,8 +39,10 @@ def annotation_maps(
   """One row of maps and a confusion matrix a feature, or the reason why there is none."""
   if not label:
     return [], [], [Absent("annotation", _TITLE, "the corpus has no labels")]
+  titles = mapped(setting.subject)
+  titles.pop(f"{setting.subject}/fused")
   answers = {
-    name: setting.predictions(label, name) for name in PROBED if name in setting.cohort.features
+    name: setting.predictions(label, name) for name in titles if name in setting.cohort.features
   }
   answers = {name: found for name, found in answers.items() if len(found.spots)}
   if not answers:
@@ -49,9 +57,9 @@ def annotation_maps(
       classes=classes,
     )
   ]
-  maps += [_map(found, setting, shown, PROBED[name], classes) for name, found in answers.items()]
+  maps += [_map(found, setting, shown, titles[name], classes) for name, found in answers.items()]
   confusions = [
-    Confusion("annotation", f"{label}, {PROBED[name]}", found.classes, found.confusion())
+    Confusion("annotation", f"{label}, {titles[name]}", found.classes, found.confusion())
     for name, found in answers.items()
   ]
   explained = (
@@ -82,24 +90,18 @@ def _balanced(truth: np.ndarray, names: np.ndarray) -> float:
   return float(np.mean([(names[truth == name] == name).mean() for name in np.unique(truth)]))
 
 
-CLUSTERED = {
-  "hibio/image": "HiBio-ST, from H&E",
-  "hibio/gene": "HiBio-ST, from expression",
-  "hibio/fused": "HiBio-ST, from both",
-  "colour/image": "colour alone",
-  "pca/gene": "expression PCA",
-}
-"""Features whose clusters are drawn, where the cohort has them."""
-
 _WITHOUT_LABELS = 7
 """Clusters where no label says how many; the layers of the cortex."""
 
 
-def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[MapRow]:
+def domain_maps(
+  held_out: Cohort, shown: ShownSections, label: str, subject: str = MODEL
+) -> Iterator[MapRow]:
   """A row of maps: the label, then k-means of each feature with as many clusters as labels.
 
   Args:
     label: a label column; "" for none.
+    subject: whose features are mapped beside the simple ones.
   """
   cohort = shown.of(labelled(held_out, label) if label else held_out)
   if not len(cohort.spots):
@@ -111,7 +113,7 @@ def domain_maps(held_out: Cohort, shown: ShownSections, label: str) -> Iterator[
     if label
     else []
   )
-  for feature, title in CLUSTERED.items():
+  for feature, title in mapped(subject).items():
     if feature in cohort.features and len((seen := cohort.seen_by(feature)).spots):
       maps.append(_clusters(seen, shown, feature, title, label, classes))
   about = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from hibio.evaluation.rows import Row, lower_is_better
-from hibio.report.headlines import COMPARED, RULE, headlines
+from hibio.report.headlines import RULE, compared, headlines, title_of
 from hibio.report.summary import figure, in_words
 from hibio.report.tables import Block, Cell, TaskTable, number, task_tables
 from hibio.report.vocabulary import (
@@ -40,10 +40,11 @@ def summary(rows: Sequence[Row], leaks: Sequence[str] = ()) -> str:
 
 
 def _summary(rows: Sequence[Row]) -> Iterator[str]:
+  title = _escaped(title_of(rows))
   yield "## Summary\n"
   yield (
-    "| task | metric | HiBio-ST | untrained | best simple baseline | chance"
-    " | HiBio-ST against the baseline |"
+    f"| task | metric | {title} | untrained | best simple baseline | chance"
+    f" | {title} against the baseline |"
   )
   yield "|" + " --- |" * 7
   for line in headlines(rows):
@@ -54,7 +55,7 @@ def _summary(rows: Sequence[Row]) -> Iterator[str]:
     verdict = "; ".join([in_words(line), *line.warnings])
     cells = (line.model.task, metric, figure(line.model), figure(line.untrained), baseline)
     yield "| " + " | ".join(map(_escaped, (*cells, chance, verdict))) + " |"
-  yield f"\nHow to read it: {COMPARED} {RULE}"
+  yield f"\nHow to read it: {compared(rows)} {RULE}"
 
 
 def _task(table: TaskTable) -> Iterator[str]:

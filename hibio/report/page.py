@@ -22,7 +22,7 @@ from hibio.report import canvas, vocabulary
 from hibio.report.canvas import Canvas
 from hibio.report.curves import drawn_curves
 from hibio.report.exhibits import Exhibits
-from hibio.report.headlines import COMPARED, RULE
+from hibio.report.headlines import RULE, compared, title_of
 from hibio.report.summary import summary_view
 from hibio.report.views import task_views, tissue_views
 from hibio.training import metrics
@@ -36,7 +36,8 @@ class About:
   Attributes:
     command: that made it.
     date: when, in ISO 8601.
-    checkpoint: `Pretrained.describe()`: step, num_parameters, config, panel_hash, corpus.
+    checkpoint: `Pretrained.describe()`: step, num_parameters, config, panel_hash, corpus; empty for
+      features that were scored without one.
     corpus: name of the corpus scored on.
     fingerprint: of that corpus.
     splits: its donors: train, validation, test.
@@ -58,18 +59,18 @@ class About:
   leaks: Sequence[str] = ()
 
 
-def of(model: Pretrained, corpus: Corpus, command: str, leaks: Sequence[str] = ()) -> About:
-  """What there is to say of a checkpoint scored on a corpus now."""
+def of(model: Pretrained | None, corpus: Corpus, command: str, leaks: Sequence[str] = ()) -> About:
+  """What there is to say of a checkpoint, or of features without one, scored on a corpus now."""
   return About(
     command=command,
     date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    checkpoint=model.describe(),
+    checkpoint=model.describe() if model else {},
     corpus=corpus.name,
     fingerprint=corpus.fingerprint,
     splits=corpus.manifest["splits"],
     sections=tuple(_section(entry) for entry in corpus.manifest["sections"]),
     versions=versions(),
-    alarms=first_steps(metrics.read(model.workdir)),
+    alarms=first_steps(metrics.read(model.workdir)) if model else {},
     leaks=tuple(leaks),
   )
 
@@ -112,7 +113,8 @@ def html(rows: Sequence[Row], exhibits: Exhibits, about: About) -> str:
     tasks=tasks,
     tissues=tissue_views(canvases),
     curves=drawn_curves(exhibits.curves) if exhibits.curves else None,
-    compared=COMPARED,
+    compared=compared(rows),
+    subject=title_of(rows),
     rule=RULE,
     config=json.dumps(about.checkpoint.get("config", {}), indent=1),
     css=Markup(css),
@@ -150,16 +152,21 @@ def _policy(script: str) -> str:
 
 
 def _facts(about: About) -> list[tuple[str, Any]]:
-  checkpoint = about.checkpoint
+  return [
+    *(_of_checkpoint(about.checkpoint) if about.checkpoint else [("checkpoint", "none")]),
+    ("held-out donors", ", ".join(about.splits.get("test", ())) or "none"),
+    ("corpus fingerprint", about.fingerprint),
+    *_alarms(about),
+    ("made", about.date.replace("T", " ").replace("+00:00", " UTC")),
+  ]
+
+
+def _of_checkpoint(checkpoint: Mapping[str, Any]) -> list[tuple[str, Any]]:
   parameters = checkpoint.get("num_parameters")
   return [
     ("checkpoint", f"step {checkpoint.get('step', '?'):,}" if "step" in checkpoint else "?"),
     ("parameters", _parameters(parameters) if parameters else "?"),
     ("trained on", (checkpoint.get("corpus") or {}).get("name") or _donors(checkpoint)),
-    ("held-out donors", ", ".join(about.splits.get("test", ())) or "none"),
-    ("corpus fingerprint", about.fingerprint),
-    *_alarms(about),
-    ("made", about.date.replace("T", " ").replace("+00:00", " UTC")),
   ]
 
 

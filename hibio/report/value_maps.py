@@ -20,7 +20,6 @@ from hibio.objectives.pathway import log_probabilities
 from hibio.report.exhibits import Absent, MapRow, ValueMap
 from hibio.report.shown_sections import ShownSections
 
-FEATURE = "hibio/image"
 _EXPRESSION_TITLE = "Genes as measured and as predicted"
 _PROTOCOL, _TARGET, _GENES = "ridge_cv", "log1p_cp10k", "hvg50"
 
@@ -65,7 +64,7 @@ def expression_maps(setting: Setting, shown: ShownSections) -> tuple[list[MapRow
 
 def _expression_explained(count: int, setting: Setting) -> str:
   return (
-    f"Ridge regression on the frozen image embedding predicts the {count} genes that vary most in "
+    f"Ridge regression on what is read of the image predicts the {count} genes that vary most in "
     f"the fitting donors of every fold ({described(setting.folds)}). "
     f"They are sorted by their mean correlation within the held-out sections; {LISTED} are drawn. "
     "r: correlation in the section, 0 is chance. Each map has its own colour scale."
@@ -74,7 +73,7 @@ def _expression_explained(count: int, setting: Setting) -> str:
 
 def _predicted(setting: Setting, genes: np.ndarray) -> Iterator[Drawn]:
   asked, cohort = setting.questions, setting.cohort
-  features = cohort.features[FEATURE]
+  features = cohort.features[f"{setting.subject}/image"]
   for fold in asked.folds:
     spots = cohort.spots.iloc[fold.fit]
     predict = PROTOCOLS[_PROTOCOL].probe(features[fold.fit], spots, features[fold.test])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hibio.report.headlines import against_chance, compare, headlines
+from hibio.report.headlines import against_chance, compare, headlines, subject_of
 from tests.hibio.report.conftest import row
 
 
@@ -138,3 +138,18 @@ def test_the_headline_is_found_among_other_protocols(task, wanted, others, first
   rows = [row(task, "hibio/image", 0.5, protocol=p, metric=m) for p, m in names]
   (line,) = headlines(rows)
   assert (line.model.protocol, line.model.metric) == wanted
+
+
+def test_without_a_model_the_features_that_were_given_are_the_subject():
+  rows = [
+    row("expression", method, value)
+    for method, value in (
+      ("uni/image", 0.5), ("uni-untrained/image", 0.2), ("gigapath/image", 0.4),
+      ("colour/image", 0.3), ("depth/gene", 0.9),
+    )
+  ]  # fmt: skip
+  (line,) = headlines(rows)
+  assert subject_of(rows) == "uni"
+  assert (line.model.value, line.untrained.value, line.baseline.value) == (0.5, 0.2, 0.4)
+  (line,) = headlines([*rows, row("expression", "hibio/image", 0.1)])
+  assert (line.model.value, line.baseline.value) == (0.1, 0.5)
