@@ -78,8 +78,8 @@ def frozen(config: ConfigDict) -> None:
   config.objectives.update(negatives="section", soft_target_share=0.0)
   config.training.update(
     num_steps=100,
-    windows_per_batch=6,
-    sections_per_batch=6,
+    windows_per_batch=10,
+    sections_per_batch=10,
     weight_decay=0.02,
     evaluate_every=50,
     stages=(

@@ -191,13 +191,20 @@ def pairing(corpus: Corpus, batch: Batch, objectives: configs.ObjectiveConfig) -
 def training_batches(
   corpus: Corpus, training: configs.TrainingConfig, num_threads: int
 ) -> Callable[[int], Iterator[Batch]]:
-  """Step -> the batches of training donors from that step on."""
+  """Step -> the batches of training donors from that step on.
+
+  A step has no more windows than the corpus, rounded up to what all devices can share.
+  """
+  sections = corpus.manifest["sections"]
+  there = sum(section["num_windows"] for section in sections if section["split"] == "train")
+  devices = jax.device_count()
+  windows_per_batch = min(training.windows_per_batch, -(-there // devices) * devices)
 
   def batches(step: int) -> Iterator[Batch]:
     arrays = loader.batches(
       corpus,
       "train",
-      windows_per_batch=training.windows_per_batch,
+      windows_per_batch=windows_per_batch,
       sections_per_batch=training.sections_per_batch,
       paired_share=training.paired_share,
       seed=training.seed,

@@ -99,7 +99,7 @@ class MixedOrder:
 
   Each goes through its own windows once an epoch, at its own pace, so that images in few sections
   of many do not leave batches with hardly a pair. Where all windows are of one kind there is one
-  sequence, whatever the share.
+  sequence, whatever the share. A batch has no more windows of a kind than there are.
   """
 
   def __init__(
@@ -123,7 +123,12 @@ class MixedOrder:
     with_pairs = round(share * windows_per_batch)
     if 0 < share < 1:
       with_pairs = min(max(with_pairs, 1), max(windows_per_batch - 1, 1))
-    numbers = with_pairs, windows_per_batch - with_pairs
+    numbers = tuple(
+      min(number, int(kind.sum()))
+      for number, kind in zip(
+        (with_pairs, windows_per_batch - with_pairs), (paired, ~paired), strict=True
+      )
+    )
     self._parts = [
       (
         np.flatnonzero(kind),

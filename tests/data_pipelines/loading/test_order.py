@@ -113,3 +113,11 @@ def test_both_halves_of_a_batch_hold_windows_with_pairs():
   order = mixed(share=0.5)
   halves = np.array([PAIRED[order.batch(step)].reshape(2, 4).sum(1) for step in range(20)])
   assert (halves == 2).all()
+
+
+def test_a_kind_with_few_windows_is_all_there_once_and_not_twice():
+  order = mixed(windows=96)  # of which 72 places are for windows with pairs, and there are 36
+  for step in range(5):
+    own = order.batch(step)
+    assert PAIRED[own].sum() == 36
+    assert len(np.unique(own)) == len(own) == 60
