@@ -4,6 +4,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from data_pipelines import problems
 from data_pipelines.loading.corpus import Corpus
@@ -89,3 +90,39 @@ def test_a_corpus_is_opened_with_what_the_checkpoint_reads_and_other_features_ar
     corpora.as_read_by(reading(other), bare)
   with pytest.raises(problems.BadInputError, match="features uni: found only colours"):
     corpora.as_read_by(reading(other | {"name": "uni"}), bare)
+
+
+def _corpus(**known):
+  corpus = mock.Mock(spec=Corpus, **known)
+  corpus.resplit.return_value = mock.Mock(spec=Corpus)
+  return corpus
+
+
+def test_a_corpus_is_split_as_the_run_that_was_given_it_and_no_other():
+  def section(name, split, **more):
+    return {"section_id": name, "donor_id": name, "content": name * 2, "split": split, **more}
+
+  manifest = {
+    "sections": [section("A1", "train"), section("A2", "train")],
+    "splits": {"train": ["A1", "A2"], "validation": [], "test": []},
+  }
+  run = {
+    "sections": [section("A1", "test", patient="A"), section("A2", "train", patient="A")],
+    "splits": {"train": ["A2"], "validation": [], "test": ["A1"]},
+  }
+  model = mock.Mock(spec=Pretrained, meta={"corpus": run}, workdir="run")
+  corpus = _corpus(manifest=manifest)
+  corpus.name = "toy"
+  assert corpora.split_as(model, corpus) is corpus.resplit.return_value
+  corpus.resplit.assert_called_once_with("section", train=["A2"], validation=[], test=["A1"])
+  other = mock.Mock(spec=Corpus, manifest={**manifest, "sections": [section("B1", "train")]})
+  assert corpora.split_as(model, other) is other
+
+
+def test_names_of_a_config_divide_the_corpus_and_without_any_it_stays_as_it_was():
+  corpus = _corpus()
+  nobody = ConfigDict({"unit": "donor", "train": "", "validation": "", "test": ""})
+  assert corpora.resplit(corpus, nobody) is corpus
+  some = ConfigDict({"unit": "section", "train": "", "validation": "", "test": "C2, C3"})
+  assert corpora.resplit(corpus, some) is corpus.resplit.return_value
+  corpus.resplit.assert_called_once_with("section", train=(), validation=(), test=("C2", "C3"))

@@ -1,5 +1,7 @@
 """What is read from anchors is the cosine with each of them, of each modality and of both."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,22 @@ def test_beside_components_both_halves_weigh_the_same(evaluation):
   np.testing.assert_allclose([(half**2).mean() for half in halves], 1.0, rtol=1e-4)
   for half, whole in zip(halves, (gene, cohort.features["pca/gene"]), strict=True):
     np.testing.assert_allclose(half * np.sqrt((whole**2).mean()), whole, rtol=1e-3, atol=1e-5)
+
+
+def test_sections_in_no_split_take_no_part_and_the_others_are_as_they_were(known):
+  corpus, *_ = known
+  train, unused = corpus.manifest["splits"]["train"]
+  test = corpus.manifest["splits"]["test"]
+  whole = gather.measured(corpus, None)
+  few = gather.measured(corpus.resplit("donor", test, train=[train]), None)
+  kept = (whole.spots["donor_id"] != unused).to_numpy()
+  assert set(few.spots["donor_id"]) == {train, *test}
+  assert (few.spots["spot_index"].to_numpy() == np.flatnonzero(kept)).all()
+  assert (few.counts != whole.counts[kept]).nnz == 0
+  values = np.asarray(few.counts[:, :8].todense(), np.float32)
+  regions = gather.regions_of(
+    dataclasses.replace(few, features={"toy/gene": values}), corpus, "toy/gene"
+  )
+  assert regions.shape == (len(corpus.regions), len(few.spots))
+  own = [set(regions[0, rows]) for _, rows in few.sections()]
+  assert not set.intersection(*own)
