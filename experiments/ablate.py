@@ -173,8 +173,10 @@ def _scored(runs: Sequence[plan.Run], question: running.Question) -> str:
   held_out = list(dict.fromkeys(run.split.name for run in runs if run.split and run.split.name))
   if not held_out:
     return f"donors {', '.join(question.donors)}"
+  said = [scope.described(run.split.of(question.corpus), run.split.test) for run in runs]
+  same = scope.SAME_PATIENT if any(scope.SAME_PATIENT in one for one in said) else ""
   unit = runs[0].split.unit
-  return f"{unit}s {', '.join(held_out)}, each by runs that were not trained on it"
+  return f"{unit}s {', '.join(held_out)}, each by runs that were not trained on it{same}"
 
 
 def _draw(output: Path, found: comparison.Comparison, runs: Sequence[plan.Run]) -> None:
