@@ -208,11 +208,16 @@ def encoder_of(about: Mapping[str, Any], weights: str | os.PathLike | None = Non
 def added(corpus: Corpus, name: str) -> Corpus:
   """The corpus with features of this name; extracted first where they are an encoder's we know.
 
+  In a corpus without images there is nothing to extract: its counts are trained on alone.
+
   Raises:
     BadInputError: neither is there, or the weights are not.
   """
   known = name.removesuffix(catalogue.UNTRAINED) in catalogue.CATALOGUE
   if not known or corpus.feature_store(name).is_complete():
     return corpus.with_features(name)
+  if not any(section["has_image"] for section in corpus.manifest["sections"]):
+    say(f"features {name}: no section of {corpus.path} has an image; counts are trained on alone")
+    return corpus.without_features(encoder_named(name).about)
   say(f"features {name}: not in {corpus.path} yet, so they are extracted first")
   return extract(corpus, encoder_named(name))

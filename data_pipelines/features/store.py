@@ -54,6 +54,12 @@ class Features:
   values: Float[np.ndarray, "corpus_spot width"]
   known: Bool[np.ndarray, " corpus_spot"]
 
+  @classmethod
+  def none(cls, about: Mapping[str, Any], num_spots: int) -> Features:
+    """Those of a corpus without a single image: a model of features then reads counts alone."""
+    nothing = np.zeros((num_spots, about["width"]), np.float32)
+    return cls(about["name"], about, nothing, np.zeros(num_spots, bool))
+
 
 class Store:
   """The folder of one set of features, section by section; what is finished is kept.

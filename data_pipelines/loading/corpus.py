@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -196,6 +197,10 @@ class Corpus:
       BadInputError: none of this name, unfinished ones, or damaged or foreign files.
     """
     return dataclasses.replace(self, features=self.feature_store(name).read())
+
+  def without_features(self, about: Mapping[str, Any]) -> Corpus:
+    """The same corpus, which has no image, for a model that reads features of this encoder."""
+    return dataclasses.replace(self, features=Features.none(about, len(self.spots)))
 
   def with_gene_sets(self, sets: Pathways) -> Corpus:
     """The same corpus with other gene sets; nothing is written. Says on stderr how far it is.

@@ -1,5 +1,6 @@
 """A corpus is read with what the model took for granted of genes, not with its own guess."""
 
+import dataclasses
 from unittest import mock
 
 import numpy as np
@@ -90,6 +91,9 @@ def test_a_corpus_is_opened_with_what_the_checkpoint_reads_and_other_features_ar
     corpora.as_read_by(reading(other), bare)
   with pytest.raises(problems.BadInputError, match="features uni: found only colours"):
     corpora.as_read_by(reading(other | {"name": "uni"}), bare)
+  sections = [{**one, "has_image": False} for one in bare.manifest["sections"]]
+  blind = dataclasses.replace(bare, manifest={**bare.manifest, "sections": sections})
+  assert not corpora.as_read_by(reading(other), blind).features.known.any()
 
 
 def _corpus(**known):

@@ -133,3 +133,17 @@ def test_features_that_an_encoder_has_the_name_of_are_extracted_when_they_are_mi
   assert encoder.spots == 120
   with pytest.raises(BadInputError, match="features unknown: found only colours"):
     features.added(corpus, "unknown")
+
+
+def test_a_corpus_without_images_is_trained_on_by_its_counts_alone(corpus, monkeypatch, capsys):
+  sections = [{**one, "has_image": False} for one in corpus.manifest["sections"]]
+  corpus = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": sections})
+  encoder = Colours()
+  monkeypatch.setattr(features, "encoder_named", lambda name: encoder)
+  found = features.added(corpus, "efficientnet_lite0")
+  assert "counts are trained on alone" in capsys.readouterr().err
+  assert not found.has_image.any()
+  assert found.features.about == encoder.about
+  assert found.feature_input.shape == (170, 2 * encoder.width)
+  assert not found.feature_input.any()
+  assert encoder.spots == 0
