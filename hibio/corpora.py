@@ -152,7 +152,7 @@ def described(corpus: Corpus) -> dict[str, Any]:
 def as_read_by(model: Pretrained, corpus: Corpus) -> Corpus:
   """The corpus with what the model reads of its images: the features it was trained on, or patches.
 
-  A corpus without images needs no features: the model reads its counts alone.
+  A corpus without images needs no features: without any the model reads its counts alone.
 
   Raises:
     BadInputError: these features are not there, or are those of another encoder.
@@ -160,9 +160,10 @@ def as_read_by(model: Pretrained, corpus: Corpus) -> Corpus:
   about = model.features
   if about is None:
     return dataclasses.replace(corpus, features=None)
-  if not any(section["has_image"] for section in corpus.manifest["sections"]):
+  there = store.of_encoder(corpus.path, about["hash"])
+  if not there and not any(section["has_image"] for section in corpus.manifest["sections"]):
     return corpus.without_features(about)
-  found = corpus.with_features(store.of_encoder(corpus.path, about["hash"]) or about["name"])
+  found = corpus.with_features(there or about["name"])
   here = found.features.about
   if here["hash"] != about["hash"]:
     raise BadInputError(

@@ -160,7 +160,11 @@ class Model:
     return adata
 
   def predict_expression(
-    self, adata: anndata.AnnData, genes: str | Sequence[str] | None = None
+    self,
+    adata: anndata.AnnData,
+    genes: str | Sequence[str] | None = None,
+    *,
+    weights: str | os.PathLike | None = None,
   ) -> anndata.AnnData:
     """Expression as it is predicted from the image; from the counts in sections without an image.
 
@@ -169,6 +173,7 @@ class Model:
       genes: by the names in `adata` or by their symbols; genes that were not measured are welcome.
         By default every gene of `adata` that the model knows, or its whole panel where `adata` has
         no genes.
+      weights: as for `embed`.
 
     Returns:
       A new AnnData of the same spots with the predicted genes, and no others, in `X`; NaN in spots
@@ -198,6 +203,7 @@ class Model:
       domain_spots=(),
       predict_expression=True,
       genes=None if genes is None else tuple(genes),
+      weights=None if weights is None else Path(weights),
     )
     sections = sections_of(contents.of_object(adata), Choices())
     write_sections(self.checkpoint, sections, adata.var, InMemory(shell), settings)

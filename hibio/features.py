@@ -136,7 +136,7 @@ def imported(
   Args:
     path: as `data_pipelines.features.imported.read` takes it.
     name: of the encoder, where the file does not say.
-    folder: name of the features; by default the encoder's.
+    folder: name of the features; by default `name`, whatever the file calls its encoder.
     tolerance_um: how far a spot may lie from the middle of its patch, along either axis.
 
   Raises:
@@ -144,10 +144,10 @@ def imported(
   """
   sections = corpus.manifest["sections"]
   found = files.read(path, corpus.spots, sections, weights.read, tolerance_um)
+  kept = corpus.feature_store(folder or name)
   name, width = found.encoder or name, found.values.shape[1]
   # All that is known of the encoder: another corpus' features by it have the same hash.
   digest = hashlib.sha256(f"imported {name} {width}".encode()).hexdigest()
-  kept = corpus.feature_store(folder or name)
   about = {
     "name": name,
     "hash": digest[:16],

@@ -208,7 +208,7 @@ class Store:
     return BadInputError(
       self._corpus, f"features {self.name}", f"only {', '.join(there)}" if there else "none",
       "features of this name",
-      f"did you mean {near}?" if near else self._command(),
+      (f"did you mean {near}? Else " if near else "") + self._command(),
     )  # fmt: skip
 
   def _wrong(

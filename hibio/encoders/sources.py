@@ -14,7 +14,7 @@ class Package:
 
   Attributes:
     name: as `pip install` takes it.
-    extra: of hibio-st that installs it, too; empty if none does.
+    extra: of this library that installs it, too, from its folder; empty if none does.
   """
 
   name: str
@@ -29,7 +29,7 @@ class Package:
   @property
   def fix(self) -> str:
     """What brings it here."""
-    also = f", or pip install 'hibio-st[{self.extra}]'" if self.extra else ""
+    also = f", or pip install -e '.[{self.extra}]'" if self.extra else ""
     return f"pip install {self.name}{also}"
 
 

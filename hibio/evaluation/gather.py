@@ -40,8 +40,8 @@ def measured(corpus: Corpus, of_patches: OfPatches | None = of_patches) -> Cohor
   """Every spot of the corpus with its counts and what can be measured in its patch; no model.
 
   Features "colour/image", "texture/image" and "nuclei/image" where the corpus has images, read from
-  its patches also where models read features of an encoder. Sections that are in none of the three
-  splits take no part.
+  its patches also where models read features of an encoder; `has_patch` is then where these are
+  known. Sections that are in none of the three splits take no part.
 
   Args:
     of_patches: what is measured instead; None for nothing, which leaves the images unread.
@@ -63,7 +63,7 @@ def measured(corpus: Corpus, of_patches: OfPatches | None = of_patches) -> Cohor
         table = statistics.setdefault(name, np.zeros((n, values.shape[1]), np.float32))
         table[batch["spot_index"][seen]] = values
   if corpus.features is not None:
-    has_patch &= corpus.features.known
+    has_patch = corpus.features.known
   taken = np.concatenate(order)
   kept = np.sort(taken)
   spots = corpus.spots.assign(

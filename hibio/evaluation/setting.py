@@ -280,7 +280,9 @@ def read(
     ignore_labels: names that say that a spot has no label, beside the usual ones.
     of_patches: False where no baseline is asked: images are then left to the model.
   """
-  cohort = gather.measured(corpus) if of_patches else gather.measured(corpus, None)
+  # A spot has an image where the model has something to read of it.
+  seen = corpora.as_read_by(model, corpus) if model else corpus
+  cohort = gather.measured(seen) if of_patches else gather.measured(seen, None)
   if set(splits) != set(corpora.SPLITS):
     cohort = cohort.split(*splits)
   cohort = _unlabelled(cohort, labels, ignore_labels)

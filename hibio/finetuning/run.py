@@ -207,8 +207,8 @@ def _check(source: Pretrained, corpus: Corpus, allow_leak: bool) -> None:
 
 def _check_images(corpus: Corpus, task: tasks.Task) -> None:
   """Refuses a task that reads images where no training section has one."""
-  train = [s for s in corpus.manifest["sections"] if s["split"] == "train"]
-  if "image" in tasks.heads.MODALITIES[task.modality] and not any(s["has_image"] for s in train):
+  train = [section["split"] == "train" for section in corpus.manifest["sections"]]
+  if "image" in tasks.heads.MODALITIES[task.modality] and not corpus.has_image[train].any():
     raise BadInputError(
       corpus.path, "images", "none in the sections of training donors", "an H&E image to read",
       "name images in metadata.csv and prepare again, or learn labels from"

@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,6 +119,17 @@ def test_imported_features_are_kept_like_extracted_ones(corpus, tmp_path, capsys
     found.features.about["hash"]
     == features.imported(corpus, str(tmp_path / "uni.csv"), "uni", "again").features.about["hash"]
   )
+
+
+def test_imported_features_have_the_name_that_was_given_and_not_that_in_the_file(corpus, tmp_path):
+  for section, own in corpus.spots.groupby("section_id"):
+    with h5py.File(tmp_path / f"{section}.h5", "w") as file:
+      file["embeddings"] = np.ones((len(own), 2), np.float32)
+      file["barcodes"] = own["spot_id"].to_numpy("S")
+      file.attrs["encoder"] = "uni_v1"
+  found = features.imported(corpus, str(tmp_path / "{section}.h5"), "uni").features
+  assert (found.name, found.about["name"]) == ("uni", "uni_v1")
+  assert corpus.with_features("uni").features.known.any()
 
 
 def test_features_that_an_encoder_has_the_name_of_are_extracted_when_they_are_missing(
