@@ -6,7 +6,7 @@ from experiments import hibio as experiment
 from experiments import presets
 from experiments.ablation import tables
 from hibio import configs
-from hibio.training import stages
+from hibio.training import alarms, stages
 
 
 @pytest.mark.parametrize("name", list(presets.PRESETS))
@@ -18,6 +18,15 @@ def test_every_stage_of_a_variant_names_objectives_that_have_a_weight(name):
   assert {one for stage in training.stages for one in stage.objectives} <= set(weights)
   last = stages.objective_weights(training.num_steps - 1, training, weights)
   assert float(last["spot"]) == weights["spot"]
+
+
+def test_a_run_on_frozen_features_looks_at_held_out_pairs_often_enough_for_an_alarm():
+  training = experiment.get_config("frozen").training
+  first = max(training.stages[0]["share"], alarms.QUIET_SHARE) * training.num_steps
+  looks = [
+    step for step in range(0, training.num_steps + 1, training.evaluate_every) if step > first
+  ]
+  assert len(looks) >= alarms.LINES_IN_A_ROW
 
 
 def objectives_of(variants):
