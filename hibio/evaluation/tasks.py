@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from data_pipelines.loading import loader
+from data_pipelines.loading.corpus import Corpus
 from hibio import configs, forward, pathways
 from hibio.batch import Batch
 from hibio.evaluation import (
@@ -176,7 +177,7 @@ def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
     seed=0,
   )
   found, spots = [], 0
-  for arrays in itertools.islice(drawn, CONTRAST_BATCHES):
+  for arrays in itertools.islice(drawn, num_batches(method.corpus)):
     batch = Batch(**arrays)
     outputs = method.forward(method.params, batch, method.tables)
     found.append(jax.device_get(measure(outputs, batch, method.tables)))
@@ -190,6 +191,16 @@ def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
       spread=float(np.std(values)),
       parts={f"batch {number}": value for number, value in enumerate(values)},
     )  # fmt: skip
+
+
+def num_batches(corpus: Corpus) -> int:
+  """How many batches of the test sections with images are measured.
+
+  One where all of their windows fit into it: every other batch would be the same once more.
+  """
+  sections = zip(corpus.manifest["sections"], corpus.has_image, strict=True)
+  windows = sum(one["num_windows"] for one, seen in sections if seen and one["split"] == "test")
+  return CONTRAST_BATCHES if windows > WINDOWS_PER_BATCH else 1
 
 
 def _by_all_protocols(task: str, method: Method, feature: str) -> bool:
