@@ -83,11 +83,13 @@ def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
 def untrained(model: pretrained.Pretrained, like: Method) -> Method:
   """The checkpoint `like` was made of, before its first step.
 
-  It is not asked for keyword genes: they do not depend on parameters.
+  It is not asked for keyword genes: they do not depend on parameters. A stored readout of frozen
+  features alone owes nothing to training, so it has the same.
   """
   first = corpora.first_window(like.corpus)
   params = forward.initial_params(model.model, first, like.tables, model.seed)
-  return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None, readout=None)
+  readout = like.readout if like.readout and "embedding" not in like.readout.reads else None
+  return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None, readout=readout)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,26 @@
+"""Who answers, and with what."""
+
+from unittest import mock
+
+import pytest
+
+from hibio.evaluation import setting
+from hibio.evaluation.setting import Method
+from hibio.pretrained import Pretrained
+from hibio.readout import Readout
+
+
+@pytest.mark.parametrize(
+  ("reads", "kept"),
+  [(("features",), True), (("embedding",), False), (("features", "embedding"), False)],
+)
+def test_the_untrained_model_has_a_readout_that_reads_nothing_of_the_model(
+  reads, kept, monkeypatch
+):
+  monkeypatch.setattr(setting.corpora, "first_window", lambda corpus: None)
+  monkeypatch.setattr(setting.forward, "initial_params", lambda *_: {"drawn": 1})
+  stored = mock.Mock(spec=Readout, reads=reads)
+  trained = Method("hibio", params={"trained": 1}, readout=stored)
+  found = setting.untrained(mock.Mock(spec=Pretrained, model=None, seed=0), trained)
+  assert (found.name, found.params) == ("untrained", {"drawn": 1})
+  assert found.readout is (stored if kept else None)
