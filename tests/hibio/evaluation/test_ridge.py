@@ -75,6 +75,8 @@ def test_one_donor_is_divided_by_sections_and_one_section_by_blocks_and_both_are
   folds, words = expression_probes.inner_folds(one_donor)
   assert sorted(map(len, folds)) == [20, 30]
   assert words == "sections of one donor"
+  sections = one_donor.assign(donor_id=one_donor["section_id"])  # held out one by one
+  assert expression_probes.inner_folds(sections)[1] == "sections"
   folds, words = expression_probes.inner_folds(one_donor[:30])
   assert all(np.ptp(rows) == len(rows) - 1 for rows in folds)
   assert words == "blocks of one section"
