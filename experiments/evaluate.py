@@ -153,7 +153,9 @@ def _named(flag: flags.FlagHolder) -> dict[str, str]:
         "value",
         repr(text),
         f"NAME=PATH, a new name without '/' or '@' that begins unlike {', '.join(_RESERVED)}",
-        "write e.g. --compare=bleep=runs/bleep",
+        "write e.g. --features=uni='embeddings/{section}.h5'"
+        if flag is _FEATURES
+        else "write e.g. --compare=bleep=runs/bleep",
       )
     found[name] = value
   return found

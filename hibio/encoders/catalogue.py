@@ -20,6 +20,7 @@ from hibio.encoders.pretrained_vit import PretrainedViT
 from hibio.encoders.sources import Hub, Package
 
 UNTRAINED = "-untrained"
+"""Ends the name of an encoder with weights drawn at random."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

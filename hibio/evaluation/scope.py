@@ -28,8 +28,8 @@ def described(corpus: Corpus, donors: Sequence[str]) -> str:
   if not splitting.is_by_section(corpus.manifest):
     return f"donors {names}"
   scored, trained = (
-    {splitting.patient_of(section) for section in corpus.manifest["sections"] if counts(section)}
-    for counts in (lambda s: s["donor_id"] in donors, lambda s: s["split"] == "train")
+    {splitting.patient_of(section) for section in corpus.manifest["sections"] if is_meant(section)}
+    for is_meant in (lambda s: s["donor_id"] in donors, lambda s: s["split"] == "train")
   )
   return f"sections {names}" + (SAME_PATIENT if scored & trained else "")
 

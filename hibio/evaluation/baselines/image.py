@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from data_pipelines.features import store
+from hibio.encoders.catalogue import UNTRAINED
 from hibio.evaluation.baselines.base import Features, Given
 
 Patches = UInt8[np.ndarray, "spot height width 3"]
@@ -184,10 +185,6 @@ def texture(patches: Patches, um_per_px: float) -> Features:
 def nuclei(patches: Patches, um_per_px: float) -> Features:
   """One number."""
   return nuclei_count(patches, um_per_px)[:, None]
-
-
-UNTRAINED = "-untrained"
-"""Ends the name of features that were extracted with an encoder of random weights."""
 
 
 def frozen(given: Given) -> Features | None:
