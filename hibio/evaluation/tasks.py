@@ -100,7 +100,8 @@ def annotate(setting: Setting, method: Method) -> Iterator[Row]:
   read = tuple(feature for way in ways for feature in setting.features_of(method, way))
   for label in setting.labels:
     if method.name == MAJORITY:
-      found = setting.predictions(label, f"{MODEL}/gene" if setting.model else "pca/gene")
+      asked = setting.models[0].name if setting.models else "pca"
+      found = setting.predictions(label, f"{asked}/gene")
       yield from annotation.majority(found, cohort, folds, label)
     for feature in read:
       found = setting.predictions(label, feature)
