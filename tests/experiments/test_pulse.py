@@ -168,10 +168,24 @@ def test_a_section_to_draw_that_does_not_exist_is_one_line(workdir, tmp_path):
 
 
 def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
+  corpus = workdir.parent / "synthetic-tiny" / "corpus"
+  trained_on = json.loads((corpus / "manifest.json").read_text())["splits"]["train"][0]
+  done = run(
+    "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
+    f"--donors={trained_on}", f"--output={tmp_path / 'out'}",
+  )  # fmt: skip
+  assert done.returncode == 3
+  assert "was trained on" in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_corpus_prepared_with_other_splits_is_scored_by_those_of_the_run(workdir, tmp_path):
   corpus = tmp_path / "corpus"
   shutil.copytree(workdir.parent / "synthetic-tiny" / "corpus", corpus)
   manifest = json.loads((corpus / "manifest.json").read_text())
   splits = manifest["splits"]
+  held_out = splits["test"]
   splits["train"], splits["test"] = splits["test"], splits["train"]
   for section in manifest["sections"]:
     section["split"] = next(
@@ -180,12 +194,12 @@ def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
   (corpus / "manifest.json").write_text(json.dumps(manifest))
   done = run(
     "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
-    f"--output={tmp_path / 'out'}",
+    "--tasks=contrast", f"--output={tmp_path / 'out'}",
   )  # fmt: skip
-  assert done.returncode == 3
-  assert "was trained on" in done.stderr
-  assert len(done.stderr.strip().splitlines()) == 1
-  assert not (tmp_path / "out").exists()
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert "each donor is held out as in" in done.stderr
+  rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+  assert {row["split"] for row in rows} == {"donors " + ", ".join(held_out)}
 
 
 @pytest.mark.parametrize(
