@@ -82,6 +82,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
   "From H&E": (
     Measure("expression", "expression from H&E", "expression", "^ridge_cv, log1p_cp10k, hvg50",
             "pearson_in_section", "image"),
+    Measure("reduced rank", "the same by reduced rank and nearest spots", "expression",
+            r"^reduced_rank \+ nearest, log1p_cp10k, hvg50", "pearson_in_section", "image"),
     Measure("readout", "expression by the readout", "expression",
             "^(stored )?readout, log1p_cp10k, hvg50", "pearson_in_section", "image"),
     Measure("labels, image", "labels from H&E", "annotation", _PROBE, _PER_SECTION, "image"),

@@ -51,6 +51,9 @@ CONTRAST_BATCHES = 16
 WINDOWS_PER_BATCH, SECTIONS_PER_BATCH = 4, 2
 """Of the batches that contrasts are measured on, whatever a model was trained with."""
 
+QUICK_PROBES = ("ridge_cv", "reduced_rank + nearest")
+"""Probes of expression that ablations ask: the usual one, and the best that is known."""
+
 RANDOM_SETS = 5
 """Draws of random gene sets: one alone may look like anything."""
 
@@ -58,7 +61,7 @@ RANDOM_SETS = 5
 def predict_expression(setting: Setting, method: Method) -> Iterator[Row]:
   """Genes from the image: by probes of each feature, by retrieval, by the model's own readout."""
   asked = setting.questions
-  protocols = expression.FROM_ONE_FEATURE if setting.thorough else ("ridge_cv",)
+  protocols = expression.FROM_ONE_FEATURE if setting.thorough else QUICK_PROBES
   for feature in setting.features_of(method):
     if modality(feature) == "image" or not method.is_model:
       yield from expression.from_feature(asked, feature, protocols)
