@@ -63,9 +63,9 @@ def test_a_command_that_does_not_exist_is_one_line_with_the_nearest():
 
 
 def test_all_missing_flags_are_named_at_once():
-  done = call("experiments.evaluate", "--output=out")
+  done = call("experiments.ablate", "--output=out")
   assert done.returncode == 2
-  assert "--checkpoint (" in done.stderr
+  assert "--presets (" in done.stderr
   assert "--corpus (" in done.stderr
   assert "--output" not in done.stderr
   assert len(done.stderr.splitlines()) == 1
