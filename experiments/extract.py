@@ -41,14 +41,16 @@ def main() -> None:
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, _stop)
   corpus = Corpus.open(_CORPUS.value)
-  from hibio import features  # JAX: a wrong path need not wait for it
+  # JAX: a wrong path need not wait for it.
+  from hibio import features
+  from hibio.encoders import catalogue
 
   if _FROM.value:
     corpus = features.imported(
       corpus, _FROM.value, _ENCODER.value, _NAME.value, _TOLERANCE_UM.value
     )
   else:
-    encoder = features.encoder_named(_ENCODER.value, _WEIGHTS.value)
+    encoder = catalogue.load(_ENCODER.value, _WEIGHTS.value)
     corpus = features.extract(corpus, encoder, _NAME.value)
   found = corpus.features
   print(

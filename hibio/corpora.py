@@ -161,7 +161,7 @@ def as_read_by(model: Pretrained, corpus: Corpus) -> Corpus:
   if about is None:
     return dataclasses.replace(corpus, features=None)
   there = store.of_encoder(corpus.path, about["hash"])
-  if not there and not any(section["has_image"] for section in corpus.manifest["sections"]):
+  if not there and not corpus.has_slides:
     return corpus.without_features(about)
   found = corpus.with_features(there or about["name"])
   here = found.features.about

@@ -87,7 +87,7 @@ def extract(corpus: Corpus, encoder: Encoder, name: str = "") -> Corpus:
     BadInputError: no section has an image, or a slide is not where it lay.
   """
   name = name or encoder.about["name"]
-  if not any(section["has_image"] for section in corpus.manifest["sections"]):
+  if not corpus.has_slides:
     raise BadInputError(
       corpus.path, "images", "none in any section", "H&E images to read",
       "name them in metadata.csv, and prepare the corpus again",
@@ -169,16 +169,6 @@ def imported(
   return corpus.with_features(kept.name)
 
 
-def encoder_named(name: str, weights: str | os.PathLike | None = None) -> Encoder:
-  """An encoder of the catalogue, or its untrained twin: NAME-untrained.
-
-  Raises:
-    BadInputError: unknown name, or weights that are missing, damaged or another network's.
-  """
-  trained = name.removesuffix(catalogue.UNTRAINED)
-  return catalogue.load(trained, weights, untrained=name != trained)
-
-
 def encoder_of(about: Mapping[str, Any], weights: str | os.PathLike | None = None) -> Encoder:
   """The encoder that features are of, to read new slides with.
 
@@ -195,7 +185,7 @@ def encoder_of(about: Mapping[str, Any], weights: str | os.PathLike | None = Non
       "features that hibio extracted, to extract them from new slides, too",
       f"train on those of python -m experiments.extract --encoder={about['name']}",
     )  # fmt: skip
-  encoder = encoder_named(about["name"], weights)
+  encoder = catalogue.load(about["name"], weights)
   if encoder.about["hash"] != about["hash"]:
     raise BadInputError(
       f"encoder {about['name']}", "hash", encoder.about["hash"],
@@ -216,8 +206,8 @@ def added(corpus: Corpus, name: str) -> Corpus:
   known = name.removesuffix(catalogue.UNTRAINED) in catalogue.CATALOGUE
   if not known or corpus.feature_store(name).is_complete():
     return corpus.with_features(name)
-  if not any(section["has_image"] for section in corpus.manifest["sections"]):
+  if not corpus.has_slides:
     say(f"features {name}: no section of {corpus.path} has an image; counts are trained on alone")
-    return corpus.without_features(encoder_named(name).about)
+    return corpus.without_features(catalogue.load(name).about)
   say(f"features {name}: not in {corpus.path} yet, so they are extracted first")
-  return extract(corpus, encoder_named(name))
+  return extract(corpus, catalogue.load(name))

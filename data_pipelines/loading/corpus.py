@@ -149,6 +149,11 @@ class Corpus:
       return np.array([section["has_image"] for section in sections])
     return np.array([self.features.known[self.section_rows(n)].any() for n in range(len(sections))])
 
+  @property
+  def has_slides(self) -> bool:
+    """Whether any section has an image, of which patches or features can be read."""
+    return any(section["has_image"] for section in self.manifest["sections"])
+
   def section_rows(self, section: int) -> slice:
     """Rows of a section's spots in `spots`, by its row in the tables."""
     entry = self.manifest["sections"][section]

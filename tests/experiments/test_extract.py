@@ -9,7 +9,7 @@ from tests.hibio.colours import Colours
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
-  monkeypatch.setattr(catalogue, "load", lambda name, weights, untrained: Colours())
+  monkeypatch.setattr(catalogue, "load", lambda name, weights: Colours())
   return hand_made.corpus(tmp_path, monkeypatch)
 
 

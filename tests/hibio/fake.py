@@ -6,8 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hibio import configs
 from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.outputs import Keywords, Outputs
+
+TOWER = configs.TransformerConfig(width=8, depth=1, num_heads=2)
+SMALL = configs.ModelConfig(
+  embedding_width=8,
+  patch_px=8,
+  token_px=4,
+  image=TOWER,
+  gene=TOWER,
+  keywords=configs.KeywordConfig(num_keywords=6, min_documents=1),
+  context=configs.ContextConfig(radius_um=0.0),
+)
+"""A model that compiles in a second."""
 
 
 def unit_vectors(rng: np.random.Generator, *shape: int) -> np.ndarray:

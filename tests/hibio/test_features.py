@@ -137,7 +137,7 @@ def test_features_that_an_encoder_has_the_name_of_are_extracted_when_they_are_mi
 ):
   encoder = Colours()
   monkeypatch.setitem(catalogue.CATALOGUE, "colours", None)
-  monkeypatch.setattr(catalogue, "load", lambda name, weights, untrained: encoder)
+  monkeypatch.setattr(catalogue, "load", lambda name: encoder)
   found = features.added(corpus, "colours")
   assert "features colours: not in" in capsys.readouterr().err
   again = features.added(corpus, "colours")
@@ -151,7 +151,7 @@ def test_a_corpus_without_images_is_trained_on_by_its_counts_alone(corpus, monke
   sections = [{**one, "has_image": False} for one in corpus.manifest["sections"]]
   corpus = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": sections})
   encoder = Colours()
-  monkeypatch.setattr(features, "encoder_named", lambda name: encoder)
+  monkeypatch.setattr(catalogue, "load", lambda name: encoder)
   found = features.added(corpus, "efficientnet_lite0")
   assert "counts are trained on alone" in capsys.readouterr().err
   assert not found.has_image.any()

@@ -11,20 +11,10 @@ from data_pipelines.problems import BadInputError
 from hibio import configs, forward, objectives
 from hibio.model import HiBio
 from hibio.training import optimizer, sharding, state, step
-from tests.hibio.fake import fake
+from tests.hibio.fake import SMALL, fake
 
 GENES, FEATURES = 24, 5
-TOWER = configs.TransformerConfig(width=8, depth=1, num_heads=2)
-CONFIG = configs.ModelConfig(
-  embedding_width=8,
-  patch_px=8,
-  token_px=4,
-  image=TOWER,
-  gene=TOWER,
-  keywords=configs.KeywordConfig(num_keywords=6, min_documents=1),
-  context=configs.ContextConfig(radius_um=0.0),
-  image_encoder="features",
-)
+CONFIG = dataclasses.replace(SMALL, image_encoder="features")
 MODEL = HiBio(CONFIG, GENES)
 
 

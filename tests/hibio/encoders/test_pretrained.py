@@ -22,18 +22,13 @@ from hibio.model import HiBio
 from hibio.training import checkpoints, optimizer, sharding, state, step
 from tests.hibio.encoders.parity.derive import drawn
 from tests.hibio.encoders.test_parity import HERE, MLP
-from tests.hibio.fake import fake
+from tests.hibio.fake import SMALL, fake
 
 GENES = 24
-TOWER = configs.TransformerConfig(width=8, depth=1, num_heads=2)
-CONFIG = configs.ModelConfig(
-  embedding_width=8,
+CONFIG = dataclasses.replace(
+  SMALL,
   patch_px=32,
   token_px=8,
-  image=TOWER,
-  gene=TOWER,
-  keywords=configs.KeywordConfig(num_keywords=6, min_documents=1),
-  context=configs.ContextConfig(radius_um=0.0),
   image_encoder=pretrained.NAME,
   pretrained=PretrainedConfig("small"),
 )

@@ -15,21 +15,11 @@ from hibio.finetuning import trainable
 from hibio.model import HiBio
 from hibio.nn.layers import Dense
 from hibio.training import optimizer, sharding, state, step
-from tests.hibio.fake import fake
+from tests.hibio.fake import SMALL, fake
 
 GENES = 24
-TOWER = configs.TransformerConfig(width=8, depth=1, num_heads=2)
-CONFIG = configs.ModelConfig(
-  embedding_width=8,
-  patch_px=8,
-  token_px=4,
-  image=TOWER,
-  gene=TOWER,
-  keywords=configs.KeywordConfig(num_keywords=6, min_documents=1),
-  context=configs.ContextConfig(radius_um=0.0),
-  image_encoder="mean_colour",
-  gene_encoder="mean_keyword",
-  gene_profile=False,
+CONFIG = dataclasses.replace(
+  SMALL, image_encoder="mean_colour", gene_encoder="mean_keyword", gene_profile=False
 )
 TRAINING = configs.TrainingConfig(
   num_steps=4,

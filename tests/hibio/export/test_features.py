@@ -19,7 +19,7 @@ from tests.hibio.colours import Colours
 def encoder(monkeypatch):
   """The encoder that the catalogue loads, whatever name it is asked for."""
   encoder = Colours()
-  monkeypatch.setattr(catalogue, "load", lambda name, weights, untrained: encoder)
+  monkeypatch.setattr(catalogue, "load", lambda name, weights: encoder)
   return encoder
 
 
