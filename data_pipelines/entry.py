@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from data_pipelines import compile_cache
 from data_pipelines.problems import EXIT_USAGE, BadInputError, exits_on_bad_input, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,6 +115,7 @@ def run(main: Callable[[], None], own: Flags) -> None:
     print(own.help())
     sys.exit(0)
   exits_on_bad_input(_parse)(own)
+  compile_cache.switch_on()
   try:
     exits_on_bad_input(main)()
     sys.stdout.flush()

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -100,9 +99,7 @@ def main() -> None:
     tasks,
     _SWAP.value,
   )
-  cache = {"JAX_COMPILATION_CACHE_DIR": str(output.absolute() / "compiled")}
-  environment = {name: value for name, value in cache.items() if name not in os.environ}
-  results = running.complete(runs, question, output, _JOBS.value, environment)
+  results = running.complete(runs, question, output, _JOBS.value)
   if not results.answers:
     _fail(results.failures, f"no run has figures; logs: {output / plan.RUNS}")
   _write(output, base, runs, question, results)

@@ -53,8 +53,9 @@ def frozen(model: HiBio) -> Callable[..., Outputs]:
 def initial_params(model: HiBio, batch: Batch, tables: Tables, seed: int):
   """The untrained model's parameters, a plain nested dictionary."""
   one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[:1], batch)
-  init = jax.jit(lambda key: model.init(key, one, tables.statistics, tables.membership))
-  return init(jax.random.key(seed))["params"]
+  # All as arguments and no constants: what is compiled, and kept on disk, serves other tables too.
+  init = jax.jit(model.init)
+  return init(jax.random.key(seed), one, tables.statistics, tables.membership)["params"]
 
 
 def loss(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.console import clock, say
@@ -51,7 +51,6 @@ class Outcome:
 def run(
   jobs: Sequence[Job],
   at_once: int,
-  environment: Mapping[str, str] | None = None,
   done: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
   """Runs all jobs, `at_once` side by side.
@@ -71,7 +70,7 @@ def run(
           done(outcome)
           _tell(outcome, stop.asked, len(outcomes), len(jobs), time.monotonic() - begun)
         if places[place] is None and waiting and not stop.asked:
-          places[place] = _Running(waiting.popleft(), _cores(place, at_once), environment)
+          places[place] = _Running(waiting.popleft(), _cores(place, at_once))
       if stop.asked:
         waiting.clear()
         for running in filter(None, places):
@@ -101,8 +100,8 @@ def last_line(log: Path) -> str:
 class _Running:
   """One job under way."""
 
-  def __init__(self, job: Job, cores: set[int], environment: Mapping[str, str] | None):
-    self.job, self._cores, self._environment = job, cores, environment
+  def __init__(self, job: Job, cores: set[int]):
+    self.job, self._cores = job, cores
     self._left = deque(job.commands)
     self._begun, self._stopped = time.monotonic(), False
     job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +132,6 @@ class _Running:
         [sys.executable, "-m", *self._left.popleft()],
         stdout=log,
         stderr=log,
-        env={**os.environ, **(self._environment or {})},
         process_group=0,  # Ctrl-C reaches it through us, once
       )
     if self._cores:

@@ -79,9 +79,7 @@ class Results:
   costs: dict[str, float]
 
 
-def complete(
-  runs: Sequence[Run], question: Question, output: Path, at_once: int, environment: dict[str, str]
-) -> Results:
+def complete(runs: Sequence[Run], question: Question, output: Path, at_once: int) -> Results:
   """Does all that is missing, then reads every answer.
 
   Raises:
@@ -92,14 +90,13 @@ def complete(
   outcomes = jobs.run(
     [job for pair in asked.values() if (job := _job(*pair)) is not None],
     at_once,
-    environment,
     lambda outcome: outcome.status or _stamp(*asked[outcome.name]),
   )
   failures = {one.name: _why(one) for one in outcomes if one.status}
   whole = [pair for name, pair in asked.items() if name not in failures]
   examples = _one_a_fold(whole)
   todo = [job for pair in examples if (job := _baselines_job(*pair, output)) is not None]
-  failed = {one.name: _why(one) for one in jobs.run(todo, at_once, environment) if one.status}
+  failed = {one.name: _why(one) for one in jobs.run(todo, at_once) if one.status}
   return _read(whole, examples, output, failures | failed)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
 
@@ -44,8 +45,8 @@ def make_train_step(
     state: for its layout only; shapes are enough.
   """
 
-  def train_step(state: TrainState, batch: Batch, tables: Tables):
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+  def train_step(state: TrainState, batch: Batch, tables: Tables, seed: jax.Array):
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
     forward_key, total_key = jax.random.split(key)
     weights = stages.objective_weights(state.step, config, base_weights)
 
@@ -89,9 +90,12 @@ def make_train_step(
 
   layout = sharding.shardings(state, mesh)
   replicated = NamedSharding(mesh, sharding.REPLICATED)
-  return jax.jit(
+  compiled = jax.jit(
     train_step,
-    in_shardings=(layout, NamedSharding(mesh, sharding.BATCH), replicated),
+    in_shardings=(layout, NamedSharding(mesh, sharding.BATCH), replicated, replicated),
     out_shardings=(layout, replicated),
     donate_argnums=0,
   )
+  # An argument and no constant: what is compiled, and kept on disk, then serves every seed.
+  seed = np.asarray(config.seed)
+  return lambda state, batch, tables: compiled(state, batch, tables, seed)

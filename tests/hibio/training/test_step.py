@@ -12,9 +12,9 @@ from tests.hibio.training import toy
 
 
 @functools.cache
-def _compiled(shape):
+def _compiled(shape, seed=0):
   """The step on a mesh, and what makes its starting point."""
-  config, mesh = toy.config(mesh=shape), sharding.make_mesh(shape)
+  config, mesh = toy.config(mesh=shape, seed=seed), sharding.make_mesh(shape)
 
   optimizer = make_optimizer(config)
   begin = state.abstract(jax.eval_shape(toy.init), optimizer, mesh)
@@ -83,6 +83,15 @@ def test_a_step_that_is_not_finite_changes_no_bit_and_is_counted():
   current, _ = run(current, good)
   assert (int(current.skipped), int(current.skipped_in_a_row)) == (1, 0)
   assert not np.array_equal(before[-1], toy.leaves((current.params, current.opt_state))[-1])
+
+
+def test_what_is_compiled_for_one_seed_serves_another():
+  (one, create), (other, _) = _compiled((1, 1, 1), seed=0), _compiled((1, 1, 1), seed=1)
+  batch = next(toy.batches(0))
+  programs = [jax.make_jaxpr(step)(create(), batch).eqns[-1] for step in (one, other)]
+  assert [program.primitive.name for program in programs] == ["jit", "jit"]
+  assert len({str(program.params["jaxpr"]) for program in programs}) == 1
+  assert one(create(), batch)[1]["loss"] != other(create(), batch)[1]["loss"]
 
 
 def test_what_is_drawn_depends_on_the_step():
