@@ -6,19 +6,18 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
+from scipy.spatial.distance import cdist
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
-from sklearn.metrics import f1_score, recall_score
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from hibio.evaluation import class_metrics
 from hibio.evaluation.baselines import MAJORITY
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import Fold, described
-from hibio.evaluation.predictions import Predictions, capped, divided, probed
+from hibio.evaluation.predictions import Predictions, capped, confusion_of, divided, probed
 from hibio.evaluation.rows import Row
 
 
@@ -55,8 +54,14 @@ def few_shot(
   that the fitting donors lack counts as errors.
   """
   divisions, left_out = divided(cohort, folds, feature, label)
-  sides = [(*_standardised(fit, test, feature), fit, test) for _, fit, test in divisions]
-  truth = np.array([name for *_, test in sides for name in test.spots[label].astype(str)], str)
+  every = [side.spots[label].to_numpy(str) for _, *both in divisions for side in both]
+  classes, codes = np.unique(np.concatenate([[], *every]).astype(str), return_inverse=True)
+  codes = np.split(codes, np.cumsum([len(names) for names in every])[:-1]) if every else []
+  sides = [
+    (*_standardised(fit, test, feature), known)
+    for (_, fit, test), known in zip(divisions, codes[::2], strict=True)
+  ]
+  truth = np.concatenate([np.zeros(0, int), *codes[1::2]])
   present = np.unique(truth)
   for shots in SHOTS:
     protocol = f"few-shot, {shots} spots a class, nearest class mean, {label}"
@@ -69,12 +74,10 @@ def few_shot(
     for draw in range(REPEATS):
       rng = np.random.default_rng(draw)
       predicted = np.concatenate(
-        [
-          nearest_class_mean(values, fit.spots[label].to_numpy(str), unseen, shots, rng)
-          for values, unseen, fit, _ in sides
-        ]
+        [nearest_class_mean(values, known, unseen, shots, rng) for values, unseen, known in sides]
       )
-      recalls = recall_score(truth, predicted, labels=present, average=None, zero_division=0)
+      counted = confusion_of(truth, predicted, len(classes))[present]
+      recalls = counted[np.arange(len(present)), present] / counted.sum(1)
       scores[f"draw {draw}"] = float(recalls.mean())
     values = list(scores.values())
     note = "; ".join((f"mean of {REPEATS} draws of the labelled spots", *left_out))
@@ -100,7 +103,7 @@ def nearest_class_mean(
   drawn = capped(names, shots, rng)
   classes = np.unique(names)
   means = np.stack([values[drawn][names[drawn] == name].mean(0) for name in classes])
-  return KNeighborsClassifier(1).fit(means, classes).predict(unseen)
+  return classes[cdist(unseen, means).argmin(axis=1)]
 
 
 def _standardised(fit: Cohort, test: Cohort, feature: str) -> tuple[np.ndarray, np.ndarray]:
@@ -125,6 +128,7 @@ def random_split(cohort: Cohort, feature: str, label: str, method: str) -> Itera
   spots = probed(cohort, feature, label)
   drawn = np.random.default_rng(0).permutation(len(spots.spots))[:MAX_SPOTS]
   names, values = spots.spots[label].to_numpy(str)[drawn], spots.features[feature][drawn]
+  names = np.unique(names, return_inverse=True)[1]  # of numbers less is asked again and again
   common = (
     *("annotation", cohort.dataset, f"random spots 80/10/10, SGD, {label} ({LEAKY})"),
     *("random spots (LEAKY)", "macro_f1", method),
@@ -175,7 +179,7 @@ def _fitted(
     return classifier.fit(values, names)
 
 
-def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-  return float(
-    f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
-  )
+def _macro_f1(truth: Int[np.ndarray, " spot"], predicted: Int[np.ndarray, " spot"]) -> float:
+  """Mean F1 of the classes that are in the truth."""
+  counted = confusion_of(truth, predicted, 1 + int(max(truth.max(), predicted.max())))
+  return float(class_metrics.f1(counted)[np.unique(truth)].mean())

@@ -7,9 +7,11 @@ per donor, where the donors do. A donor is scored over the classes that it has.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy.stats import rankdata
 
@@ -46,13 +48,13 @@ def macro_f1(found: Predictions) -> Score:
   """Mean F1 of the classes that are there; `parts` is the F1 of each."""
   confusion = found.confusion()
   present = confusion.sum(1) > 0
-  return _mean(found, present, _f1(confusion)[present])
+  return _mean(found, present, f1(confusion)[present])
 
 
 def weighted_f1(found: Predictions) -> Score:
   """F1 of the classes that are there, weighted by their spots."""
   confusion = found.confusion()
-  return Score(float(np.average(_f1(confusion), weights=confusion.sum(1))))
+  return Score(float(np.average(f1(confusion), weights=confusion.sum(1))))
 
 
 def auroc(found: Predictions) -> Score:
@@ -140,7 +142,7 @@ def _areas(found: Predictions) -> dict[str, float]:
   return areas
 
 
-def _f1(confusion: np.ndarray) -> Float[np.ndarray, " label"]:
+def f1(confusion: np.ndarray) -> Float[np.ndarray, " label"]:
   """F1 of each class: twice its hits over its true and its predicted spots; 0 without either."""
   return 2 * np.diag(confusion) / np.maximum(confusion.sum(1) + confusion.sum(0), 1)
 
@@ -158,10 +160,29 @@ CLOSED_CHANCE: Mapping[str, Metric] = {
 
 
 def chances(found: Predictions) -> dict[str, float | None]:
-  """Each metric of guessing: in closed form, or the mean over `GUESSES` stratified guesses."""
+  """Each metric of guessing: in closed form, or the mean over `GUESSES` stratified guesses.
+
+  It is the same for all features that see the same spots, and is worked out once for them.
+  """
+  columns = ["fold", "truth", "donor_id", "section_id"]
+  spots = pd.util.hash_pandas_object(found.spots[columns], index=False).to_numpy().tobytes()
+  shares = tuple((fold, share.tobytes()) for fold, share in found.shares.items())
+  return dict(_chances(_Asked((found.classes, shares, spots), found)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+  """Which spots are guessed at, whatever a probe said of them."""
+
+  key: tuple
+  found: Predictions = dataclasses.field(compare=False)
+
+
+@functools.lru_cache(maxsize=64)
+def _chances(asked: _Asked) -> dict[str, float | None]:
   rng = np.random.default_rng(0)
-  drawn = [stratified(found, rng) for _ in range(GUESSES)]
-  known = {name: chance(found).value for name, chance in CLOSED_CHANCE.items()}
+  drawn = [stratified(asked.found, rng) for _ in range(GUESSES)]
+  known = {name: chance(asked.found).value for name, chance in CLOSED_CHANCE.items()}
   measured = {name: [METRICS[name](one).value for one in drawn] for name in METRICS.keys() - known}
   return known | {
     name: None if None in values else float(np.mean(values)) for name, values in measured.items()

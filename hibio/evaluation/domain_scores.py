@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
-from sklearn import metrics
-from sklearn.metrics.cluster import contingency_matrix
 
-from hibio.evaluation.baselines.neighbours import nearest_spots
+from hibio.evaluation.agreement import agreement, contingency, layer_f1
+from hibio.evaluation.baselines.neighbours import nearest, nearest_spots
 from hibio.evaluation.rows import Row
 
 
@@ -37,17 +35,17 @@ class DomainScores:
     positions_um: Float[np.ndarray, "spot 2"],
   ) -> None:
     """One section at one seed; of several runs the median of each metric counts."""
-    found = [_metrics(annotated, run, positions_um) for run in runs]
-    dealt = _metrics(annotated, self._rng.permutation(runs[0]), positions_um)
-    for name in found[0]:
-      self._scores[name][section].append(float(np.median([one[name] for one in found])))
+    names, codes = np.unique(annotated, return_inverse=True)
+    found = [_metrics(codes, run, positions_um) for run in runs]
+    dealt, _ = _metrics(codes, self._rng.permutation(runs[0]), positions_um)
+    for name in dealt:
+      self._scores[name][section].append(float(np.median([one[name] for one, _ in found])))
       self._chance[name][section].append(dealt[name])
-    layers = [layer_f1(annotated, run) for run in runs]
-    for layer in layers[0]:
-      self._layers[layer].append(float(np.median([one[layer] for one in layers])))
+    for layer, f1 in zip(names.tolist(), np.median([f1 for _, f1 in found], axis=0), strict=True):
+      self._layers[layer].append(float(f1))
     for name, metric in COHERENCE.items():
       if section not in self._annotated[name]:
-        self._annotated[name][section] = metric(annotated, positions_um)
+        self._annotated[name][section] = metric(codes, positions_um)
 
   def rows(self, common: Mapping[str, str], note: str = "") -> Iterator[Row]:
     """One row a metric: the mean over sections of the mean over seeds.
@@ -81,28 +79,20 @@ class DomainScores:
 
 
 def _metrics(
-  annotated: np.ndarray, found: np.ndarray, positions_um: np.ndarray
-) -> dict[str, float]:
-  values = agreement(annotated, found)
-  values["layer_f1"] = float(np.mean(list(layer_f1(annotated, found).values())))
-  for name, metric in COHERENCE.items():
-    values[name] = metric(found, positions_um)
-  return values
+  annotated: Int[np.ndarray, " spot"],
+  found: Int[np.ndarray, " spot"],
+  positions_um: Float[np.ndarray, "spot 2"],
+) -> tuple[dict[str, float], Float[np.ndarray, " layer"]]:
+  """Every metric, and the F1 of each layer."""
+  table = contingency(annotated, found)
+  layers = layer_f1(table)
+  values = {**agreement(table), "layer_f1": float(layers.mean())}
+  return values | {name: metric(found, positions_um) for name, metric in COHERENCE.items()}, layers
 
 
 _PAS_NEIGHBOURS = 10
-
-
-def agreement(annotated: np.ndarray, found: np.ndarray) -> dict[str, float]:
-  """ARI, NMI, AMI and homogeneity, as scikit-learn has them; 1 is perfect."""
-  # The V-measure is the NMI with the arithmetic mean, and comes from the same pass.
-  homogeneity, _, nmi = metrics.homogeneity_completeness_v_measure(annotated, found)
-  return {
-    "ari": float(metrics.adjusted_rand_score(annotated, found)),
-    "nmi": float(nmi),
-    "ami": float(metrics.adjusted_mutual_info_score(annotated, found)),
-    "homogeneity": float(homogeneity),
-  }
+_CHAOS_NEIGHBOURS = 24
+"""Most spots have one of their own domain among so many; of the others all are searched."""
 
 
 def chaos(labels: np.ndarray, positions_um: Float[np.ndarray, "spot 2"]) -> float:
@@ -117,11 +107,16 @@ def chaos(labels: np.ndarray, positions_um: Float[np.ndarray, "spot 2"]) -> floa
   """
   sd = positions_um.std(axis=0)
   scaled = positions_um / np.where(sd > 0, sd, 1.0)
-  total = 0.0
-  for label in np.unique(labels):
-    own = scaled[labels == label]
-    if len(own) > 2:
-      total += cKDTree(own).query(own, k=2)[0][:, 1].sum()
+  _, domains, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+  near, distances = nearest(scaled, _CHAOS_NEIGHBOURS)
+  own = domains[near] == domains[:, None]
+  first = own.argmax(axis=1) if own.shape[1] else np.zeros(len(own), int)
+  counted, seen = sizes[domains] > 2, own.any(axis=1)
+  rows = np.flatnonzero(counted & seen)
+  total = distances[rows, first[rows]].sum()
+  for domain in np.unique(domains[counted & ~seen]):
+    far = (domains == domain) & ~seen
+    total += cKDTree(scaled[domains == domain]).query(scaled[far], k=2)[0][:, 1].sum()
   return float(total / len(labels))
 
 
@@ -142,21 +137,6 @@ COHERENCE = {"chaos": chaos, "pas": pas}
 """(found, positions_um) -> score; lower is more coherent. What is annotated plays no part."""
 
 
-def layer_f1(annotated: np.ndarray, found: np.ndarray) -> dict[str, float]:
-  """F1 of each annotated layer after giving each at most one found domain.
-
-  The one-to-one matching has the most spots in common; a layer without a domain scores 0.
-  """
-  common = contingency_matrix(annotated, found)
-  layers, domains = linear_sum_assignment(-common)
-  f1 = dict.fromkeys(np.unique(annotated).tolist(), 0.0)
-  names = list(f1)
-  for layer, domain in zip(layers, domains, strict=True):
-    size = common[layer].sum() + common[:, domain].sum()
-    f1[names[layer]] = float(2 * common[layer, domain] / size)
-  return f1
-
-
 NUM_NEIGHBOURS = 6
 """The ring around a Visium spot."""
 
@@ -172,9 +152,8 @@ def smooth(labels: Int[np.ndarray, " spot"], positions_um: np.ndarray) -> Int[np
     comes to the same.
   """
   near = nearest_spots(positions_um, NUM_NEIGHBOURS)
-  _, codes = np.unique(labels, return_inverse=True)
-  votes = np.zeros((len(labels), codes.max() + 1), np.int64)
-  np.add.at(votes, (np.arange(len(labels))[:, None], codes[near]), 1)
+  kinds, codes = np.unique(labels, return_inverse=True)
+  votes = (codes[near][..., None] == np.arange(len(kinds))).sum(axis=1)
   winner = votes.argmax(axis=1)
   majority = 2 * votes.max(axis=1) > near.shape[1]
-  return np.where(majority, np.unique(labels)[winner], labels)
+  return np.where(majority, kinds[winner], labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,6 @@ import scipy.sparse
 from jaxtyping import Bool, Float, Int, Shaped
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -159,22 +159,22 @@ def choose_penalty(
   splits: Sequence[Split],
 ) -> float:
   """The C with the best balanced accuracy over all spots that the splits hold out."""
+  classes, names = np.unique(names, return_inverse=True)  # of numbers less is asked again and again
   held_out = np.concatenate([held for _, held in splits])
   found = {penalty: np.empty_like(names) for penalty in PENALTIES}
   for fit_rows, held in splits:
     scaler = StandardScaler().fit(values[fit_rows])
+    seen, unseen = (scaler.transform(values[rows]) for rows in (fit_rows, held))
     regression = _regression().set_params(warm_start=True)
     for penalty in PENALTIES:
       regression.set_params(C=penalty)
-      _fit(regression, scaler.transform(values[fit_rows]), names[fit_rows])
-      found[penalty][held] = regression.predict(scaler.transform(values[held]))
-  truth = names[held_out]
-  scores = [
-    recall_score(
-      truth, found[penalty][held_out], labels=np.unique(truth), average="macro", zero_division=0
-    )
-    for penalty in PENALTIES
+      _fit(regression, seen, names[fit_rows])
+      found[penalty][held] = regression.predict(unseen)
+  tables = [
+    confusion_of(names[held_out], found[penalty][held_out], len(classes)) for penalty in PENALTIES
   ]
+  present = tables[0].sum(1) > 0
+  scores = [(np.diag(table)[present] / table.sum(1)[present]).mean() for table in tables]
   return PENALTIES[int(np.argmax(scores))]
 
 
@@ -213,12 +213,12 @@ class Predictions:
   shares: Mapping[str, Float[np.ndarray, " label"]]
   notes: tuple[str, ...] = ()
 
-  @property
+  @functools.cached_property
   def truth(self) -> Int[np.ndarray, " spot"]:
     """Number of each spot's class."""
     return np.searchsorted(self.classes, self.spots["truth"].to_numpy(str))
 
-  @property
+  @functools.cached_property
   def predicted(self) -> Int[np.ndarray, " spot"]:
     """Number of the class that each spot was given."""
     return np.searchsorted(self.classes, self.spots["predicted"].to_numpy(str))
@@ -238,8 +238,14 @@ class Predictions:
 
   def confusion(self) -> Int[np.ndarray, "label label"]:
     """Spots by true class (rows) and predicted class (columns), in the order of `classes`."""
-    k = len(self.classes)
-    return np.bincount(self.truth * k + self.predicted, minlength=k * k).reshape(k, k)
+    return confusion_of(self.truth, self.predicted, len(self.classes))
+
+
+def confusion_of(
+  truth: Int[np.ndarray, " spot"], predicted: Int[np.ndarray, " spot"], k: int
+) -> Int[np.ndarray, "label label"]:
+  """Spots by true class (rows) and predicted class (columns), of `k` classes."""
+  return np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
 
 
 def predictions(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
@@ -20,15 +22,35 @@ def nearest_spots(
   A section with fewer other spots gives all of them. Spots at equal distance are taken in an order
   that is the same in every run.
   """
-  wanted = min(num_neighbours, len(positions_um) - 1)
+  return nearest(positions_um, num_neighbours)[0]
+
+
+def nearest(
+  positions: Float[np.ndarray, "spot 2"], num_neighbours: int
+) -> tuple[Int[np.ndarray, "spot neighbour"], Float[np.ndarray, "spot neighbour"]]:
+  """`nearest_spots`, and how far off they are; the last sections that were asked are remembered."""
+  search = _remembered if len(positions) <= _MOST_REMEMBERED else _searched
+  return search(np.ascontiguousarray(positions, np.float64).tobytes(), num_neighbours)
+
+
+_MOST_REMEMBERED = 10_000
+"""Spots of a section; a task asks for the same neighbours thousands of times."""
+
+
+def _searched(positions: bytes, num_neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+  points = np.frombuffer(positions).reshape(-1, 2)
+  wanted = min(num_neighbours, len(points) - 1)
   if wanted < 1:
-    return np.zeros((len(positions_um), 0), np.int64)
-  found = cKDTree(positions_um).query(positions_um, k=wanted + 1)[1]
+    return np.zeros((len(points), 0), np.int64), np.zeros((len(points), 0))
+  distances, found = cKDTree(points).query(points, k=wanted + 1)
   # A spot is not always the first found: two spots can lie at one place. Where others crowd it out
   # of the list, the last of them goes instead of it.
   own = found == np.arange(len(found))[:, None]
   own[~own.any(axis=1), -1] = True
-  return found[~own].reshape(len(found), wanted)
+  return found[~own].reshape(len(found), wanted), distances[~own].reshape(len(found), wanted)
+
+
+_remembered = functools.lru_cache(maxsize=128)(_searched)
 
 
 def spacing_um(positions_um: Float[np.ndarray, "spot 2"]) -> float:
