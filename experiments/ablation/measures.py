@@ -121,6 +121,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
             "^gene_to_image, gallery: own section", "recall@5"),
     Measure("regions to gene", "retrieval of regions' profiles by their H&E, R@1",
             "region_retrieval", "image_to_gene, gallery: own section", "recall@1"),
+    Measure("regions across sections", "the same among the regions of all sections of the donor",
+            "region_retrieval", "image_to_gene, gallery: own donor", "recall@1"),
     Measure("contrast", "the spot contrast", "contrast", "", "loss/spot", unit="batch"),
     Measure("labels, both", "labels from both", "annotation", _PROBE, _PER_SECTION, "fused"),
     Measure("domains, both", "domains from both", "domains", _KMEANS, "ari", "fused"),

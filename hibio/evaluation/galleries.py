@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -22,7 +23,7 @@ def own_section(
 
 
 def own_donor(donors: Int[np.ndarray, " section"]) -> Bool[np.ndarray, "section section"]:
-  """Spots of all sections of the query's donor."""
+  """Spots of all sections of the query's donor: the stain of each may give it away."""
   return donors[:, None] == donors[None, :]
 
 
@@ -102,8 +103,9 @@ class PairedSpots:
     section: number of each spot's section.
     starts: first spot of each section.
     sections: names of the sections.
-    donors: number of each section's donor.
+    donors: number of each section's donor, also where sections are held out one by one.
     positions_um: of each spot.
+    asked: the spots that are queries; the others only stand in galleries.
   """
 
   rows: Int[np.ndarray, " spot"]
@@ -112,6 +114,7 @@ class PairedSpots:
   sections: tuple[str, ...]
   donors: Int[np.ndarray, " section"]
   positions_um: Float[np.ndarray, "spot 2"]
+  asked: Int[np.ndarray, " query"]
 
   def __len__(self) -> int:
     return len(self.rows)
@@ -120,20 +123,31 @@ class PairedSpots:
   def section_sizes(self) -> Int[np.ndarray, " section"]:
     return np.bincount(self.section, minlength=len(self.sections))
 
+  @property
+  def asked_section(self) -> Int[np.ndarray, " query"]:
+    return self.section[self.asked]
 
-def paired_spots(cohort: Cohort) -> PairedSpots:
-  """The spots with a patch and counts; sections without any are left out."""
+
+def paired_spots(cohort: Cohort, asked: Sequence[str] | None = None) -> PairedSpots:
+  """The spots with a patch and counts; sections without any are left out.
+
+  Args:
+    asked: sections whose spots are queries; by default all.
+  """
   has_both = cohort.spots[["has_patch", "has_counts"]].all(axis=1).to_numpy(bool)
   kept = {name: rows[has_both[rows]] for name, rows in cohort.sections() if has_both[rows].any()}
   sizes = np.array([len(rows) for rows in kept.values()], np.int64)
   rows = np.concatenate([np.zeros(0, np.int64), *kept.values()])
   starts = np.cumsum(sizes) - sizes
-  donors = cohort.spots["donor_id"].to_numpy(str)[rows[starts]]
+  donors = cohort.spots["patient"].to_numpy(str)[rows[starts]]
+  section = np.repeat(np.arange(len(sizes)), sizes)
+  is_asked = np.array([asked is None or name in asked for name in kept], bool)
   return PairedSpots(
     rows=rows,
-    section=np.repeat(np.arange(len(sizes)), sizes),
+    section=section,
     starts=starts,
     sections=tuple(str(name) for name in kept),
     donors=np.unique(donors, return_inverse=True)[1],
     positions_um=cohort.spots[["x_um", "y_um"]].to_numpy(np.float64)[rows],
+    asked=np.flatnonzero(is_asked[section]),
   )

@@ -62,22 +62,25 @@ class Standing:
 
 
 def stand(
-  queries: Float[np.ndarray, "query width"],
+  queries: Float[np.ndarray, "row width"],
   items: Float[np.ndarray, "item width"],
   section_starts: Int[np.ndarray, " section"],
   targets: Mapping[str, Target],
   what: str = "ranking",
+  asked: Int[np.ndarray, " query"] | None = None,
 ) -> tuple[dict[str, Standing], Float[np.ndarray, "query section"]]:
   """The standing of each target's right answers, and where each query's first item lies.
 
   Args:
     items: in the order of their sections.
     section_starts: first item of each section.
+    asked: the rows of `queries` that are asked; by default all.
 
   Returns:
     The second array holds the share of the first items, which are several if they tie, by section.
   """
-  num_queries, num_sections = len(queries), len(section_starts)
+  asked = np.arange(len(queries)) if asked is None else asked
+  num_queries, num_sections = len(asked), len(section_starts)
   edges = np.append(section_starts, len(items))
   counts = {
     name: Standing(
@@ -93,11 +96,11 @@ def stand(
   progress = Progress(what, num_queries, "queries")
   for start in range(0, num_queries, block):
     rows = np.arange(start, min(start + block, num_queries))
-    similarity = queries[rows] @ items.T
+    similarity = queries[asked[rows]] @ items.T
     top = _by_section(similarity == similarity.max(axis=1, keepdims=True), edges)
     first[rows] = top / top.sum(axis=1, keepdims=True)
     for name, target in targets.items():
-      into, hits = counts[name], target.hits(rows)
+      into, hits = counts[name], target.hits(asked[rows])
       best = np.where(hits, similarity, -np.inf).max(axis=1, keepdims=True)
       into.better[rows] = _by_section((similarity > best) & target.items, edges)
       level = similarity == best

@@ -25,6 +25,7 @@ def of_spots(
   method: str,
   split: str,
   labels: Sequence[str] = (),
+  asked: Sequence[str] | None = None,
 ) -> Iterator[Row]:
   """Both directions over the spots that have both modalities, by cosine.
 
@@ -40,10 +41,11 @@ def of_spots(
 
   Args:
     labels: columns of `cohort.spots`.
+    asked: sections whose spots are queries; those of the others only stand in galleries.
   """
-  spots = paired_spots(cohort)
+  spots = paired_spots(cohort, asked)
   common = {"task": "retrieval", "dataset": cohort.dataset, "split": split, "method": method}
-  if not len(spots):
+  if not len(spots.asked):
     reason = "no spot has both an image and counts"
     yield _missing("image_to_gene and gene_to_image", "recall@1", reason, common)
     return
@@ -59,10 +61,10 @@ def of_spots(
     "gene_to_image": (gene, image),
   }.items():
     found, first = ranking.stand(
-      queries, items, spots.starts, targets, f"retrieval {method} {direction}"
+      queries, items, spots.starts, targets, f"retrieval {method} {direction}", spots.asked
     )
     for name, gallery in galleries.GALLERIES.items():
-      member = gallery(spots.donors)[spots.section]
+      member = gallery(spots.donors)[spots.asked_section]
       told = {**common, "protocol": f"{direction}, gallery: {name}"}
       yield from _in_gallery(member, found["own"], spots, told)
       yield from _near(member, found["near"], spots, within, told)
@@ -122,7 +124,7 @@ def _identity(
   common = _sized(common, np.array([len(spots)]))
   right = {"section_identity": galleries.own_section, "donor_identity": galleries.own_donor}
   for metric, gallery in right.items():
-    member = gallery(spots.donors)[spots.section]
+    member = gallery(spots.donors)[spots.asked_section]
     hit = (first * member).sum(axis=1).astype(float)
     yield _mean(Score(metric, hit, member @ share), spots, common, "of the first item")
 
@@ -140,18 +142,20 @@ def _across(
     reason = "no two sections share a label"
     yield _missing(common["protocol"], "label_recall@1", reason, common)
     return
-  member = galleries.other_sections(spots.donors)[spots.section]
+  member = galleries.other_sections(spots.donors)[spots.asked_section]
   candidates = np.bincount(spots.section[codes >= 0], minlength=len(spots.sections))
   size = (member.astype(np.int64) @ candidates)[scored]
-  names, rank, common = names[scored], found.rank(member)[scored], _sized(common, size)
-  left_out = int((codes >= 0).sum() - scored.sum())
+  names, rank = names[spots.asked][scored], found.rank(member)[scored]
+  common = _sized(common, size)
+  left_out = int((codes[spots.asked] >= 0).sum() - scored.sum())
   note = f"{len(set(names))} labels; {left_out} queries left out: no other section has their label"
   for score in ranking.recalls(rank, size, found.num_right[scored], "label_recall"):
     yield _row(score, {name: names == name for name in sorted(set(names))}, common, note)
 
 
 def _mean(score: Score, spots: PairedSpots, common: dict[str, str], note: str = "") -> Row:
-  masks = {name: spots.section == number for number, name in enumerate(spots.sections)}
+  of_query = spots.asked_section
+  masks = {spots.sections[number]: of_query == number for number in np.unique(of_query)}
   return _row(score, masks, common, note)
 
 
@@ -197,6 +201,7 @@ def of_regions(
   method: str,
   split: str,
   drawn_from: str,
+  asked: Sequence[str] | None = None,
 ) -> Iterator[Row]:
   """As `of_spots`, with the mean of the unit vectors of a region's spots as one item.
 
@@ -206,6 +211,7 @@ def of_regions(
   Args:
     regions: ids of one level, different in different sections.
     drawn_from: what the regions were drawn from, for the protocol.
+    asked: sections whose regions are queries; those of the others only stand in galleries.
   """
   both = cohort.spots[["has_patch", "has_counts"]].all(axis=1).to_numpy(bool)
   _, first, of_spot, sizes = np.unique(
@@ -229,7 +235,7 @@ def of_regions(
     for one in (image, gene)
   ]
   size = f"regions of {np.median(sizes):.0f} spots, drawn from {drawn_from}"
-  for row in of_spots(items, *means, method, split):
+  for row in of_spots(items, *means, method, split, asked=asked):
     if not row.metric.startswith("near_"):
       protocol = f"{size}: {row.protocol.removesuffix(' spots')} regions"
       yield dataclasses.replace(row, task="region_retrieval", protocol=protocol)

@@ -140,6 +140,16 @@ class Setting:
     """The spots of donors that are scored."""
     return self.cohort.subset(self.is_scored)
 
+  @functools.cached_property
+  def kin(self) -> Cohort:
+    """The spots of all sections of the patients that are scored."""
+    patients = self.scored.spots["patient"].unique()
+    return self.cohort.subset(self.cohort.spots["patient"].isin(patients).to_numpy())
+
+  @property
+  def scored_sections(self) -> tuple[str, ...]:
+    return tuple(name for name, _ in self.scored.sections())
+
   @property
   def split(self) -> str:
     return scope.described(self.corpus, self.donors)

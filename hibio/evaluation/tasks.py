@@ -148,13 +148,16 @@ def retrieve_spots(setting: Setting, method: Method) -> Iterator[Row]:
 
 
 def retrieve_regions(setting: Setting, method: Method) -> Iterator[Row]:
-  """The same of the regions that the corpus came with, drawn from components of counts."""
-  cohort, names = setting.scored, [f"{method.name}/{seen}" for seen in ("image", "gene")]
+  """The same of the regions that the corpus came with, drawn from components of counts.
+
+  Galleries hold the other sections of the scored patients, too, if those were trained on.
+  """
+  cohort, names = setting.kin, [f"{method.name}/{seen}" for seen in ("image", "gene")]
   if set(names) <= set(cohort.features):
     image, gene = (cohort.features[name] for name in names)
     regions = np.asarray(setting.corpus.regions)[0, cohort.spots["spot_index"]]
     yield from retrieval.of_regions(
-      cohort, image, gene, regions, method.name, setting.split, PREPARED
+      cohort, image, gene, regions, method.name, setting.split, PREPARED, setting.scored_sections
     )
 
 

@@ -105,7 +105,8 @@ def to_components(source: str) -> Callable[[Given], tuple[Features, Features] | 
   """ "pca/gene" predicted from a feature of the image, and itself: the simple way into one space.
 
   Each fold's spots are predicted by a ridge that was fitted on all others: on features in units of
-  their section, the penalty chosen over inner donors or sections. What no fold holds out is zero.
+  their section, the penalty chosen over inner donors or sections. What no fold holds out is
+  predicted by a ridge that was fitted on it, as models see it.
   Components come in units of their standard deviation, in which patches find more profiles than in
   components as they are. None without the feature, or where a fold has no images to fit on or to
   predict from.
@@ -122,12 +123,18 @@ def to_components(source: str) -> Callable[[Given], tuple[Features, Features] | 
       spots=given.cohort.spots.assign(row=np.arange(len(components))),
       features={source: given.cohort.in_section_units(source)},
     ).seen_by("pca/fused")
+    of_others = np.zeros(len(components), bool)
     for fold in given.folds:
       fit, test = fold.split(both)
       if min(len(fit.spots), len(test.spots)) < 2:
         return None
-      predict = ridge_cv(fit.features[source], fit.spots, test.features[source])
-      predicted[test.spots["row"]] = predict(components[fit.spots["row"]])[0]
+      fitted, held_out = fit.spots["row"].to_numpy(), test.spots["row"].to_numpy()
+      seen = np.concatenate([fit.features[source], test.features[source]])
+      found = ridge_cv(fit.features[source], fit.spots, seen)(components[fitted])[0]
+      known = ~of_others[fitted]
+      predicted[fitted[known]] = found[: len(fitted)][known]
+      predicted[held_out] = found[len(fitted) :]
+      of_others[held_out] = True
     return predicted, components
 
   return make

@@ -1,5 +1,7 @@
 """Regions as items: means of their own spots, found again where both modalities agree."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,27 @@ def test_spots_that_lack_a_modality_are_in_no_region(cohort, regions):
   assert _rows(lacking, spoilt, vectors, regions)["recall@1"].value == 1.0
   nobody = lacking.subset(~lacking.spots["has_patch"].to_numpy())
   assert not _rows(nobody, spoilt[::2], vectors[::2], regions[::2])
+
+
+def test_the_gallery_of_a_donor_holds_its_sections_that_were_trained_on(cohort, regions):
+  rng = np.random.default_rng(3)
+  vectors = rng.normal(size=(1001, 24))[regions].astype(np.float32)
+  # Sections as donors of their own: s5 is held out, s4 is of the same donor.
+  by_section = dataclasses.replace(
+    cohort, spots=cohort.spots.assign(donor_id=cohort.spots["section_id"])
+  )
+  kin = (cohort.spots["patient"] == "d2").to_numpy()
+  options = dict(method="m", split="s5", drawn_from="places", asked=("s5",))
+  told = {
+    row.protocol.split("gallery: ")[1]: row
+    for row in retrieval.of_regions(
+      by_section.subset(kin), vectors[kin], vectors[kin], regions[kin], **options
+    )
+    if row.metric == "recall@1" and "image_to_gene" in row.protocol
+  }
+  assert {gallery: (row.n, row.chance) for gallery, row in told.items()} == {
+    "own section, 6 regions": (6, pytest.approx(1 / 6)),
+    "own donor, 12 regions": (6, pytest.approx(1 / 12)),
+    "all, 12 regions": (6, pytest.approx(1 / 12)),
+  }
+  assert all(list(row.parts) == ["s5"] and row.value == 1.0 for row in told.values())
