@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
+from hibio.evaluation.readings import RULE
 from hibio.evaluation.rows import Row, lower_is_better
 
 MODEL = "hibio"
@@ -90,6 +91,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("domains, image", "domains from H&E", "domains", _KMEANS, "ari", "image"),
     Measure("anchor domains, image", "domains by anchors from H&E", "domains", _KMEANS, "ari",
             "image@anchors"),
+    Measure("domains by rule, image", "domains from H&E as the rule reads them", "domains",
+            _KMEANS, "ari", f"image{RULE}"),
     Measure("activity, image", "activity of gene sets by anchors, from H&E", "anchors", "",
             "correlation", "image", unit="gene set"),
     Measure("activity by ridge, image", "the same by a ridge", "anchors", "", "correlation",
@@ -106,6 +109,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("domains, gene", "domains from expression", "domains", _KMEANS, "ari", "gene"),
     Measure("anchor domains, gene", "domains by anchors from expression", "domains", _KMEANS,
             "ari", "gene@anchors"),
+    Measure("domains by rule, gene", "domains from expression as the rule reads them", "domains",
+            _KMEANS, "ari", f"gene{RULE}"),
     Measure("anchors, gene", "zero-shot classes from expression", "annotation", _GENE_SETS,
             "auroc_per_section", "gene"),
     Measure("random sets, gene", "the same by random sets, from expression", "annotation",
@@ -128,6 +133,8 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     Measure("domains, both", "domains from both", "domains", _KMEANS, "ari", "fused"),
     Measure("anchor domains, both", "domains by anchors from both", "domains", _KMEANS, "ari",
             "fused@anchors"),
+    Measure("domains by rule, both", "domains from both as the rule reads them", "domains",
+            _KMEANS, "ari", f"fused{RULE}"),
     Measure("regions", "regions cut to domains", "domains", "^region level 1 cut", "ari", "fused"),
   ),
   "All sections together": (

@@ -14,7 +14,7 @@ from data_pipelines import console
 from data_pipelines.loading.corpus import Corpus
 from hibio import configs, corpora, forward, pretrained
 from hibio.batch import Tables
-from hibio.evaluation import expression, gather, housekeeping, scope
+from hibio.evaluation import expression, gather, housekeeping, readings, scope
 from hibio.evaluation import predictions as predictions_
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.domains import region_mean
@@ -187,9 +187,9 @@ class Setting:
     own = (name for name in self.cohort.features if name.partition("/")[0] == method.name)
     return tuple(name for name in own if name.partition("@")[2] == read_from.removeprefix("@"))
 
-  def seen_by(self, feature: str) -> Cohort:
-    """The scored spots that a feature says something of, with that feature alone."""
-    alone = {feature: self.scored.features[feature]}
+  def seen_by(self, feature: str, *more: str) -> Cohort:
+    """The scored spots that a feature says something of, with it, and some more, alone."""
+    alone = {name: self.scored.features[name] for name in (feature, *more)}
     return dataclasses.replace(self.scored, features=alone, readout={}).seen_by(feature)
 
   def once(self, key: tuple, make: Callable[[], Any]) -> Any:
@@ -206,10 +206,19 @@ class Setting:
     )
 
   def regions(self, feature: str) -> np.ndarray:
-    """Nested regions of every spot drawn from a feature; [level, spot], finest first."""
-    return self.once(
-      ("regions", feature), lambda: gather.regions_of(self.cohort, self.corpus, feature)
-    )
+    """Nested regions of every spot drawn from a feature; [level, spot], finest first.
+
+    Where the feature has anchors, from what `readings` chooses of the two.
+    """
+
+    def drawn() -> np.ndarray:
+      cohort, source = self.cohort, feature
+      if (anchors := f"{feature}{gather.ANCHORS}") in cohort.features:
+        cohort, _ = readings.of_cohort(cohort, feature, anchors)
+        (source,) = cohort.features
+      return gather.regions_of(cohort, self.corpus, source)
+
+    return self.once(("regions", feature), drawn)
 
   def tree_of(self, method: Method) -> str:
     """The feature that a method's regions are drawn from; "" for methods without a tree."""

@@ -22,6 +22,7 @@ from hibio.evaluation import (
   domains,
   expression,
   gather,
+  readings,
   retrieval,
   zero_shot,
 )
@@ -72,7 +73,10 @@ def predict_expression(setting: Setting, method: Method) -> Iterator[Row]:
 
 
 def find_domains(setting: Setting, method: Method) -> Iterator[Row]:
-  """Each section clustered on its own, then cut out of the tree of contiguous regions."""
+  """Each section clustered on its own, then cut out of the tree of contiguous regions.
+
+  A model's by its embedding, by its anchors, and by what a rule chooses of the two.
+  """
   ways = ("", gather.ANCHORS, BESIDE_PCA)
   read = tuple(feature for way in ways for feature in setting.features_of(method, way))
   for label in setting.labels:
@@ -82,9 +86,25 @@ def find_domains(setting: Setting, method: Method) -> Iterator[Row]:
       cohort = setting.seen_by(feature)
       if len(cohort.spots):
         yield from domains.by_clustering(cohort, feature, label, feature, setting.split, clusterers)
+    for anchors in setting.features_of(method, gather.ANCHORS):
+      yield from _domains_by_rule(setting, anchors, label)
     if tree := setting.tree_of(method):
       regions = setting.regions(tree)[:, setting.is_scored]
       yield from domains.by_region_tree(setting.scored, regions, tree, label, tree, setting.split)
+
+
+def _domains_by_rule(setting: Setting, anchors: str, label: str) -> Iterator[Row]:
+  """Each section clustered by the reading that `readings` chooses there, without its labels."""
+  feature = anchors.removesuffix(gather.ANCHORS)
+  cohort = setting.seen_by(feature, anchors)
+  if not len(cohort.spots):
+    return
+  cohort, told = setting.once(
+    ("reading", feature), lambda: readings.of_cohort(cohort, feature, anchors)
+  )
+  (name,) = cohort.features
+  for row in domains.by_clustering(cohort, name, label, name, setting.split, ("kmeans",)):
+    yield dataclasses.replace(row, note=f"{row.note}; read from {told} sections")
 
 
 def find_pooled_domains(setting: Setting, method: Method) -> Iterator[Row]:

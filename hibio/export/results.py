@@ -11,7 +11,8 @@ hibio_predicted  expression as it is predicted from the image; a column for each
                  in log1p of counts per 10,000; by the model's head standardised in its section
 hibio_predicted_sd  standard deviation of that over readouts fitted without some training sections
 hibio_sees       what the model had of the spot itself (see `SEES_VALUES`)
-hibio_domain_1   region of the spot at each level, finest first; contiguous and nested
+hibio_domain_1   region of the spot at each level, finest first; contiguous and nested. Column
+                 domains_from of the table of sections says what it was drawn from
 
 A row of zeros among embeddings, and of NaN among scores, means that nothing is known of the spot.
 """

@@ -18,6 +18,7 @@ from data_pipelines.preparation.regions import nested_regions
 from data_pipelines.section import StreamedSection
 from hibio import features
 from hibio.batch import Batch
+from hibio.evaluation import readings, zero_shot
 from hibio.export import results as names
 from hibio.export import windows
 from hibio.export.counts import CorpusTables, PanelCounts, unmeasured
@@ -26,6 +27,7 @@ from hibio.export.results import Results
 from hibio.features import Encoder
 from hibio.masked import unit_rows
 from hibio.model import HiBio
+from hibio.pathways import pathway_anchors
 from hibio.pretrained import Pretrained
 from hibio.readout import Readout
 
@@ -149,11 +151,11 @@ def write_section(
     tell(int((spots >= 0).sum()), section.section_id)
   rows.write(*waiting)
   rows.finish()
+  about = _about(section, counted, modalities, rows.sees)
   domains = np.zeros((0, section.num_spots), np.int32)
   if domain_spots:
-    flat = rows.vectors.reshape(section.num_spots, -1)
-    domains = nested_regions(flat, section.positions_um, domain_spots)
-  about = _about(section, counted, modalities, rows.sees)
+    about["domains_from"], read = _reading(reader, rows.vectors, section.positions_um)
+    domains = nested_regions(read, section.positions_um, domain_spots)
   if predicted is not None:
     about["predicted_by"] = names.STORED if stored else names.HEAD
   return Written(rows.sees, domains, about)
@@ -171,6 +173,18 @@ def _features(reader: Reader, section: StreamedSection) -> Float[np.ndarray, "sp
     reader.encoder, section.image, section.positions_px, section.um_per_px, tell
   )
   return model_input(values, np.isfinite(values).all(axis=1), section.positions_um)
+
+
+def _reading(
+  reader: Reader,
+  vectors: Float[np.ndarray, "spot modality width"],
+  positions_um: Float[np.ndarray, "spot 2"],
+) -> tuple[str, Float[np.ndarray, "spot reading"]]:
+  """What the section's domains are read from, by the rule that evaluation measures."""
+  flat, tables = vectors.reshape(len(vectors), -1), reader.tables
+  anchors = pathway_anchors(reader.params, tables.membership, tables.document_share)
+  similarity = zero_shot.similarity(flat, np.asarray(anchors)).astype(np.float32)
+  return readings.of_section(flat, similarity, positions_um)
 
 
 def _modalities(

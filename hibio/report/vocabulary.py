@@ -177,6 +177,8 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
 
 _METHODS: tuple[tuple[str, str, str], ...] = (
   (r"@anchors$", "…@anchors", "read by its similarities to the pathway anchors"),
+  (r"@most coherent$", "…@most coherent",
+   "by the embedding, its anchors or both: what hangs together best, chosen without labels"),
   (r"@ridge$", "…@ridge", "activities by a ridge on the image feature, fitted on the other donors"),
   (r"@member genes$", "…@member genes", "anchors of member genes without what was learned"),
   (r"@pca$", "…@pca", "the embedding beside principal components of the counts"),
