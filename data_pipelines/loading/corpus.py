@@ -25,6 +25,9 @@ from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import shards, spatial_genes, statistics
 from data_pipelines.problems import BadInputError
 
+_ROUND_SPOTS = 16
+"""Few shapes, so that what is compiled for one corpus often serves another."""
+
 _AGAIN = "delete manifest.json and run the same data_pipelines.prepare command again"
 
 
@@ -128,8 +131,9 @@ class Corpus:
 
   @property
   def window_spots(self) -> int:
-    """Spots of the largest window; every window is padded to as many."""
-    return self.manifest["window_spots"]
+    """Places of a window in a batch: as many as the largest window fills, in round numbers."""
+    largest = max(-(-s["num_spots"] // s["num_windows"]) for s in self.manifest["sections"])
+    return min(-(-largest // _ROUND_SPOTS) * _ROUND_SPOTS, self.manifest["window_spots"])
 
   @functools.cached_property
   def feature_input(self) -> Float[np.ndarray, "corpus_spot both"]:

@@ -97,7 +97,7 @@ def test_the_output_says_how_it_was_made_and_where_everything_lies(workdir, out)
   assert about["checkpoint"]["corpus_fingerprint"] == corpus.fingerprint
   assert about["checkpoint"]["panel_hash"] == corpus.panel.hash
   assert about["checkpoint"]["step"] == 12
-  assert about["checkpoint"]["window_spots"] == corpus.window_spots
+  assert about["checkpoint"]["window_spots"] == corpus.manifest["window_spots"]
   assert about["settings"]["command"].startswith("python -m experiments.embed --checkpoint=")
   assert about["pathways"].tolist() == list(corpus.gene_set_names)
   assert out.obsm["hibio_pathways"].shape == (300, len(corpus.gene_set_names))

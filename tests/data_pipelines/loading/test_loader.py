@@ -1,5 +1,6 @@
 """A prepared corpus read back: the same numbers, in the same sequence, whatever the machinery."""
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -70,6 +71,14 @@ def test_a_batch_is_what_the_model_takes(corpus):
     "patches": "uint8", "counts": "int32", "positions_um": "float32", "spot_mask": "bool",
     "has_patch": "bool", "has_counts": "bool", "section_index": "int32", "spot_index": "int32",
   }  # fmt: skip
+
+
+def test_a_batch_has_places_for_the_largest_window_and_few_more(corpus):
+  allowed = dataclasses.replace(corpus, manifest=corpus.manifest | {"window_spots": 4096})
+  windows = Windows(allowed, ("train", "validation", "test"))
+  largest = max(len(windows[number]["spot_index"]) for number in range(len(windows)))
+  assert largest <= allowed.window_spots < largest + 16
+  assert draw(allowed, 1)[0]["spot_mask"].shape == (4, allowed.window_spots)
 
 
 def test_counts_and_positions_come_back_spot_by_spot(made, corpus):
