@@ -25,9 +25,9 @@ def near(
   radius_um: float,
 ) -> Bool[Array, " spot"]:
   """Spots of the same section closer than `radius_um`; a spot is near itself."""
-  offsets = positions_um - position_um[None, :]
   # No expansion of the square: coordinates reach 1e5 um, and float32 would lose the difference.
-  return ((offsets**2).sum(-1) < radius_um**2) & (sections == section)
+  across, down = positions_um.T - position_um[:, None]
+  return (across**2 + down**2 < radius_um**2) & (sections == section)
 
 
 def mean_within(
@@ -69,7 +69,7 @@ def blended(
 
 def block_of(num_spots: int) -> int | None:
   """Rows of an N x N table to work on together; None for all of them."""
-  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 1024)
+  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 512)
 
 
 def map_rows(function: Callable[[Any], Any], rows: Any, block: int | None = None) -> Any:
@@ -84,17 +84,44 @@ def map_rows(function: Callable[[Any], Any], rows: Any, block: int | None = None
   """
   if block is None:
     return jax.vmap(function)(rows)
+  return _joined(jax.lax.map(jax.checkpoint(jax.vmap(function)), _split(rows, block)))
+
+
+def scan_rows(
+  function: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: Any, block: int | None = None
+) -> tuple[Any, Any]:
+  """(last carry, results of all rows) of a function of a carry and of some rows at a time.
+
+  Args:
+    block: rows worked on together; None for all of them.
+
+  Raises:
+    ValueError: the number of rows is not a multiple of `block`.
+  """
+  if block is None:
+    return function(carry, rows)
+  carry, found = jax.lax.scan(function, carry, _split(rows, block))
+  return carry, _joined(found)
+
+
+def _split(rows: Any, block: int) -> Any:
+  """Rows in blocks. Those of one block lie far apart.
+
+  Each device that holds a part of the rows then has a share of every block, and nothing has to be
+  moved.
+  """
   num_rows = jax.tree.leaves(rows)[0].shape[0]
   if num_rows % block:
     raise ValueError(f"{num_rows} rows cannot be split into blocks of {block}")
 
-  # Rows of one block lie far apart: each device that holds a part of the rows then has a share of
-  # every block, and nothing has to be moved.
   def split(leaf):
     return leaf.reshape(block, num_rows // block, *leaf.shape[1:]).swapaxes(0, 1)
 
-  def join(leaf):
-    return leaf.swapaxes(0, 1).reshape(num_rows, *leaf.shape[2:])
+  return jax.tree.map(split, rows)
 
-  mapped = jax.lax.map(jax.checkpoint(jax.vmap(function)), jax.tree.map(split, rows))
-  return jax.tree.map(join, mapped)
+
+def _joined(blocks: Any) -> Any:
+  def join(leaf):
+    return leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])
+
+  return jax.tree.map(join, blocks)

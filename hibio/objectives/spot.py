@@ -8,17 +8,15 @@ of the N x N table are worked on in blocks (`hibio.pairwise`); memory is then bl
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from data_pipelines.problems import BadInputError
 from hibio.configs import ObjectiveConfig
-from hibio.masked import masked_softmax
-from hibio.nn.layers import MASKED
 from hibio.objectives.base import Objective, Values
+from hibio.objectives.contrast import Rule, candidates, cross_entropy
 from hibio.objectives.inputs import Pairs
-from hibio.pairwise import block_of, map_rows, near
+from hibio.pairwise import block_of, scan_rows
 
 
 def info_nce(
@@ -58,43 +56,11 @@ def info_nce(
   True
   """
 
-  if soft_target_share == 0 and block is None:
-    return _hard(pairs, scale, neighbour_radius_um, within_section)
-
-  def row(one):
-    index, pair = one
-    allowed = _candidates(index, pair, pairs, neighbour_radius_um, within_section)
-    target = _target(index, pair, pairs, allowed, soft_target_share, soft_target_temperature)
-
-    def cross_entropy(logits):
-      # The target sums to 1 over what is allowed, so log-sum-exp can stand outside of the sum.
-      return jax.nn.logsumexp(logits, where=allowed) - target @ logits
-
-    to_gene = cross_entropy(scale * (pairs.gene @ pair.image))
-    to_image = cross_entropy(scale * (pairs.image @ pair.gene))
-    chance = jnp.log(allowed.sum(dtype=jnp.float32))
-    return _valid_only(pair.valid, 0.5 * (to_gene + to_image), chance)
-
-  return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
-
-
-def _hard(
-  pairs: Pairs, scale: Float[Array, ""], radius_um: float, within_section: bool
-) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
-  """The same where the whole target is the pair itself.
-
-  Both directions are then rows and columns of one table: 0.10 s for 2,048 pairs and their gradient
-  where row by row took 0.58 (CPU time).
-  """
-  indices = jnp.arange(pairs.valid.size)
-  allowed = jax.vmap(lambda *one: _candidates(*one, pairs, radius_um, within_section))(
-    indices, pairs
+  rule = Rule(
+    neighbour_radius_um, within_section, soft_target_share, soft_target_temperature, block
   )
-  allowed &= pairs.valid[:, None] | (indices[:, None] == indices[None])
-  logits = jnp.where(allowed, scale * (pairs.image @ pairs.gene.T), MASKED)
-  own = scale * (pairs.image * pairs.gene).sum(-1)
-  loss = 0.5 * (jax.nn.logsumexp(logits, axis=1) + jax.nn.logsumexp(logits, axis=0)) - own
-  return _valid_only(pairs.valid, loss, jnp.log(allowed.sum(-1, dtype=jnp.float32)))
+  loss, count = cross_entropy(pairs, scale, rule)
+  return _valid_only(pairs.valid, loss, jnp.log(count))
 
 
 def accuracy(
@@ -110,17 +76,16 @@ def accuracy(
     within_section: only spots of the same section are candidates.
   """
 
-  def row(one):
-    index, pair = one
-    allowed = _candidates(index, pair, pairs, neighbour_radius_um, within_section)
-    similarity = pairs.gene @ pair.image
-    own = jnp.arange(pairs.valid.size) == index
+  def look(index, rows):
+    allowed = candidates(index, rows, pairs, neighbour_radius_um, within_section)
+    similarity = rows.image @ pairs.gene.T
+    own = index[:, None] == jnp.arange(pairs.valid.size)[None]
     # Strictly closer: embeddings that have all become one find nothing.
-    best_other = jnp.where(allowed & ~own, similarity, -jnp.inf).max()
-    hit = (similarity[index] > best_other).astype(jnp.float32)
-    return _valid_only(pair.valid, hit, 1.0 / allowed.sum(dtype=jnp.float32))
+    best_other = jnp.where(allowed & ~own, similarity, -jnp.inf).max(-1)
+    hit = (jnp.where(own, similarity, -jnp.inf).max(-1) > best_other).astype(jnp.float32)
+    return _valid_only(rows.valid, hit, 1.0 / allowed.sum(-1, dtype=jnp.float32))
 
-  return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
+  return _by_rows(look, pairs, block)
 
 
 def num_candidates(
@@ -132,12 +97,11 @@ def num_candidates(
 ) -> Float[Array, " pair"]:
   """How many each pair is told from, itself among them."""
 
-  def row(one):
-    index, pair = one
-    allowed = _candidates(index, pair, pairs, neighbour_radius_um, within_section)
-    return allowed.sum(dtype=jnp.float32)
+  def count(index, rows):
+    allowed = candidates(index, rows, pairs, neighbour_radius_um, within_section)
+    return allowed.sum(-1, dtype=jnp.float32)
 
-  return map_rows(row, (jnp.arange(pairs.valid.size), pairs), block)
+  return _by_rows(count, pairs, block)
 
 
 def masked_share(
@@ -150,21 +114,10 @@ def masked_share(
   return jnp.where(pairs.valid & (others > 0), share, 0.0)
 
 
-def _candidates(
-  index, pair: Pairs, pairs: Pairs, radius_um: float, within_section: bool = False
-) -> Bool[Array, " pair"]:
-  far = ~near(pair.positions_um, pair.section, pairs.positions_um, pairs.section, radius_um)
-  if within_section:
-    far &= pairs.section == pair.section
-  # A spot is its own candidate even when it is invalid: no row is ever empty.
-  return (pairs.valid & far) | (jnp.arange(pairs.valid.size) == index)
-
-
-def _target(index, pair: Pairs, pairs: Pairs, allowed, share: float, temperature: float):
-  alike = 0.5 * (pairs.image @ pair.image + pairs.gene @ pair.gene)
-  spread = masked_softmax(jax.lax.stop_gradient(alike) / temperature, allowed)
-  own = (jnp.arange(pairs.valid.size) == index).astype(spread.dtype)
-  return (1.0 - share) * own + share * spread
+def _by_rows(function, pairs: Pairs, block: int | None):
+  """`function` of some rows' numbers and pairs, for all of them."""
+  rows = jnp.arange(pairs.valid.size), pairs
+  return scan_rows(lambda nothing, some: (nothing, function(*some)), None, rows, block)[1]
 
 
 def _valid_only(valid, *values):

@@ -103,7 +103,8 @@ def test_blocks_change_neither_the_values_nor_the_gradients(pairs, share, within
     )
     for block in (None, 6)
   )
-  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), whole, blocks)
+  # atol: the gradient of the scale is a sum that nearly cancels.
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), whole, blocks)
   assert float(np.abs(blocks[1][0]).max()) > 1e-3
 
 
