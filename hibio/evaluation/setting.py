@@ -263,13 +263,13 @@ class Setting:
       cohort = gather.with_stored_readout(cohort, method.corpus, method.name, method.readout)
     return dataclasses.replace(self.with_cohort(cohort), methods=(*self.methods, method))
 
-  def with_region_means(self, model: str) -> Setting:
-    """Adds "<model>/fused@region<level>": each spot's region in place of the spot.
+  def with_region_means(self, method: str) -> Setting:
+    """Adds "<method>/fused@region<level>": each spot's region in place of the spot.
 
     Only for the feature that the regions were drawn from: another one would be averaged over
     regions that know what it has not seen.
     """
-    tree = self.tree_of(self.method(model))
+    tree = self.tree_of(self.method(method))
     return self.with_features(
       {
         f"{tree}@region{level}": region_mean(self.cohort.features[tree], ids)

@@ -29,7 +29,14 @@ from hibio.evaluation import (
   tasks,
 )
 from hibio.evaluation import setting as setting_
-from hibio.evaluation.baselines import BASELINES, Baseline, Given, counts, external
+from hibio.evaluation.baselines import (
+  BASELINES,
+  COMPONENTS,
+  Baseline,
+  Given,
+  counts,
+  external,
+)
 from hibio.evaluation.baselines.base import ABOUT_IMAGES
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.rows import Row
@@ -186,7 +193,7 @@ def evaluate(model: pretrained.Pretrained | None, corpus: Corpus, options: Optio
       setting = setting.with_model(method)
   with parts.part("baselines", amount):
     setting = setting.with_region_means(MODEL) if model else setting
-    setting = with_baselines(setting, options.features)
+    setting = with_baselines(setting, options.features).with_region_means(COMPONENTS)
     setting = beside_components(setting)
   rows = []
   for task in asked:

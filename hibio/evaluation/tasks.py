@@ -26,7 +26,7 @@ from hibio.evaluation import (
   retrieval,
   zero_shot,
 )
-from hibio.evaluation.baselines import MAJORITY, MARKER_MEAN, planted
+from hibio.evaluation.baselines import COMPONENTS, MAJORITY, MARKER_MEAN, planted
 from hibio.evaluation.clusterers import CLUSTERERS
 from hibio.evaluation.cohort import modality
 from hibio.evaluation.rows import Row
@@ -44,6 +44,9 @@ registry says the same of it."""
 
 PREPARED = "components of the counts"
 """What the regions that a corpus is prepared with are drawn from."""
+
+BY_REGION = "@region1"
+"""Ends the name of a feature that is averaged over the finest regions drawn from it."""
 
 BESIDE_PCA = "@pca"
 """Ends the name of a gene embedding with principal components of the counts beside it."""
@@ -119,11 +122,11 @@ def find_pooled_domains(setting: Setting, method: Method) -> Iterator[Row]:
 def annotate(setting: Setting, method: Method) -> Iterator[Row]:
   """Labels of donors held out by a linear probe; for headline features from few labels, too."""
   cohort, folds = setting.cohort, setting.folds
-  ways = ("", "@region1", BESIDE_PCA)
+  ways = ("", BY_REGION, BESIDE_PCA)
   read = tuple(feature for way in ways for feature in setting.features_of(method, way))
   for label in setting.labels:
     if method.name == MAJORITY:
-      asked = setting.models[0].name if setting.models else "pca"
+      asked = setting.models[0].name if setting.models else COMPONENTS
       found = setting.predictions(label, f"{asked}/gene")
       yield from annotation.majority(found, cohort, folds, label)
     for feature in read:
@@ -142,11 +145,7 @@ def annotate_by_gene_sets(setting: Setting, method: Method) -> Iterator[Row]:
   names, membership, sets_of_class = described_by
   for label in setting.labels:
     if method.name == MARKER_MEAN:
-      cohort, feature = setting.seen_by("pca/gene"), f"{MARKER_MEAN}/gene"
-      scores = zero_shot.marker_mean(cohort, membership)
-      yield from zero_shot.by_scores(
-        cohort, scores, names, label, feature, setting.split, sets_of_class
-      )
+      yield from _by_marker_mean(setting, label, membership, names, sets_of_class)
     if method.is_model:
       yield from _by_anchors(setting, label, method, membership, names, sets_of_class)
       rng = np.random.default_rng(0)
@@ -235,6 +234,25 @@ def _by_all_protocols(task: str, method: Method, feature: str) -> bool:
   return task in method.headline or feature in HEADLINE[task]
 
 
+def _by_marker_mean(
+  setting: Setting,
+  label: str,
+  membership: np.ndarray,
+  names: Sequence[str],
+  sets_of_class: Mapping[str, Sequence[str]] | None,
+) -> Iterator[Row]:
+  """Mean expression of marker genes, of the spot and over its region of components."""
+  tree = f"{COMPONENTS}/gene"
+  cohort, rows = setting.seen_by(tree), setting.cohort.spots["spot_index"].to_numpy()
+  scores = zero_shot.marker_mean(cohort, membership)
+  region_of = dict(zip(rows.tolist(), setting.regions(tree)[0].tolist(), strict=True))
+  regions = np.array([region_of[spot] for spot in cohort.spots["spot_index"]])
+  for way, read in (("", scores), (BY_REGION, domains.region_mean(scores, regions))):
+    yield from zero_shot.by_scores(
+      cohort, read, names, label, f"{MARKER_MEAN}/gene{way}", setting.split, sets_of_class
+    )
+
+
 def _by_anchors(
   setting: Setting,
   label: str,
@@ -246,7 +264,7 @@ def _by_anchors(
   """Every modality of a model against anchors made of these gene sets."""
   share = setting.tables.statistics.corpus_document_share
   anchors = np.asarray(pathways.marker_anchors(method.params, membership, share))
-  for feature in setting.features_of(method):
+  for feature in (*setting.features_of(method), *setting.features_of(method, BY_REGION)):
     cohort = setting.seen_by(feature)
     if len(cohort.spots):
       scores = zero_shot.similarity(cohort.features[feature], anchors)

@@ -9,11 +9,21 @@ from __future__ import annotations
 from hibio.evaluation.baselines import counts, image, neighbours, planted
 from hibio.evaluation.baselines.base import ABOUT_IMAGES, Baseline, Given
 
-__all__ = ("BASELINES", "MAJORITY", "MARKER_MEAN", "ORACLE", "Baseline", "Given", "is_control")
+__all__ = (
+  "BASELINES",
+  "COMPONENTS",
+  "MAJORITY",
+  "MARKER_MEAN",
+  "ORACLE",
+  "Baseline",
+  "Given",
+  "is_control",
+)
 
 IMAGE, GENE, POSITION = ("image",), ("gene",), ("position",)
 
 MAJORITY, MARKER_MEAN, ORACLE = "majority class", "marker mean", "oracle"
+COMPONENTS = "pca"
 HVG, SVG = "most variable (HVG)", "most spatial (Moran's I)"
 
 BASELINES: dict[str, Baseline] = {
@@ -33,7 +43,7 @@ BASELINES: dict[str, Baseline] = {
   "nuclei": Baseline(
     IMAGE, tasks=("expression",), of_patches=image.nuclei, about="number of nuclei in the patch"
   ),
-  "pca": Baseline(
+  COMPONENTS: Baseline(
     GENE,
     counts.pca,
     about="principal components of log-normalised expression",

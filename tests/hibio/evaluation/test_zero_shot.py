@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hibio.evaluation import zero_shot
+from hibio.evaluation import domains, tasks, zero_shot
+from hibio.evaluation.baselines import MARKER_MEAN
 from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.gene_sets import Markers
+from hibio.evaluation.setting import MODEL
 
 LEAVES = ("leaf0", "leaf1", "leaf2", "leaf3")
 
@@ -137,3 +140,21 @@ def test_no_matching_set_gives_a_reason_not_a_number(marked):
   (row,) = zero_shot.by_scores(cohort, scores, ("a", "b", "c", "d"), "leaf", "m", "all")
   assert row.value is None
   assert "no gene set: leaf0, leaf1, leaf2, leaf3" in row.note
+
+
+def test_classes_are_read_of_regions_by_the_model_and_by_the_mean_of_marker_genes(evaluation):
+  """Else the model's regions would stand beside single spots alone."""
+  classes = sorted(set(evaluation.setting.scored.spots["leaf"].astype(str)))
+  membership = np.random.default_rng(0).random((len(classes), len(evaluation.setting.corpus.panel)))
+  markers = Markers(tuple(classes), membership < 0.2, coverage="")
+  setting = dataclasses.replace(evaluation.setting, markers=markers)
+  methods = [m for m in setting.methods if m.name in (MODEL, MARKER_MEAN)]
+  rows = [row for method in methods for row in tasks.annotate_by_gene_sets(setting, method)]
+  by_region = {f"{MODEL}/fused@region1", f"{MARKER_MEAN}/gene@region1"}
+  assert by_region < {row.method for row in rows if row.value is not None}
+
+  of_spots = zero_shot.marker_mean(setting.seen_by("pca/gene"), markers.membership)
+  of_regions = domains.region_mean(of_spots, setting.regions("pca/gene")[0][setting.is_scored])
+  want = zero_shot.by_scores(setting.scored, of_regions, classes, "leaf", "m", "all")
+  got = {r.metric: r.value for r in rows if r.method == f"{MARKER_MEAN}/gene@region1"}
+  assert got == {row.metric: row.value for row in want}
