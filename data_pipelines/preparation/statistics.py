@@ -79,17 +79,51 @@ def activity(
 
   0 for pathways with fewer than `MIN_MEMBERS` measured genes.
   """
-  members = membership & measured
+  return activity_of(measured, log_mean, log_std, membership)(counts)
+
+
+def activity_of(
+  measured: Bool[np.ndarray, " gene"],
+  log_mean: Float[np.ndarray, " gene"],
+  log_std: Float[np.ndarray, " gene"],
+  membership: Bool[np.ndarray, "pathway gene"],
+) -> Callable[[scipy.sparse.csr_matrix], Float[np.ndarray, "spot pathway"]]:
+  """`activity` of a section, as a function of its counts.
+
+  A gene that a spot does not show has the same z in every spot. Only how far the others are from
+  theirs is multiplied by the pathways: the work is that of the counts that are not 0.
+  """
+  log_mean, log_std = log_mean.astype(np.float64), log_std.astype(np.float64)
+  scale = np.where(measured, 1.0 / np.maximum(log_std, MIN_LOG_STD), 0.0)
+  unseen = np.clip(-log_mean * scale, -MAX_Z, MAX_Z)
+  genes = max(measured.sum(), 1)
+  usable, of_pathway = _weights(membership & measured)
+  of_unseen = of_pathway.T @ unseen - unseen.sum() / genes
+
+  def scores(counts: scipy.sparse.csr_matrix) -> Float[np.ndarray, "spot pathway"]:
+    logs = log_expression(counts)
+    gene = logs.indices
+    z = np.clip((logs.data - log_mean[gene]) * scale[gene], -MAX_Z, MAX_Z)
+    above = scipy.sparse.csr_matrix((z - unseen[gene], gene, logs.indptr), shape=logs.shape)
+    out = np.zeros((counts.shape[0], len(membership)))
+    rest = np.asarray(above.sum(axis=1)) / genes
+    out[:, usable] = (above @ of_pathway).toarray() - rest + of_unseen
+    return out
+
+  return scores
+
+
+def _weights(
+  members: Bool[np.ndarray, "pathway gene"],
+) -> tuple[Bool[np.ndarray, " pathway"], scipy.sparse.csr_matrix]:
+  """Which pathways have enough members, and the mean over these as a matrix, `[gene, pathway]`."""
   sizes = members.sum(axis=1)
   usable = sizes >= MIN_MEMBERS
-  weights = scipy.sparse.csr_matrix(members[usable] / sizes[usable, None])
-  out = np.zeros((counts.shape[0], len(membership)))
-  start = 0
-  for z in standardised(counts, measured, log_mean, log_std):
-    rest = z.sum(axis=1, keepdims=True) / max(measured.sum(), 1)
-    out[start : start + len(z), usable] = (weights @ z.T).T - rest
-    start += len(z)
-  return out
+  pathway, gene = np.nonzero(members[usable])
+  weights = scipy.sparse.csr_matrix(
+    (1.0 / sizes[usable][pathway], (gene, pathway)), shape=(members.shape[1], int(usable.sum()))
+  )
+  return usable, weights
 
 
 def section_table(
@@ -152,9 +186,10 @@ def activity_statistics(
     pieces: hands over the counts from the beginning; it is not called if there are no pathways.
   """
   usable = (membership & measured).sum(axis=1) >= MIN_MEMBERS
+  scores_of = activity_of(measured, log_mean, log_std, membership)
   sums = _Sums(("score", "square"), len(membership))
   for block in _blocks(pieces()) if usable.any() else ():
-    scores = activity(block, measured, log_mean, log_std, membership)
+    scores = scores_of(block)
     sums.add(block.shape[0], score=scores.sum(axis=0), square=(scores**2).sum(axis=0))
   deviation = np.maximum(sums.deviation("score", "square"), MIN_ACTIVITY_STD)
   return (

@@ -52,6 +52,21 @@ def test_a_sections_table_matches_dense_numpy(case):
   np.testing.assert_allclose(table.activity_std[:3], want.std(0), rtol=1e-5)
 
 
+def test_activity_is_what_the_dense_form_gives(case):
+  dense, measured, membership = case
+  dense = dense.copy()
+  dense[0, 0] = 100_000  # one z is clipped
+  dense[1] = 0
+  counts = scipy.sparse.csr_matrix(dense)
+  table = statistics.section_table(counts, measured, membership)
+  got = statistics.activity(counts, measured, table.log_mean, table.log_std, membership)
+  z = statistics.standardised(counts, measured, table.log_mean, table.log_std)
+  z = np.concatenate(list(z))
+  members = membership[:3] & measured
+  want = z @ members.T / members.sum(1) - z.sum(1, keepdims=True) / measured.sum()
+  np.testing.assert_allclose(got[:, :3], want, atol=1e-6)  # float32 tables
+
+
 def test_a_pathway_with_too_few_measured_genes_scores_zero(case):
   dense, measured, membership = case
   table = statistics.section_table(scipy.sparse.csr_matrix(dense), measured, membership)
