@@ -1,4 +1,7 @@
-"""A handle on a section's H&E image: opened late, decoded once, never kept."""
+"""A handle on a section's H&E image: opened late, decoded once, never kept.
+
+A tiled TIFF is decoded tile by tile, in bounded memory; everything else as a whole.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,13 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from data_pipelines.problems import BadInputError
+from data_pipelines.tiled_image import TiledImage, is_tiled
 
 MAX_PIXELS = 2_000_000_000
 """An H&E slide at 0.25 um per pixel stays below this; a decompression bomb need not."""
+
+_AHEAD_BYTES = 128 << 20
+"""Patches of a tiled image that are cut in the order of its tiles before they are handed over."""
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _EXIF_ORIENTATION = 0x0112
@@ -92,13 +99,16 @@ class SlideImage:
 
     The image is decoded once and released when the iterator ends. Outside the image is white.
     """
-    image = self._decoded()
-    for x, y in centres_px.tolist():
-      boxes = ((x - s / 2, y - s / 2, x - s / 2 + s, y - s / 2 + s) for s, _ in sizes)
-      yield tuple(
-        np.asarray(_crop_on_white(image, box, out_px))
-        for box, (_, out_px) in zip(boxes, sizes, strict=True)
-      )
+    with self._readable() as image:
+      if not isinstance(image, TiledImage):
+        yield from (_view(image, centre, sizes) for centre in centres_px.tolist())
+        return
+      ahead = max(1, _AHEAD_BYTES // sum(3 * out_px**2 for _, out_px in sizes))
+      for start in range(0, len(centres_px), ahead):
+        centres = centres_px[start : start + ahead]
+        order = np.lexsort((centres[:, 0], centres[:, 1] // image.tile_height))
+        found = {n: _view(image, centres[n].tolist(), sizes) for n in order.tolist()}
+        yield from (found.pop(n) for n in range(len(centres)))
 
   def thumbnail(self, longest_px: int) -> UInt8[np.ndarray, "height width 3"]:
     """The whole image, downscaled so that its longest side is at most `longest_px`."""
@@ -120,21 +130,39 @@ class SlideImage:
         return None
     return unit_um / resolution if unit_um and resolution > 0 else None
 
-  def _decoded(self, at_least_px: int | None = None) -> Image.Image:
-    """The image in RGB; a JPEG comes at a fraction of its size where that is enough."""
+  @contextlib.contextmanager
+  def _readable(self) -> Iterator[Image.Image | TiledImage]:
+    """Something to crop from: the decoded image, or the file whose tiles are decoded as asked."""
     with _opened(self.path) as image:
-      try:
-        if at_least_px is not None:
-          image.draft("RGB", (at_least_px, at_least_px))
-        return _to_rgb(image)
-      except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise BadInputError(
-          self.path,
-          "pixels",
-          f"damaged image data ({error})",
-          "a complete PNG, JPEG or TIFF",
-          "copy the file again from its source",
-        ) from error
+      if not is_tiled(image):
+        yield self._decoded()
+        return
+      tiled = TiledImage(self.path, image, _to_rgb)
+      with contextlib.closing(tiled), self._damage_explained():
+        yield tiled
+
+  def _decoded(self, at_least_px: int | None = None) -> Image.Image:
+    """The image in RGB; a JPEG or a pyramid comes at a fraction of its size where that will do."""
+    with _opened(self.path) as image, self._damage_explained(), _large_allowed():
+      if at_least_px is not None:
+        image.draft("RGB", (at_least_px, at_least_px))
+        _seek_level(image, at_least_px)
+      return _to_rgb(image)
+
+  @contextlib.contextmanager
+  def _damage_explained(self) -> Iterator[None]:
+    try:
+      yield
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+      if isinstance(error, BadInputError):
+        raise
+      raise BadInputError(
+        self.path,
+        "pixels",
+        f"damaged image data ({error})",
+        "a complete PNG, JPEG or TIFF",
+        "copy the file again from its source",
+      ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +196,10 @@ class ArrayImage(SlideImage):
       )
     return cls(Path(path), int(shape[1]), int(shape[0]), kind, load=load, inside=inside)
 
+  @contextlib.contextmanager
+  def _readable(self) -> Iterator[Image.Image]:
+    yield self._decoded()
+
   def _decoded(self, at_least_px: int | None = None) -> Image.Image:
     pixels = np.asarray(self.load())
     if pixels.dtype.kind == "f":
@@ -189,7 +221,33 @@ def _to_rgb(image: Image.Image) -> Image.Image:
   return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _crop_on_white(image: Image.Image, box: tuple, out_px: int) -> Image.Image:
+def _seek_level(image: Image.Image, at_least_px: int) -> None:
+  """Turns a pyramid to its smallest level of at least this size and the same shape."""
+  if image.format != "TIFF":
+    return
+  width, height = image.size
+  best, least = 0, max(width, height)
+  for level in range(1, image.n_frames):
+    image.seek(level)
+    across, down = image.size
+    same_shape = abs(across * height / width - down) <= 2
+    if same_shape and at_least_px <= max(across, down) < least:
+      best, least = level, max(across, down)
+  image.seek(best)
+
+
+def _view(
+  image: Image.Image | TiledImage, centre: list[float], sizes: Sequence[tuple[float, int]]
+) -> tuple[UInt8[np.ndarray, "out out 3"], ...]:
+  x, y = centre
+  boxes = ((x - s / 2, y - s / 2, x - s / 2 + s, y - s / 2 + s) for s, _ in sizes)
+  return tuple(
+    np.asarray(_crop_on_white(image, box, out_px))
+    for box, (_, out_px) in zip(boxes, sizes, strict=True)
+  )
+
+
+def _crop_on_white(image: Image.Image | TiledImage, box: tuple, out_px: int) -> Image.Image:
   left, top, right, bottom = box
   if left < 0 or top < 0 or right > image.width or bottom > image.height:
     x0, y0 = int(np.floor(left)) - 1, int(np.floor(top)) - 1
@@ -215,14 +273,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
       "correct the path, or leave the image out for an expression-only section",
     )
   try:
-    with warnings.catch_warnings():
-      # We set our own, higher, limit: whole-slide images exceed Pillow's.
-      warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-      limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
-      try:
-        image = Image.open(path, formats=_FORMATS)
-      finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    with _large_allowed():
+      image = Image.open(path, formats=_FORMATS)
   except (OSError, Image.DecompressionBombError, struct.error) as error:
     raise BadInputError(
       path,
@@ -233,3 +285,15 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     ) from error
   with image:
     yield image
+
+
+@contextlib.contextmanager
+def _large_allowed() -> Iterator[None]:
+  """Sets our own limit, higher than Pillow's, which whole-slide images exceed."""
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+    try:
+      yield
+    finally:
+      Image.MAX_IMAGE_PIXELS = limit
