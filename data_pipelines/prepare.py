@@ -3,7 +3,7 @@
   python -m data_pipelines.prepare --input=DIR --output=CORPUS --gene_sets=FILE.gmt
 
 The same command goes on where it stopped; with other options or inputs it redoes only what they
-change. Sections are read one at a time; one decoded image is in memory at a time.
+change. Each of --jobs processes has one section in memory, and one decoded image.
 """
 
 from __future__ import annotations
@@ -63,6 +63,12 @@ _MIN_DOCUMENT_SHARE = FLAGS.float(
   _BY_DEFAULT.min_document_share,
   "Share of the training spots that must show a gene of the panel",
 )
+_JOBS = FLAGS.integer(
+  "jobs",
+  None,
+  "Sections worked on at a time; without it, one for each core and each 4 GB of memory",
+  lower_bound=1,
+)
 _MAX_GENES = FLAGS.integer("max_genes", None, "Maximum number of genes in the panel")
 
 
@@ -85,7 +91,8 @@ def main() -> None:
     min_document_share=_MIN_DOCUMENT_SHARE.value,
     max_genes=_MAX_GENES.value,
   )
-  prepare([Path(folder) for folder in _INPUT.value], Path(_OUTPUT.value), options)
+  inputs = [Path(folder) for folder in _INPUT.value]
+  prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)
 
 
 def _path(text: str | None) -> Path | None:

@@ -27,9 +27,13 @@ class BadInputError(ValueError):
   def __init__(self, file: str | os.PathLike, field: str, found: str, expected: str, fix: str):
     self.file, self.field = os.fspath(file), field
     self.found, self.expected, self.fix = found, expected, fix
+    self.fix = fix
     super().__init__(
       f"hibio: {self.file}: {field}: found {found}, expected {expected}. Fix: {fix.rstrip('.')}."
     )
+
+  def __reduce__(self):
+    return type(self), (self.file, self.field, self.found, self.expected, self.fix)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

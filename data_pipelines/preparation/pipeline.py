@@ -22,16 +22,27 @@ from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import section_folder
 from data_pipelines.preparation.manifest import WORK, Manifest, claimed, disk_full_explained
 from data_pipelines.preparation.options import PrepareOptions
-from data_pipelines.preparation.reading import Sections
+from data_pipelines.preparation.reading import Found, Sections
 from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
 from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
+from data_pipelines.preparation.workers import Each, by_itself, workers
 from data_pipelines.problems import BadInputError
 
 _DEFAULTS = PrepareOptions()
 
 
-def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEFAULTS) -> Manifest:
+def prepare(
+  inputs: Sequence[Path],
+  output: Path,
+  options: PrepareOptions = _DEFAULTS,
+  jobs: int | None = 1,
+) -> Manifest:
   """Prepares every section found in `inputs` into the corpus `output`; says so on stderr.
+
+  Args:
+    jobs: sections worked on at a time, each by a process of its own; the corpus is the same. None:
+      as many as there are cores for, with 4 GB of memory each. With more than one, a script that
+      calls this needs `if __name__ == "__main__":`.
 
   Returns:
     The manifest, also when there was nothing left to do.
@@ -53,21 +64,28 @@ def prepare(inputs: Sequence[Path], output: Path, options: PrepareOptions = _DEF
     if (done := _finished(output, key)) is not None:
       say(f"prepare: {output} is finished; nothing to do")
       return done
-    sections = Sections(sources, fingerprints, output, names)
-    return _prepare(sections, output, splits, key, options)
+    jobs = min(by_itself() if jobs is None else jobs, len(sources))
+    sections = Sections(sources, fingerprints, output, names, jobs)
+    with workers(jobs) as each:
+      return _prepare(sections, output, splits, key, options, each)
 
 
 def _prepare(
-  sections: Sections, output: Path, splits: dict[str, list[str]], key: str, options: PrepareOptions
+  sections: Sections,
+  output: Path,
+  splits: dict[str, list[str]],
+  key: str,
+  options: PrepareOptions,
+  each: Each,
 ) -> Manifest:
-  panel = _panel(sections, splits, options)
+  panel = _panel(sections, splits, options, each)
   sets = _pathways(panel, options)
   # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
   (output / manifests.FILE).unlink(missing_ok=True)
-  entries = _write_sections(sections, output, panel, options)
+  entries = _write_sections(sections, output, panel, options, each)
   num_spots = _place(entries, splits)
   panel.save(output / manifests.PANEL)
-  labels = write_tables(output, entries, sets.membership, sets.names, options.region_spots)
+  labels = write_tables(output, entries, sets.membership, sets.names, options.region_spots, each)
   manifest = {
     "format": manifests.FORMAT,
     "version": manifests.FORMAT_VERSION,
@@ -104,19 +122,21 @@ def _place(entries: Sequence[dict[str, Any]], splits: dict[str, list[str]]) -> i
   return offset
 
 
-def _panel(sections: Sections, splits: dict[str, list[str]], options: PrepareOptions) -> GenePanel:
+def _panel(
+  sections: Sections, splits: dict[str, list[str]], options: PrepareOptions, each: Each
+) -> GenePanel:
   """The genes that the options ask for: given, or chosen; behind those of another panel or not."""
   old = GenePanel.load(options.extend_panel) if options.extend_panel else None
   if options.panel:
     panel = GenePanel.load(options.panel)
   else:
-    panel = _chosen_panel(sections, splits, options)
+    panel = _chosen_panel(sections, splits, options, each)
   panel = sections.names.on_panel(panel) if sections.names else panel
   return extended(old, panel) if old else panel
 
 
 def _chosen_panel(
-  sections: Sections, splits: dict[str, list[str]], options: PrepareOptions
+  sections: Sections, splits: dict[str, list[str]], options: PrepareOptions, each: Each
 ) -> GenePanel:
   training = [n for n, s in sections.sources.items() if split_of(splits, s.donor_id) == "train"]
   if not training:
@@ -129,9 +149,9 @@ def _chosen_panel(
     )
   progress = Progress("prepare: genes", len(sections.sources), "sections", every_seconds=0)
   found = {}
-  for name in sections.sources:
-    found[name] = sections.summary(name)
-    progress.add(note=f"{name}: {found[name].genes.num_spots:,} spots")
+  for name, summary in sections.summaries(each):
+    found[name] = summary
+    progress.add(note=f"{name}: {summary.genes.num_spots:,} spots")
   refuse_duplicates({name: summary.content for name, summary in found.items()})
   return choose_panel(
     [found[name].genes for name in training],
@@ -148,7 +168,7 @@ def _pathways(panel: GenePanel, options: PrepareOptions) -> Pathways:
 
 
 def _write_sections(
-  sections: Sections, output: Path, panel: GenePanel, options: PrepareOptions
+  sections: Sections, output: Path, panel: GenePanel, options: PrepareOptions, each: Each
 ) -> list[dict[str, Any]]:
   shutil.rmtree(output / WORK / "partial", ignore_errors=True)
   entries, contents = [], {}
@@ -160,16 +180,24 @@ def _write_sections(
   if kept := sum(entry is not None for entry in done.values()):
     say(f"prepare: {kept} of {len(done)} sections are finished already")
   progress = Progress("prepare: patches", len(done) - kept, "sections", every_seconds=0)
+  calls = (
+    (sections.take(name), panel, options, keys[name], output)
+    for name, entry in done.items()
+    if entry is None
+  )
+  written = each(_written, calls)
   for name, entry in done.items():
     if entry is None:
-      section = sections.take(name)
-      entry = section_folder.write_section(section, panel, options, keys[name], output)
-      del section
+      entry = next(written)
       progress.add(note=f"{name}: {entry['num_spots']:,} spots")
     contents[name] = entry["content"]
     refuse_duplicates(contents)
     entries.append(entry)
   return entries
+
+
+def _written(found: Found, *rest) -> dict[str, Any]:
+  return section_folder.write_section(found.read(), *rest)
 
 
 def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:

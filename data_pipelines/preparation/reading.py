@@ -1,7 +1,7 @@
 """The sections that a corpus is made of, each read as seldom as possible.
 
 They are needed twice: for the choice of genes, then to be written. What the first needs is kept on
-disk; small sections stay in memory for the second.
+disk; small sections stay in memory for the second. Workers read them, and hand them back.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GeneSummary, summarise
 from data_pipelines.preparation.manifest import WORK
 from data_pipelines.preparation.splits import content_hash
+from data_pipelines.preparation.workers import AHEAD, Each
 from data_pipelines.section import Section
 
 _KEPT_BYTES = 1 << 30
@@ -34,14 +35,30 @@ class Summary:
   content: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """A section that may have been read already."""
+
+  source: Any
+  names: GeneNames | None
+  section: Section | None = None
+
+  def read(self) -> Section:
+    if self.section is not None:
+      return self.section
+    section = self.source.read()
+    return self.names.on_section(section) if self.names else section
+
+
 class Sections:
-  """Reads sections, and keeps small ones for the second time that they are asked for.
+  """Has sections read, and keeps small ones for the second time that they are asked for.
 
   Args:
     sources: where each section lies, by name.
     fingerprints: of the sources; with another one a summary on disk no longer holds.
     output: folder of the corpus.
     names: table of gene names to rename genes by.
+    jobs: how many are read at a time.
   """
 
   def __init__(
@@ -50,40 +67,48 @@ class Sections:
     fingerprints: Mapping[str, str],
     output: Path,
     names: GeneNames | None,
+    jobs: int = 1,
   ):
     self.sources, self.fingerprints, self.names = sources, fingerprints, names
     self._folder = output / WORK / "summaries"
     self._kept: dict[str, Section] = {}
     self._bytes = 0
+    # Workers may be ahead with sections that wait to be kept.
+    self._most = _KEPT_BYTES if jobs == 1 else _KEPT_BYTES // (AHEAD * jobs)
 
-  def summary(self, name: str) -> Summary:
-    """What the choice of genes needs of a section."""
-    path = self._folder / f"{name}.npz"
-    known = _load(path, name, self.fingerprints[name])
-    if known is not None:
-      return known
-    section = self._read(name)
-    size = section.counts.data.nbytes + section.counts.indices.nbytes
-    if self._bytes + size <= _KEPT_BYTES:
-      self._kept[name] = section
-      self._bytes += size
-    known = _summary_of(section)
-    _save(path, known, self.fingerprints[name])
-    return known
+  def summaries(self, each: Each) -> Iterator[tuple[str, Summary]]:
+    """What the choice of genes needs of each section, by name."""
+    calls = (
+      (Found(source, self.names), self._folder / f"{name}.npz", self.fingerprints[name], self._most)
+      for name, source in self.sources.items()
+    )
+    for name, (summary, section) in zip(self.sources, each(_summarised, calls), strict=True):
+      if section is not None and self._bytes + _size(section) <= _KEPT_BYTES:
+        self._kept[name] = section
+        self._bytes += _size(section)
+      yield name, summary
 
-  def take(self, name: str) -> Section:
-    """A section as a whole, and for the last time: it is kept no longer."""
-    section = self._kept.pop(name, None)
-    return self._read(name) if section is None else section
-
-  def _read(self, name: str) -> Section:
-    section = self.sources[name].read()
-    return self.names.on_section(section) if self.names else section
+  def take(self, name: str) -> Found:
+    """A section for the last time: it is kept no longer."""
+    return Found(self.sources[name], self.names, self._kept.pop(name, None))
 
 
-def _summary_of(section: Section) -> Summary:
-  """From a section that is in memory."""
-  return Summary(summarise(section), content_hash(section))
+def _summarised(
+  found: Found, path: Path, fingerprint: str, most: int
+) -> tuple[Summary, Section | None]:
+  """A section's summary, which is kept in `path`; with the section if it had to be read for it,
+  and is not too large."""
+  known = _load(path, found.source.section_id, fingerprint)
+  if known is not None:
+    return known, None
+  section = found.read()
+  known = Summary(summarise(section), content_hash(section))
+  _save(path, known, fingerprint)
+  return known, section if _size(section) <= most else None
+
+
+def _size(section: Section) -> int:
+  return section.counts.data.nbytes + section.counts.indices.nbytes
 
 
 def _save(path: Path, summary: Summary, fingerprint: str) -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
 from data_pipelines.console import Progress
 from data_pipelines.files import write_bytes
 from data_pipelines.preparation import manifest, regions, shards, spatial_genes, statistics
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
+from data_pipelines.preparation.workers import Each
 
 TABLES_VERSION = 4
 """Raised when the same sections would give other tables; finished sections are then kept."""
@@ -34,6 +35,7 @@ def write_tables(
   membership: Bool[np.ndarray, "pathway gene"],
   gene_set_names: Sequence[str],
   region_spots: Sequence[int],
+  each: Each,
 ) -> dict[str, list[str]]:
   """Writes every table of the corpus.
 
@@ -44,24 +46,17 @@ def write_tables(
     Label -> its classes, in the order of their names.
   """
   progress = Progress("prepare: tables", len(entries), "sections", every_seconds=0)
-  tables, spots, levels, excess = [], [], [], []
-  for entry in entries:
-    folder = corpus / "windows" / entry["section_id"]
-    counts = shards.read_counts(folder, membership.shape[1])
-    tables.append(statistics.section_table(counts, np.load(folder / MEASURED), membership))
-    own = pd.read_parquet(folder / SPOTS).assign(section_id=entry["section_id"])
-    spots.append(own)
-    positions_um = own[["x_um", "y_um"]].to_numpy()
-    excess.append(spatial_genes.spatial_excess(counts, positions_um))
-    levels.append(
-      regions.nested_regions(
-        regions.expression_features(statistics.log_expression(counts)), positions_um, region_spots
-      )
-    )
-    progress.add(note=f"{entry['section_id']}: {len(own):,} spots")
+  calls = (
+    (corpus / "windows" / entry["section_id"], membership, region_spots) for entry in entries
+  )
+  found: list[_Section] = []
+  for entry, own in zip(entries, each(_tables_of, calls), strict=True):
+    found.append(own)
+    progress.add(note=f"{entry['section_id']}: {len(own.spots):,} spots")
+  tables = [section.table for section in found]
   training = np.array([entry["split"] == "train" for entry in entries])
   measured = np.stack([table.measured for table in tables])
-  patterned = np.stack(excess)
+  patterned = np.stack([section.excess for section in found])
   _arrays(
     corpus / manifest.STATISTICS,
     {
@@ -74,12 +69,36 @@ def write_tables(
     corpus / manifest.GENE_SETS,
     {"membership": membership, "names": np.array(list(gene_set_names), dtype=str)},
   )
-  _arrays(corpus / manifest.FIRST_REGIONS, {"regions": regions.stacked(levels)})
-  whole = _one_table(spots)
+  _arrays(corpus / manifest.FIRST_REGIONS, {"regions": regions.stacked([s.levels for s in found])})
+  whole = _one_table([section.spots for section in found])
   buffer = io.BytesIO()
   whole.to_parquet(buffer, index=False)
   write_bytes(corpus / manifest.SPOTS, buffer.getvalue())
   return {name: sorted(set(whole[name]) - {""}) for name in whole.columns if name not in _FIXED}
+
+
+class _Section(NamedTuple):
+  """What the tables hold of one section."""
+
+  spots: pd.DataFrame
+  table: statistics.SectionTable
+  excess: Float[np.ndarray, " gene"]
+  levels: Int[np.ndarray, "level spot"]
+
+
+def _tables_of(
+  folder: Path, membership: Bool[np.ndarray, "pathway gene"], region_spots: Sequence[int]
+) -> _Section:
+  counts = shards.read_counts(folder, membership.shape[1])
+  spots = pd.read_parquet(folder / SPOTS).assign(section_id=folder.name)
+  positions_um = spots[["x_um", "y_um"]].to_numpy()
+  features = regions.expression_features(statistics.log_expression(counts))
+  return _Section(
+    spots,
+    statistics.section_table(counts, np.load(folder / MEASURED), membership),
+    spatial_genes.spatial_excess(counts, positions_um),
+    regions.nested_regions(features, positions_um, region_spots),
+  )
 
 
 def _one_table(spots: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ To run a trained model over such a file without reading it whole, see `readers.a
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def _source_of(path: Path, name: str, donor: str | None, metadata: Metadata) -> 
     path=path,
     files=(path,),
     entry=entry,
-    load=lambda source: _read_section(source, name),
+    load=functools.partial(_read_section, name=name),
   )
 
 

@@ -7,6 +7,7 @@ are named as HER2ST's public repository names them, or plainly: counts, spots, i
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
     path=layout.folder,
     files=layout.files(),
     entry=entry,
-    load=lambda source: _read_section(source, layout),
+    load=functools.partial(_read_section, layout=layout),
     checks=(
       lambda: read_counts(layout.counts).cleaned(),
       lambda: _spots(layout),

@@ -58,6 +58,10 @@ class SectionSource:
   load: Callable[[SectionSource], Section]
   checks: tuple[Callable[[], object], ...] = ()
 
+  def __getstate__(self):
+    """What another process needs to read it: all but the checks."""
+    return {**self.__dict__, "checks": ()}
+
   def read(self) -> Section:
     """The section.
 

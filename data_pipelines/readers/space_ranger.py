@@ -6,6 +6,7 @@ of the image that was handed to Space Ranger, which is not in its output folder.
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
     path=layout.folder,
     files=layout.files() + tuple(label_candidates(layout.folder, entry)),
     entry=entry,
-    load=lambda source: _read_section(source, layout),
+    load=functools.partial(_read_section, layout=layout),
     checks=(
       lambda: _counts(layout),
       lambda: read_positions(_positions_file(layout)),

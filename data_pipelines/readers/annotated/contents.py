@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -213,12 +214,13 @@ def _image(array: Any) -> StoredImage:
   if not isinstance(array, h5py.Dataset):
     return StoredImage(shape, lambda: array)
   path, name = Path(array.file.filename), array.name
+  return StoredImage(shape, functools.partial(_pixels, path, name), name)
 
-  def load() -> np.ndarray:  # sections outlive the file that they were found in
-    with h5py.File(path, "r") as file:
-      return count_rows.read_part(file[name], slice(None), path)
 
-  return StoredImage(shape, load, name)
+def _pixels(path: Path, name: str) -> np.ndarray:
+  """Opens the file anew: sections outlive the one that they were found in."""
+  with h5py.File(path, "r") as file:
+    return count_rows.read_part(file[name], slice(None), path)
 
 
 def _measured(table: Any, sections: Any) -> dict[str, np.ndarray]:

@@ -298,11 +298,11 @@ def run_command(monkeypatch, *arguments):
 
 
 def test_the_command_line_reads_every_option(monkeypatch):
-  (inputs, output, options), handlers = run_command(
+  (inputs, output, options, jobs), handlers = run_command(
     monkeypatch,
     "--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
     "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
-    "--test_donors=A, B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2",
+    "--test_donors=A, B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2", "--jobs=3",
   )  # fmt: skip
   with pytest.raises(SystemExit, match="75"):
     handlers[signal.SIGTERM](signal.SIGTERM, None)
@@ -310,11 +310,12 @@ def test_the_command_line_reads_every_option(monkeypatch):
   assert [p.name for p in options.gene_sets] == ["x.gmt", "y.gmt"]
   assert (options.test_donors, options.validation_donors) == (("A", "B"), ())
   assert (options.sections, options.min_counts, options.patch_px) == (("A1", "A2"), 9, 64)
+  assert jobs == 3
 
 
 def test_options_that_are_not_given_are_those_of_the_library(monkeypatch):
-  (_, _, options), _ = run_command(monkeypatch, "--input=a", "--output=c")
-  assert options == PrepareOptions()
+  (_, _, options, jobs), _ = run_command(monkeypatch, "--input=a", "--output=c")
+  assert (options, jobs) == (PrepareOptions(), None)
 
 
 def test_a_value_out_of_range_stops_before_anything_is_read():
