@@ -42,7 +42,7 @@ def prepare(
   Args:
     jobs: sections worked on at a time, each by a process of its own; the corpus is the same. None:
       as many as there are cores for, with 4 GB of memory each. With more than one, a script that
-      calls this needs `if __name__ == "__main__":`.
+      calls this guards its main module, as `multiprocessing` asks.
 
   Returns:
     The manifest, also when there was nothing left to do.

@@ -19,7 +19,7 @@ from data_pipelines.files import write_text
 from experiments.benchmarks import results
 from experiments.benchmarks.results import Result
 
-SCRIPTS = ("contrast", "ranks",)
+SCRIPTS = ("activity", "crops", "contrast", "ranks", "prepare")
 """Modules of this folder with `CASES`, in the order of the table."""
 
 FLAGS = entry.Flags(__doc__)
