@@ -25,7 +25,12 @@ class TransformerConfig:
     depth: number of blocks.
     num_heads: attention heads; divides `width`.
     mlp_ratio: hidden width of the feed-forward part over `width`.
-    scan: scan over depth with rematerialisation (large models) or unroll (small models).
+    scan: scan over depth (large models: compiles once for all blocks) or unroll (small models).
+    remat: what the backward pass of a block computes again, a name in
+      `hibio.nn.layers.REMEMBERED`: "none" of it, all but "dots", the products of weights, or the
+      "full" block; "auto" is "full" where depth is scanned, else "none".
+    attention: a name in `hibio.nn.attention.FORMS`, or "auto": cuDNN's kernel on a GPU in half
+      precision, else "xla".
   """
 
   width: int
@@ -33,6 +38,8 @@ class TransformerConfig:
   num_heads: int
   mlp_ratio: float = 4.0
   scan: bool = False
+  remat: str = "auto"
+  attention: str = "auto"
 
 
 @dataclasses.dataclass(frozen=True)

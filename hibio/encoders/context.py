@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hibio.configs import ContextConfig
-from hibio.nn.layers import Dense, attend
+from hibio.nn.attention import attend
+from hibio.nn.layers import Dense
 
 
 class NeighbourContext(nn.Module):

@@ -107,7 +107,9 @@ class Block(nn.Module):
   def __call__(
     self, tokens: Float[Array, "set token width"], mask: None = None
   ) -> Float[Array, "set token width"]:
-    attention = SelfAttention(self.config.num_heads, self.dtype, name="attention")
+    attention = SelfAttention(
+      self.config.num_heads, self.dtype, self.config.attention, name="attention"
+    )
     tokens = tokens + attention(normed("norm_attention", tokens, self.epsilon), mask)
     feed_forward = FeedForward(self.hidden, self.gated, self.dtype, name="mlp")
     return tokens + feed_forward(normed("norm_mlp", tokens, self.epsilon))

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from data_pipelines.problems import BadInputError
 from hibio.configs import TransformerConfig
+from hibio.nn.attention import MASKED, among_tokens
 
 
 class Dense(nn.Module):
@@ -34,41 +36,16 @@ class Dense(nn.Module):
     return outputs.reshape(*inputs.shape[:-1], self.features)
 
 
-MASKED = -1e30  # finite: a row in which everything is masked keeps a finite gradient
-
-
-def attend(
-  query: Float[Array, "*batch query channel"],
-  key: Float[Array, "*batch key channel"],
-  value: Float[Array, "*batch key channel"],
-  bias: Float[Array, "..."] | None = None,
-  mask: Bool[Array, "..."] | None = None,
-) -> Float[Array, "*batch query channel"]:
-  """Mean of the values for each query, weighted by softmax(query . key / sqrt(channel) + bias).
-
-  A query whose keys are all masked gets the plain mean of all values.
-
-  Args:
-    bias: added to the logits, with as many axes as they have.
-    mask: True for keys that a query sees, with as many axes as the logits.
-
-  References:
-    Vaswani et al. 2017, arXiv:1706.03762, equation 1.
-  """
-  logits = query @ jnp.swapaxes(key, -1, -2) * (query.shape[-1] ** -0.5)
-  logits = logits.astype(jnp.float32)
-  if bias is not None:
-    logits = logits + bias
-  if mask is not None:
-    logits = jnp.where(mask, logits, MASKED)
-  return jax.nn.softmax(logits, axis=-1).astype(value.dtype) @ value
-
-
 class SelfAttention(nn.Module):
-  """Every token of a set attends to every other one that is not masked."""
+  """Every token of a set attends to every other one that is not masked.
+
+  Attributes:
+    form: how that is computed, see `hibio.nn.attention.FORMS`.
+  """
 
   num_heads: int
   dtype: jax.typing.DTypeLike = jnp.float32
+  form: str = "auto"
 
   @nn.compact
   def __call__(
@@ -79,8 +56,7 @@ class SelfAttention(nn.Module):
     # Heads come first among the output channels, so that cutting those apart keeps heads whole.
     qkv = qkv.reshape(sets, num_tokens, self.num_heads, 3, width // self.num_heads)
     query, key, value = qkv.transpose(3, 0, 2, 1, 4)
-    seen = None if mask is None else mask[:, None, None]
-    mixed = attend(query, key, value, mask=seen).swapaxes(1, 2)
+    mixed = among_tokens(query, key, value, mask, self.form).swapaxes(1, 2)
     return Dense(width, dtype=self.dtype, name="out")(mixed.reshape(tokens.shape))
 
 
@@ -135,7 +111,7 @@ class Block(nn.Module):
     self, tokens: Float[Array, "set token width"], mask: Bool[Array, "set token"] | None = None
   ) -> Float[Array, "set token width"]:
     config = self.config
-    attention = SelfAttention(config.num_heads, self.dtype, name="attention")
+    attention = SelfAttention(config.num_heads, self.dtype, config.attention, name="attention")
     tokens = tokens + attention(normed("norm_attention", tokens), mask)
     hidden = int(config.mlp_ratio * config.width)
     return tokens + FeedForward(hidden, self.dtype, name="mlp")(normed("norm_mlp", tokens))
@@ -158,20 +134,22 @@ class Transformer(nn.Module):
   def __call__(
     self, tokens: Float[Array, "set token width"], mask: Bool[Array, "set token"] | None = None
   ) -> Float[Array, "set token width"]:
-    if self.config.scan:
-      block = self.block(self.config, self.dtype, name="blocks")
+    config = self.config
+    run = _remembering(config)
+    if config.scan:
+      block = self.block(config, self.dtype, name="blocks")
       scan = nn.scan(
-        # A scan without recomputation needs more memory than unrolled blocks do.
-        nn.remat(_carry, prevent_cse=False),
+        run,
         variable_axes={"params": 0},
         split_rngs={"params": True},
         in_axes=nn.broadcast,
-        length=self.config.depth,
+        length=config.depth,
       )
       tokens, _ = scan(block, tokens, mask)
     else:
-      for depth in range(self.config.depth):
-        tokens = self.block(self.config, self.dtype, name=f"block_{depth}")(tokens, mask)
+      for depth in range(config.depth):
+        block = self.block(config, self.dtype, name=f"block_{depth}")
+        tokens, _ = run(block, tokens, mask)
     return normed("norm", tokens, self.epsilon)
 
 
@@ -204,8 +182,29 @@ def transformer_flops(config: TransformerConfig, num_tokens: int) -> int:
   return config.depth * num_tokens * per_token
 
 
-def _carry(block, tokens, mask):
+def _run(block, tokens, mask):
   return block(tokens, mask), None
+
+
+REMEMBERED = {
+  "none": None,
+  "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  "full": jax.checkpoint_policies.nothing_saveable,
+}
+"""`remat` of a transformer's config -> what its backward pass need not compute again."""
+
+
+def _remembering(config: TransformerConfig) -> Callable:
+  """One block as a function of itself, its tokens and the mask."""
+  # A scan that computes nothing again needs more memory than unrolled blocks do.
+  remat = ("full" if config.scan else "none") if config.remat == "auto" else config.remat
+  if remat not in REMEMBERED:
+    raise BadInputError(
+      "config", "remat", remat, f"one of auto, {', '.join(REMEMBERED)}", "correct the name"
+    )
+  if remat == "none":
+    return _run
+  return nn.remat(_run, prevent_cse=not config.scan, policy=REMEMBERED[remat])
 
 
 def normed(

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hibio.nn.layers import MASKED
+from hibio.nn.attention import MASKED
 from hibio.objectives.inputs import Pairs
 from hibio.pairwise import near, scan_rows
 

@@ -1,5 +1,7 @@
 """Layers that know no biology: against a few lines of NumPy, and what a mask must hide."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 
 from hibio.configs import TransformerConfig
-from hibio.nn.layers import Dense, SeedPooling, SelfAttention, Transformer, attend
+from hibio.nn.attention import attend
+from hibio.nn.layers import Dense, SeedPooling, SelfAttention, Transformer
 
 SETS, TOKENS, WIDTH, HEADS = 3, 5, 8, 2
 CONFIG = TransformerConfig(width=WIDTH, depth=2, num_heads=HEADS)
@@ -101,6 +104,24 @@ def test_depth_scanned_equals_depth_unrolled(transformer, tokens, mask):
     {"params": {"blocks": stacked, "norm": layers["norm"]}}, tokens, mask
   )
   np.testing.assert_allclose(got, apply(params, tokens, mask), atol=1e-5)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_what_is_computed_again_changes_no_gradient(scan, tokens, mask):
+  def gradient(remat):
+    model = Transformer(TransformerConfig(WIDTH, 1, HEADS, scan=scan, remat=remat))
+    params = jax.eval_shape(model.init, jax.random.key(0), tokens, mask)
+    drawn = jax.tree.map(lambda leaf: jnp.asarray(normal(leaf.size, *leaf.shape)), params)
+    loss = jax.jit(jax.grad(lambda params: (model.apply(params, tokens, mask) ** 2).sum()))
+    return loss.trace(drawn), drawn
+
+  traced = {remat: gradient(remat)[0] for remat in ("none", "dots", "full", "auto")}
+  programs = {remat: str(one.jaxpr) for remat, one in traced.items()}
+  assert len(set(programs.values())) == 3
+  assert programs["auto"] == programs["full" if scan else "none"]
+  params = gradient("none")[1]
+  want, got = (traced[remat].lower().compile()(params) for remat in ("none", "dots"))
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), got, want)
 
 
 def test_bfloat16_is_float32_to_two_digits(transformer, tokens, mask):
