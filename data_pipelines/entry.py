@@ -92,6 +92,23 @@ def listing(config: ConfigDict, meanings: Mapping[str, str], name: str = "config
   return "\n".join(lines(config, "", ""))
 
 
+def positive_numbers(holder: flags.FlagHolder) -> tuple[float, ...] | None:
+  """The numbers of a list flag; None where it is not given, empty where nothing is named.
+
+  Raises:
+    BadInputError: one that is no number above 0.
+  """
+  if holder.value is None:
+    return None
+  named = [text for text in holder.value if text]
+  if bad := [text for text in named if not re.fullmatch(r"\d+(\.\d*)?", text) or not float(text)]:
+    raise BadInputError(
+      f"--{holder.name}", "value", repr(bad[0]), "numbers above 0, with commas between",
+      "correct it",
+    )  # fmt: skip
+  return tuple(map(float, named))
+
+
 def _meaning(flag: flags.Flag) -> str:
   """On one line, without what absl adds of flags that can be given several times."""
   return flag.help.partition(";\n")[0].rstrip(".")

@@ -70,6 +70,11 @@ _JOBS = FLAGS.integer(
   lower_bound=1,
 )
 _MAX_GENES = FLAGS.integer("max_genes", None, "Maximum number of genes in the panel")
+_REGION_UM = FLAGS.list(
+  "region_um",
+  [f"{side:g}" for side in _BY_DEFAULT.region_um],
+  "Micrometres of a region's side at each level, finest first",
+)
 
 
 def main() -> None:
@@ -90,6 +95,7 @@ def main() -> None:
     sections=_names(_SECTIONS.value),
     min_document_share=_MIN_DOCUMENT_SHARE.value,
     max_genes=_MAX_GENES.value,
+    region_um=entry.positive_numbers(_REGION_UM),
   )
   inputs = [Path(folder) for folder in _INPUT.value]
   prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import entry
-from data_pipelines.problems import BadInputError
 
 FLAGS = entry.Flags(__doc__)
 _CHECKPOINT = FLAGS.string("checkpoint", None, "Work directory of a pretraining run", required=True)
@@ -37,8 +36,10 @@ _SPOTS = FLAGS.string("spots", None, "Table with x and y in pixels of the image"
 _GRID = FLAGS.string("grid", "hexagonal", "Grid over tissue: hexagonal or square")
 _GRID_UM = FLAGS.float("grid_um", 100.0, "Micrometres from one place of the grid to the next")
 _GENE_NAMES = FLAGS.string("gene_names", None, "Table of ensembl_id and symbol")
-_DOMAIN_SPOTS = FLAGS.list(
-  "domain_spots", None, "Spots of a domain at each level, finest first; empty for no domains"
+_DOMAIN_UM = FLAGS.list(
+  "domain_um",
+  None,
+  "Micrometres of a domain's side at each level, finest first; empty for no domains",
 )
 _PREDICT = FLAGS.bool("predict_expression", False, "Also predict the expression of genes")
 _WEIGHTS = FLAGS.string(
@@ -68,7 +69,7 @@ def main() -> None:
     grid=_GRID.value,
     grid_um=_GRID_UM.value,
     gene_names=_path(_GENE_NAMES),
-    domain_spots=_numbers(_DOMAIN_SPOTS.value),
+    domain_um=entry.positive_numbers(_DOMAIN_UM),
     predict_expression=_PREDICT.value,
     weights=_path(_WEIGHTS),
     overwrite=_OVERWRITE.value,
@@ -85,16 +86,6 @@ def _stop(number: int, _) -> None:
 
 def _path(flag: Any) -> Path | None:
   return None if flag.value is None else Path(flag.value).expanduser()
-
-
-def _numbers(values: list[str] | None) -> tuple[int, ...] | None:
-  if values is None:
-    return None
-  if bad := [value for value in values if value and not value.isdecimal()]:
-    raise BadInputError(
-      "--domain_spots", "value", repr(bad[0]), "whole numbers separated by commas", "correct it"
-    )
-  return tuple(int(value) for value in values if value)
 
 
 if __name__ == "__main__":

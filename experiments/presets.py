@@ -97,6 +97,7 @@ def legacy_st(config: ConfigDict) -> None:
   """Spots 200 um apart, as on legacy Spatial Transcriptomics arrays."""
   config.objectives.neighbour_radius_um = 300.0
   config.model.context.radius_um = 500.0
+  config.training.region_um = (800.0, 1600.0)  # as many spots as on Visium
 
 
 def shuffled_pairs(config: ConfigDict) -> None:

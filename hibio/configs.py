@@ -274,7 +274,7 @@ class TrainingConfig:
     weight_decay: decoupled decay of matrices (not of biases, scales, tables).
     clip_norm: gradients are scaled down to this global norm.
     region_refresh_share: share of the region stage between two refreshes of the regions.
-    region_spots: spots of a region at each level, finest first; what refreshes aim for.
+    region_um: side of a region at each level, finest first; what refreshes aim for.
     region_method: how refreshes draw them, a name in
       `data_pipelines.preparation.regions.METHODS`. The first regions are the corpus' own.
     stages: what is switched on when, in order; the usual ones are `hibio.objectives.stages()`.
@@ -299,7 +299,7 @@ class TrainingConfig:
   weight_decay: float = 0.05
   clip_norm: float = 1.0
   region_refresh_share: float = 0.34
-  region_spots: tuple[int, ...] = (16, 64)
+  region_um: tuple[float, ...] = (400.0, 800.0)
   region_method: str = "agglomeration"
   stages: tuple[Stage, ...] = ()
   mesh: tuple[int, int, int] = (-1, 1, 1)

@@ -95,7 +95,7 @@ class Model:
     layer: str | None = None,
     library_key: str | None = None,
     gene_names: str | os.PathLike | None = None,
-    domain_spots: Sequence[int] | None = None,
+    domain_um: Sequence[float] | None = None,
     predict_expression: bool = False,
     weights: str | os.PathLike | None = None,
     copy: bool = False,
@@ -113,7 +113,7 @@ class Model:
       layer: matrix of raw counts, by name; "none" reads the image alone.
       library_key: column of `obs` that names sections.
       gene_names: table of Ensembl ids and symbols, to find genes by.
-      domain_spots: spots that domains aim for at each level, finest first; by default as in
+      domain_um: side that domains aim for at each level, finest first; by default as in
         training; empty for no domains.
       predict_expression: also `obsm["hibio_predicted"]`, with a column for each gene in
         `uns["hibio"]["predicted_genes"]`; see `predict_expression`.
@@ -144,7 +144,7 @@ class Model:
     )
     adata = adata.copy() if copy else adata
     settings = Settings(
-      domain_spots=None if domain_spots is None else tuple(int(spots) for spots in domain_spots),
+      domain_um=None if domain_um is None else tuple(map(float, domain_um)),
       predict_expression=predict_expression,
       gene_names=None if gene_names is None else GeneNames.read(Path(gene_names)),
       weights=None if weights is None else Path(weights),
@@ -200,7 +200,7 @@ class Model:
     genes = [genes] if isinstance(genes, str) else genes
     shell = anndata.AnnData(obs=adata.obs[[]].copy())
     settings = Settings(
-      domain_spots=(),
+      domain_um=(),
       predict_expression=True,
       genes=None if genes is None else tuple(genes),
       weights=None if weights is None else Path(weights),
@@ -373,7 +373,7 @@ class Model:
       raise BadInputError("modality", "name", repr(by), "'image' or 'gene'", "name one of the two")
     about = adata.uns.get(results.UNS, {}).get("checkpoint")
     if about != about_checkpoint(self.checkpoint):
-      adata = self.embed(adata, copy=True, domain_spots=())
+      adata = self.embed(adata, copy=True, domain_um=())
     if keys[by] not in adata.obsm:
       raise BadInputError(
         "adata", by, "no spot has it", f"spots with {'an image' if by == 'image' else 'counts'}",

@@ -234,7 +234,7 @@ def refresh_regions(
     features = np.concatenate([found.image, found.gene], axis=1)
     before = np.asarray(tables.regions)
     return regions.refreshed(
-      before, corpus.spots, found.spot_index, features, training.region_spots, draw
+      before, corpus.spots, found.spot_index, features, training.region_um, draw
     )
 
   return refresh

@@ -23,6 +23,7 @@ from data_pipelines.genes import GenePanel
 from data_pipelines.loading import splitting
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import shards, spatial_genes, statistics
+from data_pipelines.preparation.regions import REGION_UM
 from data_pipelines.problems import BadInputError
 
 _ROUND_SPOTS = 16
@@ -157,6 +158,11 @@ class Corpus:
   def has_slides(self) -> bool:
     """Whether any section has an image, of which patches or features can be read."""
     return any(section["has_image"] for section in self.manifest["sections"])
+
+  @property
+  def region_um(self) -> tuple[float, ...]:
+    """Side of a region at each level, finest first."""
+    return tuple(self.manifest.get("region_um", REGION_UM))
 
   def section_rows(self, section: int) -> slice:
     """Rows of a section's spots in `spots`, by its row in the tables."""

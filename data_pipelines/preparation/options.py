@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from data_pipelines.preparation.regions import REGION_UM
 from data_pipelines.problems import BadInputError
 
 
@@ -28,7 +29,7 @@ class PrepareOptions:
     sections: only these; None: every section found.
     min_document_share: a gene must be detected in this share of the training spots.
     max_genes: most genes of the panel; None: no limit.
-    region_spots: spots that regions aim for at each level, finest first.
+    region_um: side of a region at each level, finest first.
   """
 
   gene_sets: tuple[Path, ...] = ()
@@ -45,7 +46,7 @@ class PrepareOptions:
   sections: tuple[str, ...] | None = None
   min_document_share: float = 0.005
   max_genes: int | None = None
-  region_spots: tuple[int, ...] = (16, 64)
+  region_um: tuple[float, ...] = REGION_UM
 
   def __post_init__(self):
     if self.panel and self.extend_panel:

@@ -85,7 +85,7 @@ def _prepare(
   entries = _write_sections(sections, output, panel, options, each)
   num_spots = _place(entries, splits)
   panel.save(output / manifests.PANEL)
-  labels = write_tables(output, entries, sets.membership, sets.names, options.region_spots, each)
+  labels = write_tables(output, entries, sets.membership, sets.names, options.region_um, each)
   manifest = {
     "format": manifests.FORMAT,
     "version": manifests.FORMAT_VERSION,
@@ -98,7 +98,7 @@ def _prepare(
     "sections": entries,
     "splits": splits,
     "labels": labels,
-    "region_spots": list(options.region_spots),
+    "region_um": list(options.region_um),
     "min_counts": options.min_counts,
     "created_with": versions(),
   }
@@ -248,7 +248,7 @@ def _corpus_key(
     manifests.FORMAT_VERSION, TABLES_VERSION, sorted(fingerprints.items()), sorted(splits.items()),
     [sha256(Path(file)) for file in files],
     options.patch_px, options.patch_um, options.window_spots, options.min_counts,
-    options.min_document_share, options.max_genes, options.region_spots,
+    options.min_document_share, options.max_genes, options.region_um,
     *(("extended",) if options.extend_panel else ()),
   )  # fmt: skip
   return hashlib.sha256(repr(content).encode()).hexdigest()[:16]

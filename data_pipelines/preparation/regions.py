@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from data_pipelines.preparation.leiden_regions import leiden_regions
 from data_pipelines.preparation.spot_graph import (
   KAPPA,
+  MIN_SPOTS,
   absorbed,
   contracted,
   directions_of,
@@ -31,6 +32,9 @@ from data_pipelines.preparation.spot_graph import (
 )
 from data_pipelines.preparation.statistics import MIN_LOG_STD
 from data_pipelines.problems import BadInputError
+
+REGION_UM = (400.0, 800.0)
+"""Side of a region at each level, finest first: 16 and 64 spots of Visium."""
 
 PCA_COMPONENTS = 20
 PCA_GENES = 2000
@@ -67,6 +71,15 @@ def nested_regions(
     node = renumbered(joined[node])
     levels.append(node)
   return np.stack(levels).astype(np.int32)
+
+
+def spots_of_side(
+  sides_um: Sequence[float], positions_um: Float[np.ndarray, "spot 2"]
+) -> tuple[int, ...]:
+  """How many spots a region of each side has in one section: 16 at 400 um on Visium, 4 on legacy
+  arrays, whose spots lie 200 um apart; never fewer than `MIN_SPOTS`."""
+  spacing = spot_graph(positions_um)[1]
+  return tuple(max(MIN_SPOTS, round((side / spacing) ** 2)) for side in sides_um)
 
 
 METHODS = {"agglomeration": nested_regions, "leiden": leiden_regions}
@@ -127,7 +140,7 @@ def refreshed(
   spots: pd.DataFrame,
   spot_index: Int[np.ndarray, " known"],
   features: Float[np.ndarray, "known width"],
-  spots_per_region: Sequence[int],
+  sides_um: Sequence[float],
   draw: Callable[..., Int[np.ndarray, "level spot"]] = nested_regions,
 ) -> Int[np.ndarray, "level spot"]:
   """Regions of the whole corpus, re-clustered in the sections whose every spot has features.
@@ -136,6 +149,7 @@ def refreshed(
     regions: what stands now; kept for the other sections.
     spots: the corpus' table of spots, one section after the other.
     spot_index: rows of the corpus that `features` are of.
+    sides_um: of a region at each level, finest first.
     draw: one of `METHODS`.
   """
   row = np.full(len(spots), -1)
@@ -147,7 +161,8 @@ def refreshed(
   for start, stop in zip(starts, [*starts[1:], len(spots)], strict=True):
     known = row[start:stop]
     if (known >= 0).all():
-      parts.append(draw(features[known], positions[start:stop], spots_per_region))
+      places = positions[start:stop]
+      parts.append(draw(features[known], places, spots_of_side(sides_um, places)))
     else:
       parts.append(regions[:, start:stop])
   return stacked(parts)

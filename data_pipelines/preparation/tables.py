@@ -34,21 +34,20 @@ def write_tables(
   entries: Sequence[Mapping[str, Any]],
   membership: Bool[np.ndarray, "pathway gene"],
   gene_set_names: Sequence[str],
-  region_spots: Sequence[int],
+  region_um: Sequence[float],
   each: Each,
 ) -> dict[str, list[str]]:
   """Writes every table of the corpus.
 
   Args:
     entries: the manifest's entries, with splits, in the order of the corpus.
+    region_um: side of a region at each level, finest first.
 
   Returns:
     Label -> its classes, in the order of their names.
   """
   progress = Progress("prepare: tables", len(entries), "sections", every_seconds=0)
-  calls = (
-    (corpus / "windows" / entry["section_id"], membership, region_spots) for entry in entries
-  )
+  calls = ((corpus / "windows" / entry["section_id"], membership, region_um) for entry in entries)
   found: list[_Section] = []
   for entry, own in zip(entries, each(_tables_of, calls), strict=True):
     found.append(own)
@@ -87,7 +86,7 @@ class _Section(NamedTuple):
 
 
 def _tables_of(
-  folder: Path, membership: Bool[np.ndarray, "pathway gene"], region_spots: Sequence[int]
+  folder: Path, membership: Bool[np.ndarray, "pathway gene"], region_um: Sequence[float]
 ) -> _Section:
   counts = shards.read_counts(folder, membership.shape[1])
   spots = pd.read_parquet(folder / SPOTS).assign(section_id=folder.name)
@@ -97,7 +96,7 @@ def _tables_of(
     spots,
     statistics.section_table(counts, np.load(folder / MEASURED), membership),
     spatial_genes.spatial_excess(counts, positions_um),
-    regions.nested_regions(features, positions_um, region_spots),
+    regions.nested_regions(features, positions_um, regions.spots_of_side(region_um, positions_um)),
   )
 
 

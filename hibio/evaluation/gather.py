@@ -169,8 +169,7 @@ def regions_of(cohort: Cohort, corpus: Corpus, feature: str) -> np.ndarray:
   if modality(feature) == "position":
     values = np.ones((len(values), 1), np.float32)
   index = cohort.spots["spot_index"].to_numpy()
-  sizes = tuple(corpus.manifest["region_spots"])
-  return refreshed(corpus.regions, corpus.spots, index, values, sizes)[:, index]
+  return refreshed(corpus.regions, corpus.spots, index, values, corpus.region_um)[:, index]
 
 
 def every_window(corpus: Corpus, decoded: bool = True) -> Iterator[dict[str, np.ndarray]]:

@@ -27,7 +27,7 @@ def rows(setting: Setting, method: Method) -> Iterator[Row]:
   if not feature:
     return
   regions = setting.regions(feature)[:, setting.is_scored]
-  for level, aim in enumerate(setting.corpus.manifest["region_spots"]):
+  for level, side in enumerate(setting.corpus.region_um):
     measures = {metric: (parts, None) for metric, parts in _shapes(setting, regions, level).items()}
     for label in setting.labels:
       parts, guesses = _homogeneity(setting, regions[level], label)
@@ -38,7 +38,7 @@ def rows(setting: Setting, method: Method) -> Iterator[Row]:
         parts,
         task="regions",
         dataset=setting.corpus.name,
-        protocol=f"level {level + 1}, aims for {aim} spots",
+        protocol=f"level {level + 1}, aims for a side of {side:g} um",
         split=setting.split,
         metric=metric,
         method=feature,

@@ -47,7 +47,7 @@ class Request:
   grid: str = "hexagonal"
   grid_um: float = 100.0
   gene_names: Path | None = None
-  domain_spots: tuple[int, ...] | None = None
+  domain_um: tuple[float, ...] | None = None
   predict_expression: bool = False
   weights: Path | None = None
   overwrite: bool = False
@@ -94,7 +94,7 @@ def write(checkpoint: str, request: Request) -> str:
       "give pixels of the image per pixel of the positions",
     )  # fmt: skip
   settings = Settings(
-    domain_spots=request.domain_spots,
+    domain_um=request.domain_um,
     predict_expression=request.predict_expression,
     gene_names=None if request.gene_names is None else GeneNames.read(request.gene_names),
     weights=request.weights,

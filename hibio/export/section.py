@@ -14,7 +14,7 @@ from data_pipelines.console import Progress
 from data_pipelines.features.store import model_input
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
-from data_pipelines.preparation.regions import nested_regions
+from data_pipelines.preparation.regions import nested_regions, spots_of_side
 from data_pipelines.section import StreamedSection
 from hibio import features
 from hibio.batch import Batch
@@ -109,14 +109,14 @@ def write_section(
   reader: Reader,
   section: StreamedSection,
   results: Results,
-  domain_spots: Sequence[int],
+  domain_um: Sequence[float],
   predicted: Int[np.ndarray, " column"] | None,
   tell: Callable[[int, str], None],
 ) -> Written:
   """Writes the rows of one section.
 
   Args:
-    domain_spots: spots that regions aim for at each level; empty for no domains.
+    domain_um: side that regions aim for at each level; empty for no domains.
     predicted: rows of the panel whose expression is predicted, in the order of the columns.
     tell: called with each batch's number of spots and the section's name.
 
@@ -153,9 +153,10 @@ def write_section(
   rows.finish()
   about = _about(section, counted, modalities, rows.sees)
   domains = np.zeros((0, section.num_spots), np.int32)
-  if domain_spots:
+  if domain_um:
     about["domains_from"], read = _reading(reader, rows.vectors, section.positions_um)
-    domains = nested_regions(read, section.positions_um, domain_spots)
+    spots = spots_of_side(domain_um, section.positions_um)
+    domains = nested_regions(read, section.positions_um, spots)
   if predicted is not None:
     about["predicted_by"] = names.STORED if stored else names.HEAD
   return Written(rows.sees, domains, about)

@@ -15,6 +15,7 @@ from data_pipelines.alignment import panel_rows
 from data_pipelines.console import Progress, say
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
+from data_pipelines.preparation.regions import REGION_UM
 from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers.annotated import raw_matrix
 from data_pipelines.section import StreamedSection
@@ -30,7 +31,7 @@ class Settings:
   """What to compute.
 
   Attributes:
-    domain_spots: spots that domains aim for at each level, finest first; None for those of
+    domain_um: side that domains aim for at each level, finest first; None for those of
       training, empty for no domains.
     predict_expression: also predict the expression of genes.
     genes: only these; by default every gene of the AnnData that the model knows.
@@ -39,16 +40,16 @@ class Settings:
       patches, or looks for them where they usually lie.
   """
 
-  domain_spots: tuple[int, ...] | None = None
+  domain_um: tuple[float, ...] | None = None
   predict_expression: bool = False
   genes: tuple[str, ...] | None = None
   gene_names: GeneNames | None = None
   weights: Path | None = None
 
   def __post_init__(self):
-    if any(spots < 2 for spots in self.domain_spots or ()):
+    if any(not side > 0 for side in self.domain_um or ()):
       raise BadInputError(
-        "--domain_spots", "value", f"{min(self.domain_spots)} spots", "2 or more a domain",
+        "--domain_um", "value", f"{min(self.domain_um):g} um", "more than 0",
         "name larger domains, or none for no domains",
       )  # fmt: skip
 
@@ -87,9 +88,9 @@ def write_sections(
   Raises:
     BadInputError: a section cannot be used.
   """
-  if settings.domain_spots is None:
-    of_training = checkpoint.meta["config"]["training"]["region_spots"]
-    settings = dataclasses.replace(settings, domain_spots=tuple(map(int, of_training)))
+  if settings.domain_um is None:
+    of_training = checkpoint.meta["config"]["training"].get("region_um", REGION_UM)
+    settings = dataclasses.replace(settings, domain_um=tuple(map(float, of_training)))
   reader = Reader.of(checkpoint, settings.gene_names)
   if settings.weights is not None and checkpoint.features is None:
     raise BadInputError(
@@ -108,12 +109,12 @@ def write_sections(
   spots = sum(one.num_spots for one in sections)
   progress = Progress("embed:", spots, "spots", every_seconds=5)
   sees = np.full(spots, names_.SEES_VALUES.index("nothing"))
-  domains = np.full((len(settings.domain_spots), spots), -1, np.int32)
-  domain_names: list[list[str]] = [[] for _ in settings.domain_spots]
+  domains = np.full((len(settings.domain_um), spots), -1, np.int32)
+  domain_names: list[list[str]] = [[] for _ in settings.domain_um]
   rows = []
   for one in sections:
     columns = predicted.panel_rows if predicted else None
-    found = write_section(reader, one, results, settings.domain_spots, columns, progress.add)
+    found = write_section(reader, one, results, settings.domain_um, columns, progress.add)
     sees[one.rows] = found.sees
     prefix = f"{one.section_id}/" if len(sections) > 1 else ""
     for level, ids in enumerate(found.domains):
@@ -128,7 +129,7 @@ def write_sections(
     checkpoint=about_checkpoint(checkpoint),
     sections=rows,
     settings={
-      "domain_spots": settings.domain_spots,
+      "domain_um": settings.domain_um,
       "predict_expression": settings.predict_expression,
       **(command or {}),
     },

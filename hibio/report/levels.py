@@ -194,8 +194,7 @@ def region_exhibits(setting: Setting, shown: ShownSections) -> Iterator[Shown]:
   yield Chart(
     "regions",
     "Sizes of regions",
-    "Each curve is the share of regions that have at most so many spots; the line is what the"
-    " corpus was prepared to aim for.",
+    "Each curve is the share of regions that have at most so many spots.",
     canvas.drawn(region_sizes_chart(setting, features)),
   )
   if moved := [line for line in metrics.read(setting.model.workdir) if _of_regions(line)]:
@@ -212,19 +211,18 @@ def _region_maps(setting: Setting, shown: ShownSections, feature: str) -> Iterat
 
 def region_sizes_chart(setting: Setting, features: Sequence[str]) -> Figure:
   """Share of regions of at most so many spots, a panel a level."""
-  aims = setting.corpus.manifest["region_spots"]
+  sides = setting.corpus.region_um
   figure, axes = plt.subplots(
-    1, len(aims), figsize=(4.0 * len(aims), 3.4), squeeze=False, layout="constrained"
+    1, len(sides), figsize=(4.0 * len(sides), 3.4), squeeze=False, layout="constrained"
   )
   styles = ("-", "--", "-.", ":")
-  for level, (axis, aim) in enumerate(zip(axes[0], aims, strict=True)):
+  for level, (axis, side) in enumerate(zip(axes[0], sides, strict=True)):
     for place, feature in enumerate(features):
       spots = sizes(setting.regions(feature)[level, setting.is_scored])
       axis.ecdf(
         spots, label=feature, color=canvas.OKABE_ITO[place % 8], linestyle=styles[place % 4]
       )
-    axis.axvline(aim, color="0.6", linewidth=1, zorder=0, label="aim")
-    axis.set_title(f"level {level + 1}, aims for {aim} spots", fontsize=10)
+    axis.set_title(f"level {level + 1}, aims for a side of {side:g} um", fontsize=10)
     axis.set(xlabel="spots of a region", ylabel="share of regions up to this size")
   figure.legend(
     *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8,

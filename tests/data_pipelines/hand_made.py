@@ -108,7 +108,7 @@ def corpus(folder, monkeypatch):
   hand_over(monkeypatch, map(Source, [*sections, section("C1", "C", rows=5)]))
   options = PrepareOptions(
     window_spots=24, test_donors=("B",), validation_donors=(), patch_um=80.0, patch_px=16,
-    region_spots=(8, 24),
+    region_um=(283.0, 490.0),
   )  # fmt: skip
   prepare([folder], folder / "corpus", options)
   return Corpus.open(folder / "corpus")

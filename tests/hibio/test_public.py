@@ -242,12 +242,12 @@ def test_a_folder_of_sections_is_embedded_as_the_command_embeds_it(workdir, tmp_
 
   def by_command(source, name):
     output = tmp_path / name
-    files.write(str(workdir), files.Request(source=source, output=output, domain_spots=()))
+    files.write(str(workdir), files.Request(source=source, output=output, domain_um=()))
     return anndata.read_h5ad(output).obsm["X_hibio"]
 
   want = by_command(raw, "x.h5ad")
   # The full-size image and the genes that each section measures, though `X` holds all of them.
-  got = model.embed(adata, domain_spots=())
+  got = model.embed(adata, domain_um=())
   np.testing.assert_allclose(got.obsm["X_hibio"], want, atol=1e-5)
   got.write_h5ad(tmp_path / "y.h5ad")
   np.testing.assert_allclose(by_command(tmp_path / "y.h5ad", "z.h5ad"), want, atol=1e-5)

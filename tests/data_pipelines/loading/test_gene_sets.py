@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
   own = hand_made.gene_sets(folder)
   with pytest.MonkeyPatch.context() as patch:
     hand_made.hand_over(patch, [hand_made.Source(section) for section in sections])
-    options = PrepareOptions(window_spots=24, test_donors=("B",), region_spots=(8, 24))
+    options = PrepareOptions(window_spots=24, test_donors=("B",), region_um=(283.0, 490.0))
     for name, gmt in (("corpus", own), ("wanted", folder / "other.gmt")):
       prepare([folder], folder / name, dataclasses.replace(options, gene_sets=(gmt,)))
   return folder

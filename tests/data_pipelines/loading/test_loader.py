@@ -32,7 +32,7 @@ def made(tmp_path_factory):
     hand_made.hand_over(patch, map(hand_made.Source, sections))
     options = PrepareOptions(
       gene_sets=(hand_made.gene_sets(folder),), window_spots=24, test_donors=("B",),
-      validation_donors=("C",), patch_um=80.0, patch_px=16, region_spots=(8, 24),
+      validation_donors=("C",), patch_um=80.0, patch_px=16, region_um=(283.0, 490.0),
     )  # fmt: skip
     prepare([folder], folder / "corpus", options)
   return {s.section_id: s for s in sections}, folder / "corpus"

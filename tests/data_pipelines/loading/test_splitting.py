@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     hand_made.hand_over(patch, [hand_made.Source(section) for section in sections])
     options = PrepareOptions(
-      window_spots=24, region_spots=(8, 24), gene_sets=(hand_made.gene_sets(folder),),
+      window_spots=24, region_um=(283.0, 490.0), gene_sets=(hand_made.gene_sets(folder),),
       test_donors=(), validation_donors=(),
     )  # fmt: skip
     prepare([folder], folder / "corpus", options)

@@ -116,7 +116,7 @@ def test_refreshing_draws_with_the_method_it_is_given():
   features, positions, _ = two_halves()
   spots = pd.DataFrame({"section_id": "A", "x_um": positions[:, 0], "y_um": positions[:, 1]})
   new = regions.refreshed(
-    np.zeros((2, 400), np.int32), spots, np.arange(400), features, (16, 64), method("leiden")
+    np.zeros((2, 400), np.int32), spots, np.arange(400), features, (400.0, 800.0), method("leiden")
   )
   np.testing.assert_array_equal(new, drawn(features, positions))
   assert not np.array_equal(new, regions.nested_regions(features, positions))

@@ -38,7 +38,7 @@ def sources(tmp_path, monkeypatch):
 def options(tmp_path):
   return PrepareOptions(
     gene_sets=(hand_made.gene_sets(tmp_path),), window_spots=20, test_donors=("A",),
-    patch_px=16, region_spots=(8, 24),
+    patch_px=16, region_um=(283.0, 490.0),
   )  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def test_refreshing_redraws_known_sections_keeps_the_others_and_makes_ids_unique
   )
   index = np.r_[0:100, 200:250]  # all of A, none of B, half of C
   features = features_of(np.tile(positions, (3, 1)), seed=9)[index]
-  new = regions.refreshed(old, spots, index, features, (16, 64))
+  new = regions.refreshed(old, spots, index, features, (400.0, 800.0))
   np.testing.assert_array_equal(
     new[:, :100], regions.nested_regions(features[:100], positions, (16, 64))
   )
@@ -127,3 +127,11 @@ def test_refreshing_redraws_known_sections_keeps_the_others_and_makes_ids_unique
       same_before = old[level, start : start + 100, None] == old[level, None, start : start + 100]
       same_after = new[level, start : start + 100, None] == new[level, None, start : start + 100]
       np.testing.assert_array_equal(same_before, same_after)
+
+
+@pytest.mark.parametrize(
+  ("pitch", "spots"), [(100.0, (16, 64)), (200.0, (4, 16)), (8.0, (2500, 10000)), (900.0, (4, 4))]
+)
+def test_a_side_is_the_same_on_every_array_whatever_its_spots(pitch, spots):
+  positions = lattice(6, 6) * pitch / 100
+  assert regions.spots_of_side((400.0, 800.0), positions) == spots

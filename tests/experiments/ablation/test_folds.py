@@ -24,7 +24,7 @@ def corpus(tmp_path_factory):
   ]  # fmt: skip
   with pytest.MonkeyPatch.context() as patch:
     hand_made.hand_over(patch, [hand_made.Source(section) for section in sections])
-    options = PrepareOptions(test_donors=(), validation_donors=(), patch_px=8, region_spots=(8,))
+    options = PrepareOptions(test_donors=(), validation_donors=(), patch_px=8, region_um=(283.0,))
     prepare([folder], folder / "corpus", options)
   return Corpus.open(folder / "corpus")
 

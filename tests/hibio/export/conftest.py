@@ -68,7 +68,7 @@ def _made(workdir, encoder=None) -> Model:
     {
       "model": configs.to_dict(config),
       "objectives": {},
-      "training": {"region_spots": [8, 24], "seed": 0},
+      "training": {"region_um": [283.0, 490.0], "seed": 0},
     },
     panel,
     corpus,

@@ -158,7 +158,7 @@ def test_domains_are_contiguous_and_nested_and_named_by_section(model):
   adata = anndata.concat([annotated.adata(one), annotated.adata(two)], merge="same")
   adata.obs["library_id"] = ["S"] * 90 + ["T"] * 90
   adata = adata[np.random.default_rng(0).permutation(180)].copy()
-  out = model.embed(adata, domain_spots=[6, 20])
+  out = model.embed(adata, domain_um=[245.0, 447.0])
   for name, section in (("S", one), ("T", two)):
     rows = out.obs.loc[out.obs["library_id"] == name]
     levels = [rows[f"hibio_domain_{level}"].astype(str) for level in (1, 2)]
@@ -201,7 +201,7 @@ def test_sections_with_other_genes_are_put_together_without_losing_any(model):
     two, counts=two.counts[:, 5:], gene_ids=two.gene_ids[5:], gene_symbols=two.gene_symbols[5:]
   )
   two_alone = model.embed(tissue.of_sections([part]))
-  out = model.embed(tissue.of_sections([one, part]), domain_spots=())
+  out = model.embed(tissue.of_sections([one, part]), domain_um=())
   assert out.shape == (180, 40)
   np.testing.assert_array_equal(out.varm["measured"].sum(0), [40, 35])
   np.testing.assert_allclose(
@@ -252,9 +252,9 @@ def test_a_file_gets_what_an_object_gets_and_keeps_every_other_byte(
   source, output = tmp_path / "in.h5ad", tmp_path / "out.h5ad"
   mixed.write_h5ad(source)
   content = source.read_bytes()
-  add_to_file(model, source, output, domain_spots=(8, 24), **PREDICT)
+  add_to_file(model, source, output, domain_um=(283.0, 490.0), **PREDICT)
   assert source.read_bytes() == content
-  got, want = anndata.read_h5ad(output), model.embed(mixed, domain_spots=[8, 24], **PREDICT)
+  got, want = anndata.read_h5ad(output), model.embed(mixed, domain_um=[283.0, 490.0], **PREDICT)
   for name in (results.FUSED, results.IMAGE, results.GENE, results.PREDICTED):
     np.testing.assert_array_equal(got.obsm[name], want.obsm[name])
   pd.testing.assert_frame_equal(got.obsm["hibio_pathways"], want.obsm["hibio_pathways"])
@@ -273,10 +273,12 @@ def test_a_file_gets_what_an_object_gets_and_keeps_every_other_byte(
 
 def test_a_file_with_results_can_be_read_again_and_keeps_none_of_them(model, tmp_path, add_to_file):
   first = tmp_path / "first.h5ad"
-  made = model.embed(annotated.adata(annotated.section("in")), domain_spots=[6, 12, 40], **PREDICT)
+  made = model.embed(
+    annotated.adata(annotated.section("in")), domain_um=[245.0, 346.0, 632.0], **PREDICT
+  )
   made.write_h5ad(first)
   again = tmp_path / "again.h5ad"
-  add_to_file(model, first, again, domain_spots=(8,))
+  add_to_file(model, first, again, domain_um=(283.0,))
   got = anndata.read_h5ad(again)
   assert [name for name in got.obs if "hibio" in name] == ["hibio_sees", "hibio_domain_1"]
   assert "hibio_predicted" not in got.obsm
@@ -291,7 +293,7 @@ def test_nothing_is_left_behind_when_a_section_cannot_be_read(model, tmp_path, a
   source, output = tmp_path / "in.h5ad", tmp_path / "out.h5ad"
   adata.write_h5ad(source)
   with pytest.raises(BadInputError):
-    add_to_file(model, source, output, domain_spots=())
+    add_to_file(model, source, output, domain_um=())
   assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]
   before = adata.copy()
   with pytest.raises(BadInputError):

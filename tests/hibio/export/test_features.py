@@ -34,7 +34,7 @@ def test_a_new_slide_is_embedded_as_the_same_slide_in_a_corpus(
   corpus = features.extract(hand_made.corpus(tmp_path, monkeypatch), encoder)
   sets = Pathways.read([hand_made.gene_sets(tmp_path)], corpus.panel)
   corpus = corpus.with_gene_sets(sets)  # as many as the model knows
-  adata = reads_features.embed(tissue.of_sections([section]), domain_spots=())
+  adata = reads_features.embed(tissue.of_sections([section]), domain_um=())
   module = reads_features.checkpoint.model
   found = forward.spot_vectors(
     forward.frozen(module),
@@ -52,7 +52,7 @@ def test_a_new_slide_is_embedded_as_the_same_slide_in_a_corpus(
 
 def test_counts_alone_need_no_encoder(reads_features, encoder, section):
   bare = tissue.of_sections([dataclasses.replace(section, image=None)])
-  adata = reads_features.embed(bare, domain_spots=())
+  adata = reads_features.embed(bare, domain_um=())
   assert "X_hibio_gene" in adata.obsm
   assert "X_hibio_image" not in adata.obsm
   assert encoder.spots == 0

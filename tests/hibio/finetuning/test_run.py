@@ -64,7 +64,7 @@ def corpus(folder):
     hand_made.hand_over(patch, map(hand_made.Source, sections))
     options = PrepareOptions(
       gene_sets=(hand_made.gene_sets(folder),), window_spots=16, test_donors=("B",),
-      patch_um=80.0, patch_px=8, region_spots=(8, 24),
+      patch_um=80.0, patch_px=8, region_um=(283.0, 490.0),
     )  # fmt: skip
     prepare([folder], folder / "corpus", options)
   return Corpus.open(folder / "corpus")
