@@ -1,5 +1,6 @@
 """HiBio: both encoders, their surroundings, the pathway anchors and the readouts, in order."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from hibio.encoders.context import NeighbourContext
 from hibio.encoders.gene import ProfileReader, profile_sum
 from hibio.expression import fraction, in_section_units
 from hibio.keywords import keyword_scores, pattern, top_keywords
+from hibio.layout import by_windows, gathered
 from hibio.masked import unit
 from hibio.nn.centring import Centring
 from hibio.nn.layers import Dense
@@ -70,6 +72,7 @@ class HiBio(nn.Module):
       embedding_init=nn.initializers.normal(config.gene.width**-0.5),
       name="gene_table",
     ).embedding
+    gene_table = gathered(gene_table, ("gene_table", "embedding"))
 
     keywords, keyword_weight = self.keywords(batch, statistics)
     first = statistics.measured[:, : config.reference_genes]
@@ -134,7 +137,8 @@ class HiBio(nn.Module):
     measured = statistics.measured[batch.section_index]
     scores = keyword_scores(batch.counts, statistics, batch.section_index, self.config.keywords)
     shares = fraction(batch.counts, measured[:, None])
-    return top_keywords(scores, shares, measured, self.config.keywords.num_keywords)
+    best = functools.partial(top_keywords, num_keywords=self.config.keywords.num_keywords)
+    return by_windows(best, scores, shares, measured)
 
   def anchors(
     self,

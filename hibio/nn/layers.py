@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from data_pipelines.problems import BadInputError
 from hibio.configs import TransformerConfig
+from hibio.layout import dealt_out, gathered
 from hibio.nn.attention import MASKED, among_tokens
 
 
@@ -29,7 +30,8 @@ class Dense(nn.Module):
   def __call__(self, inputs: Float[Array, "*dims width"]) -> Float[Array, "*dims {self.features}"]:
     width = inputs.shape[-1]
     kernel = self.param("kernel", self.kernel_init, (width, self.features))
-    outputs = inputs.reshape(-1, width).astype(self.dtype) @ kernel.astype(self.dtype)
+    kernel = gathered(kernel.astype(self.dtype), (*self.path, "kernel"))
+    outputs = inputs.reshape(-1, width).astype(self.dtype) @ kernel
     if self.use_bias:
       bias = self.param("bias", nn.initializers.zeros, (self.features,))
       outputs = outputs + bias[None].astype(self.dtype)
@@ -110,7 +112,7 @@ class Block(nn.Module):
   def __call__(
     self, tokens: Float[Array, "set token width"], mask: Bool[Array, "set token"] | None = None
   ) -> Float[Array, "set token width"]:
-    config = self.config
+    config, tokens = self.config, dealt_out(tokens)
     attention = SelfAttention(config.num_heads, self.dtype, config.attention, name="attention")
     tokens = tokens + attention(normed("norm_attention", tokens), mask)
     hidden = int(config.mlp_ratio * config.width)

@@ -1,47 +1,26 @@
-"""Where each array lives: a mesh of devices, and rules from parameter names to its axes.
-
-The axes are `data` (copies of the model), `fsdp` (each device holds a part of every matrix and
-gathers the rest when it is needed) and `tensor` (a matrix product is cut up). Windows of a batch
-are dealt out over the first two. Nothing in the model knows of this.
-"""
+"""A mesh of devices, and parameters, batches and tables put on it; `hibio.layout` has the rules."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding
 
 from data_pipelines.problems import BadInputError
-
-AXES = ("data", "fsdp", "tensor")
-BATCH = PartitionSpec(("data", "fsdp"))
-REPLICATED = PartitionSpec()
-
-RULES: tuple[tuple[str, PartitionSpec], ...] = (
-  # The last axes of every array whose path ends so; axes before them (scanned depth) stay whole.
-  (r"(qkv|up|query|key|value)/kernel$", PartitionSpec("fsdp", "tensor")),
-  (r"(qkv|up|query|key|value)/bias$", PartitionSpec("tensor")),
-  (r"(out|down)/kernel$", PartitionSpec("tensor", "fsdp")),
-  (r"kernel$", PartitionSpec("fsdp", None)),
-  # By width: the length of a panel seldom divides.
-  (r"gene_table/embedding$", PartitionSpec(None, "fsdp")),
-  (r"", REPLICATED),
-)
-"""First match wins. The optimizer's moments carry the names of their parameters."""
+from hibio.layout import AXES, BATCH, BATCH_AXES, REPLICATED, spec_of
 
 
-def make_mesh(shape: Sequence[int]) -> Mesh:
+def make_mesh(shape: Sequence[int], devices: Sequence[jax.Device] | None = None) -> Mesh:
   """Devices along `AXES`; one size may be -1 and takes what is left.
 
   Raises:
     BadInputError: more devices than there are, or sizes that do not go into them.
   """
-  devices, sizes = jax.devices(), list(shape)
+  devices, sizes = jax.devices() if devices is None else devices, list(shape)
   fixed = math.prod(size for size in sizes if size != -1)
   if sizes.count(-1) == 1 and fixed > 0 and len(devices) % fixed == 0:
     sizes[sizes.index(-1)] = len(devices) // fixed
@@ -57,25 +36,12 @@ def make_mesh(shape: Sequence[int]) -> Mesh:
   return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=used)
 
 
-def spec_of(path: str, shape: Sequence[int], mesh: Mesh) -> PartitionSpec:
-  """How the array named `path` is cut up; an axis that does not divide evenly stays whole."""
-  spec = next(spec for pattern, spec in RULES if re.search(pattern, path))
-  if len(shape) < len(spec):
-    return REPLICATED
-  names = (None,) * (len(shape) - len(spec)) + tuple(spec)
-  kept = [
-    name if name is not None and size % mesh.shape[name] == 0 else None
-    for name, size in zip(names, shape, strict=True)
-  ]
-  return PartitionSpec(*kept) if any(kept) else REPLICATED
-
-
 def shardings(tree: Any, mesh: Mesh) -> Any:
-  """The sharding of every array (or shape) of a tree, by its path and `RULES`."""
+  """The sharding of every array (or shape) of a tree, by its path and `hibio.layout.RULES`."""
 
   def of_leaf(path, leaf):
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    return NamedSharding(mesh, spec_of(name, leaf.shape, mesh))
+    return NamedSharding(mesh, spec_of(name, leaf.shape, mesh.shape))
 
   return jax.tree_util.tree_map_with_path(of_leaf, tree)
 
@@ -104,7 +70,7 @@ def check_divisible(windows_per_batch: int, mesh: Mesh) -> None:
   Raises:
     BadInputError: names the nearest sizes that can.
   """
-  parts = mesh.shape["data"] * mesh.shape["fsdp"]
+  parts = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
   if windows_per_batch % parts:
     below, above = windows_per_batch // parts * parts, -(-windows_per_batch // parts) * parts
     raise BadInputError(

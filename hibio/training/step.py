@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
 
+from hibio import layout
 from hibio.batch import Batch, Tables
 from hibio.configs import TrainingConfig
 from hibio.training import sharding, stages
@@ -54,7 +55,8 @@ def make_train_step(
       outputs = forward(params, batch, tables, forward_key)
       return total(outputs, batch, tables, weights, total_key)
 
-    (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    with layout.on(mesh):
+      (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     rate = learning_rate(state.step, config)
     norm = optax.tree.norm(gradient)
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
@@ -88,12 +90,12 @@ def make_train_step(
     }
     return state, metrics
 
-  layout = sharding.shardings(state, mesh)
-  replicated = NamedSharding(mesh, sharding.REPLICATED)
+  places = sharding.shardings(state, mesh)
+  replicated = NamedSharding(mesh, layout.REPLICATED)
   compiled = jax.jit(
     train_step,
-    in_shardings=(layout, NamedSharding(mesh, sharding.BATCH), replicated, replicated),
-    out_shardings=(layout, replicated),
+    in_shardings=(places, NamedSharding(mesh, layout.BATCH), replicated, replicated),
+    out_shardings=(places, replicated),
     donate_argnums=0,
   )
   # An argument and no constant: what is compiled, and kept on disk, then serves every seed.
