@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
@@ -63,12 +64,22 @@ def on(mesh: Mesh) -> AbstractContextManager[None]:
 
 def dealt_out(tree: Any) -> Any:
   """The same arrays, their first axis (windows, or spots window by window) over the batch axes."""
-  return _constrained(tree, BATCH)
+  if math.prod(_sizes().values()) == 1:
+    return tree
+  return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, BATCH), tree)
 
 
 def whole(tree: Any) -> Any:
-  """The same arrays, whole on every device."""
-  return _constrained(tree, REPLICATED)
+  """Arrays that were dealt out, whole on every device; gradients go back to where they lie."""
+  if parts() == 1:
+    return tree
+
+  def gathered(leaf):
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+      return _gathered(leaf, BATCH, REPLICATED)
+    return jax.lax.with_sharding_constraint(leaf, REPLICATED)
+
+  return jax.tree.map(gathered, tree)
 
 
 def gathered(weight: Float[Array, "*dims"], path: Sequence[str]) -> Float[Array, "*dims"]:
@@ -78,23 +89,44 @@ def gathered(weight: Float[Array, "*dims"], path: Sequence[str]) -> Float[Array,
     weight: in the type that is computed with, so that no more bytes than needed are sent.
     path: names of the modules around it, and its own.
   """
-  sizes = _sizes()
-  at_rest = spec_of("/".join(path), weight.shape, sizes) if _parts(sizes) > 1 else REPLICATED
-  if at_rest == REPLICATED:
+  at_rest = spec_of("/".join(path), weight.shape, _sizes())
+  if parts() == 1 or at_rest == REPLICATED:
     return weight
   in_use = PartitionSpec(*(None if name == "fsdp" else name for name in at_rest))
   return _gathered(weight, at_rest, in_use)
 
 
-def by_windows(function: Callable[..., Any], *arguments: Any) -> Any:
-  """`function` of each device's own windows, so that what is sorted in it is never sent around.
+def by_rows(
+  function: Callable[[Any, Any], Any], rows: Any, others: Any = (), out: Any = BATCH
+) -> Any:
+  """`function(rows, others)`, by each device of its own rows; nothing is sent while it works.
 
   Args:
-    function: of windows (the first axis of every array), each by itself.
+    rows: arrays of windows, or of spots window by window (the first axis).
+    others: arrays that the function looks at as a whole.
+    out: where what comes out lies: `BATCH` for rows, `REPLICATED` for what `summed` and `highest`
+      have made the same on all devices.
   """
-  if _parts(_sizes()) == 1:
-    return function(*arguments)
-  return jax.shard_map(function, in_specs=BATCH, out_specs=BATCH)(*arguments)
+  if parts() == 1:
+    return function(rows, others)
+  mapped = jax.shard_map(function, in_specs=(BATCH, REPLICATED), out_specs=out, check_vma=False)
+  return mapped(rows, others)
+
+
+def summed(values: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
+  """Inside of `by_rows`: the sum over the devices."""
+  return jax.lax.psum(values, BATCH_AXES) if _by_rows() else values
+
+
+def highest(values: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
+  """Inside of `by_rows`: the largest of all devices."""
+  return jax.lax.pmax(values, BATCH_AXES) if _by_rows() else values
+
+
+def parts() -> int:
+  """Devices that a batch is dealt out over."""
+  sizes = _sizes()
+  return math.prod(sizes[axis] for axis in BATCH_AXES)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -109,17 +141,10 @@ _gathered.defvjp(
 )
 
 
-def _constrained(tree: Any, spec: PartitionSpec) -> Any:
-  if math.prod(_sizes().values()) == 1:
-    return tree
-  return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, spec), tree)
-
-
 def _sizes() -> Mapping[str, int]:
   """Of the mesh that is laid out on, along each of its axes; of one device without a mesh."""
   return dict.fromkeys(AXES, 1) | jax.sharding.get_abstract_mesh().shape
 
 
-def _parts(sizes: Mapping[str, int]) -> int:
-  """Devices that a batch is dealt out over."""
-  return math.prod(sizes[axis] for axis in BATCH_AXES)
+def _by_rows() -> bool:
+  return bool(jax.sharding.get_abstract_mesh().manual_axes)

@@ -1,6 +1,5 @@
 """HiBio: both encoders, their surroundings, the pathway anchors and the readouts, in order."""
 
-import functools
 import math
 
 import flax.linen as nn
@@ -17,7 +16,7 @@ from hibio.encoders.context import NeighbourContext
 from hibio.encoders.gene import ProfileReader, profile_sum
 from hibio.expression import fraction, in_section_units
 from hibio.keywords import keyword_scores, pattern, top_keywords
-from hibio.layout import by_windows, gathered
+from hibio.layout import by_rows, gathered
 from hibio.masked import unit
 from hibio.nn.centring import Centring
 from hibio.nn.layers import Dense
@@ -137,8 +136,9 @@ class HiBio(nn.Module):
     measured = statistics.measured[batch.section_index]
     scores = keyword_scores(batch.counts, statistics, batch.section_index, self.config.keywords)
     shares = fraction(batch.counts, measured[:, None])
-    best = functools.partial(top_keywords, num_keywords=self.config.keywords.num_keywords)
-    return by_windows(best, scores, shares, measured)
+    number = self.config.keywords.num_keywords
+    # Of its own spots alone: to sort, the compiler would send all scores to every device.
+    return by_rows(lambda rows, _: top_keywords(*rows, number), (scores, shares, measured))
 
   def anchors(
     self,

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hibio import layout
+
 _LARGEST_TABLE = 4096
 """Spots whose N x N similarities are held at once (64 MB each); more are worked on in blocks."""
 
@@ -68,23 +70,34 @@ def blended(
 
 
 def block_of(num_spots: int) -> int | None:
-  """Rows of an N x N table to work on together; None for all of them."""
-  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots, 512)
+  """Rows of an N x N table that a device works on together; None for all that it has."""
+  return None if num_spots <= _LARGEST_TABLE else math.gcd(num_spots // layout.parts(), 512)
 
 
-def map_rows(function: Callable[[Any], Any], rows: Any, block: int | None = None) -> Any:
-  """`function` of every row (the leading axis of each leaf of `rows`), stacked again.
+def map_rows(
+  function: Callable[[Any, Any], Any], rows: Any, others: Any, block: int | None = None
+) -> Any:
+  """`function(row, others)` of every row (the leading axis of each leaf), stacked again.
+
+  On a mesh of devices each works on its own rows.
 
   Args:
+    others: arrays that every row is held against.
     block: rows worked on together; None for all of them. With a block, intermediate values of only
       that many rows are held at once, in the backward pass too, where they are recomputed.
 
   Raises:
     ValueError: the number of rows is not a multiple of `block`.
   """
-  if block is None:
-    return jax.vmap(function)(rows)
-  return _joined(jax.lax.map(jax.checkpoint(jax.vmap(function)), _split(rows, block)))
+  every = jax.vmap(function, (0, None))
+
+  def own(rows, others):
+    if block is None:
+      return every(rows, others)
+    some = jax.checkpoint(lambda rows: every(rows, others))
+    return _joined(jax.lax.map(some, _split(rows, block)))
+
+  return layout.by_rows(own, rows, others)
 
 
 def scan_rows(
@@ -105,23 +118,12 @@ def scan_rows(
 
 
 def _split(rows: Any, block: int) -> Any:
-  """Rows in blocks. Those of one block lie far apart.
-
-  Each device that holds a part of the rows then has a share of every block, and nothing has to be
-  moved.
-  """
   num_rows = jax.tree.leaves(rows)[0].shape[0]
   if num_rows % block:
     raise ValueError(f"{num_rows} rows cannot be split into blocks of {block}")
 
-  def split(leaf):
-    return leaf.reshape(block, num_rows // block, *leaf.shape[1:]).swapaxes(0, 1)
-
-  return jax.tree.map(split, rows)
+  return jax.tree.map(lambda leaf: leaf.reshape(-1, block, *leaf.shape[1:]), rows)
 
 
 def _joined(blocks: Any) -> Any:
-  def join(leaf):
-    return leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])
-
-  return jax.tree.map(join, blocks)
+  return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), blocks)

@@ -70,12 +70,12 @@ def adjacency(
   """
   inside = jax.nn.one_hot(segment, max_regions, dtype=jnp.float32)
 
-  def regions_near(one):
-    position, own = one
+  def regions_near(one, others):
+    (position, own), (positions_um, section, inside) = one, others
     close = near(position, own, positions_um, section, radius_um)
     return close.astype(jnp.float32) @ inside > 0
 
-  touched = map_rows(regions_near, (positions_um, section), block)
+  touched = map_rows(regions_near, (positions_um, section), (positions_um, section, inside), block)
   return inside.T @ touched.astype(jnp.float32) > 0
 
 

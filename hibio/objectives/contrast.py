@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hibio.layout import BATCH, REPLICATED, by_rows, highest, summed
 from hibio.nn.attention import MASKED
 from hibio.objectives.inputs import Pairs
 from hibio.pairwise import near, scan_rows
@@ -74,21 +75,28 @@ def _cross_entropy(image, gene, scale, places, rule: Rule):
 def _forward(image, gene, scale, places, rule: Rule):
   pairs = Pairs(image, gene, *places)
 
-  def add(columns, rows):
-    """Log-sum-exps of whole rows, and those of the columns as far as they are known."""
-    highest, total, mixed = columns
-    allowed, similarity, spread = _tables(*rows, pairs, rule)
-    logits = jnp.where(allowed, scale * similarity, MASKED)
-    higher = jnp.maximum(highest, logits.max(0))
-    total = total * jnp.exp(highest - higher) + jnp.exp(logits - higher[None]).sum(0)
-    weighed = spread * scale * similarity
-    found = jax.nn.logsumexp(logits, axis=1), allowed.sum(1), spread.sum(1), weighed.sum(1)
-    return (higher, total, mixed + weighed.sum(0)), found
+  def look(rows, others):
+    pairs, scale = others
 
-  none = jnp.zeros(len(image), image.dtype)
-  columns, found = scan_rows(add, (none + MASKED, none, none), _rows(pairs), rule.block)
-  (highest, total, mixed_column), (log_row, count, whole, mixed_row) = columns, found
-  log_column = highest + jnp.log(total)
+    def add(columns, rows):
+      """Log-sum-exps of whole rows, and those of the columns as far as they are known."""
+      before, total, mixed = columns
+      allowed, similarity, spread = _tables(*rows, pairs, rule)
+      logits = jnp.where(allowed, scale * similarity, MASKED)
+      higher = jnp.maximum(before, logits.max(0))
+      total = total * jnp.exp(before - higher) + jnp.exp(logits - higher[None]).sum(0)
+      weighed = spread * scale * similarity
+      found = jax.nn.logsumexp(logits, axis=1), allowed.sum(1), spread.sum(1), weighed.sum(1)
+      return (higher, total, mixed + weighed.sum(0)), found
+
+    none = jnp.zeros(len(pairs.image), pairs.image.dtype)
+    columns, found = scan_rows(add, (none + MASKED, none, none), rows, rule.block)
+    higher = highest(columns[0])
+    total = summed(columns[1] * jnp.exp(columns[0] - higher))
+    return (higher + jnp.log(total), summed(columns[2])), found
+
+  columns, found = by_rows(look, _rows(pairs), (pairs, scale), (REPLICATED, BATCH))
+  (log_column, mixed_column), (log_row, count, whole, mixed_row) = columns, found
   own = scale * (image * gene).sum(-1)
   right = (1.0 - rule.share) * own
   if rule.share:
@@ -101,23 +109,29 @@ def _forward(image, gene, scale, places, rule: Rule):
 def _backward(rule: Rule, kept, gradients):
   image, gene, scale, places, log_row, log_column, whole = kept
   pairs, of_loss = Pairs(image, gene, *places), gradients[0]
+
+  def look(rows, others):
+    pairs, scale, half, log_column, whole = others
+
+    def add(sums, rows):
+      to_gene, to_scale = sums
+      index, own, own_half, own_log, own_whole = rows
+      allowed, similarity, spread = _tables(index, own, pairs, rule)
+      logits = jnp.where(allowed, scale * similarity, MASKED)
+      weight = own_half[:, None] * jnp.exp(logits - own_log[:, None])
+      weight += half[None] * jnp.exp(logits - log_column[None])
+      if rule.share:
+        weight -= rule.share * spread * ((own_half / own_whole)[:, None] + (half / whole)[None])
+      to_gene += _product(weight.T, own.image)
+      return (to_gene, to_scale + (weight * similarity).sum()), _product(weight, pairs.gene)
+
+    begin = jnp.zeros_like(pairs.gene), jnp.zeros_like(scale)
+    sums, to_image = scan_rows(add, begin, rows, rule.block)
+    return jax.tree.map(summed, sums), to_image
+
   half = 0.5 * of_loss
-
-  def add(sums, rows):
-    to_gene, to_scale = sums
-    index, own, own_half, own_log, own_whole = rows
-    allowed, similarity, spread = _tables(index, own, pairs, rule)
-    logits = jnp.where(allowed, scale * similarity, MASKED)
-    weight = own_half[:, None] * jnp.exp(logits - own_log[:, None])
-    weight += half[None] * jnp.exp(logits - log_column[None])
-    if rule.share:
-      weight -= rule.share * spread * ((own_half / own_whole)[:, None] + (half / whole)[None])
-    to_gene += _product(weight.T, own.image)
-    return (to_gene, to_scale + (weight * similarity).sum()), _product(weight, gene)
-
-  begin = jnp.zeros_like(gene), jnp.zeros_like(scale)
-  rows = (*_rows(pairs), half, log_row, whole)
-  (to_gene, to_scale), to_image = scan_rows(add, begin, rows, rule.block)
+  rows, others = (*_rows(pairs), half, log_row, whole), (pairs, scale, half, log_column, whole)
+  (to_gene, to_scale), to_image = by_rows(look, rows, others, (REPLICATED, BATCH))
   right = (1.0 - rule.share) * of_loss
   to_image = scale * (to_image - right[:, None] * gene)
   to_gene = scale * (to_gene - right[:, None] * image)

@@ -14,6 +14,7 @@ from hibio import pathways, regions
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
 from hibio.expression import in_section_units
+from hibio.layout import whole
 from hibio.nn.temperature import inverse_temperature
 from hibio.outputs import Outputs
 from hibio.pairwise import blended, block_of
@@ -177,13 +178,14 @@ class Inputs:
   @functools.cached_property
   def pairs(self) -> Pairs:
     """The image and the profile of each spot, and where they lie."""
-    return Pairs(
+    pairs = Pairs(
       self.image.embedding,
       self.gene.embedding,
       self.image.real & self.gene.real,
       self.batch.positions_um.reshape(-1, 2),
       jnp.repeat(self.batch.section_index, self.batch.spot_mask.shape[1]),
     )
+    return whole(pairs)  # each is held against all others
 
   @functools.cached_property
   def scale(self) -> Float[Array, ""]:

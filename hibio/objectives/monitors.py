@@ -65,15 +65,15 @@ def uniformity(
     Wang & Isola 2020, arXiv:2005.10242, t = 2.
   """
 
-  def row(one):
-    vector, real = one
+  def row(one, others):
+    (vector, real), (embedding, mask) = one, others
     squared = (vector**2).sum() + (embedding**2).sum(-1) - 2.0 * (embedding @ vector)
     # exp(0) = 1 of the spot with itself is left out.
     total = jnp.where(mask, jnp.exp(-2.0 * jnp.maximum(squared, 0.0)), 0.0).sum() - 1.0
     return jnp.where(real, total, 0.0)
 
   count = mask.sum(dtype=jnp.float32)
-  total = map_rows(row, (embedding, mask), block).sum()
+  total = map_rows(row, (embedding, mask), (embedding, mask), block).sum()
   mean = total / jnp.maximum(count * (count - 1.0), 1.0)
   return jnp.where(count > 1, jnp.log(jnp.maximum(mean, 1e-30)), 0.0)
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hibio import regions as rows
 from hibio.batch import Batch
 from hibio.configs import ObjectiveConfig
+from hibio.layout import by_rows
 from hibio.masked import entropy, masked_log_softmax, masked_softmax, safe_log
 from hibio.objectives.base import Objective, Values
 from hibio.objectives.inputs import Level, Pairs, Side
@@ -141,8 +142,9 @@ def smoothness(
   squared = (offsets**2).sum(-1)
   edge = mask[:, :, None] & mask[:, None] & ~jnp.eye(num_spots, dtype=bool)[None]
   edge &= squared < radius_um**2
-  closeness, neighbour = jax.lax.top_k(
-    jnp.where(edge, -squared, -jnp.inf), min(num_neighbours, num_spots)
+  number = min(num_neighbours, num_spots)
+  closeness, neighbour = by_rows(
+    lambda rows, _: tuple(jax.lax.top_k(rows, number)), jnp.where(edge, -squared, -jnp.inf)
   )
   # One-hot and no gather: the backward pass then adds in the same order in every run.
   pick = jax.nn.one_hot(neighbour, num_spots, dtype=assignment.dtype)

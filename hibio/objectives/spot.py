@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from data_pipelines.problems import BadInputError
 from hibio.configs import ObjectiveConfig
+from hibio.layout import by_rows
 from hibio.objectives.base import Objective, Values
 from hibio.objectives.contrast import Rule, candidates, cross_entropy
 from hibio.objectives.inputs import Pairs
@@ -76,7 +77,7 @@ def accuracy(
     within_section: only spots of the same section are candidates.
   """
 
-  def look(index, rows):
+  def look(index, rows, pairs):
     allowed = candidates(index, rows, pairs, neighbour_radius_um, within_section)
     similarity = rows.image @ pairs.gene.T
     own = index[:, None] == jnp.arange(pairs.valid.size)[None]
@@ -97,7 +98,7 @@ def num_candidates(
 ) -> Float[Array, " pair"]:
   """How many each pair is told from, itself among them."""
 
-  def count(index, rows):
+  def count(index, rows, pairs):
     allowed = candidates(index, rows, pairs, neighbour_radius_um, within_section)
     return allowed.sum(-1, dtype=jnp.float32)
 
@@ -115,9 +116,12 @@ def masked_share(
 
 
 def _by_rows(function, pairs: Pairs, block: int | None):
-  """`function` of some rows' numbers and pairs, for all of them."""
-  rows = jnp.arange(pairs.valid.size), pairs
-  return scan_rows(lambda nothing, some: (nothing, function(*some)), None, rows, block)[1]
+  """`function` of some rows' numbers and pairs, and of all pairs, for all rows."""
+
+  def own(rows, pairs):
+    return scan_rows(lambda _, some: (None, function(*some, pairs)), None, rows, block)[1]
+
+  return by_rows(own, (jnp.arange(pairs.valid.size), pairs), pairs)
 
 
 def _valid_only(valid, *values):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
+from hibio import layout
 from hibio.masked import masked_mean
 from hibio.objectives import spot
 from hibio.objectives.inputs import Pairs
+from hibio.training import sharding
 
 SCALE = jnp.float32(5.0)
 RULE = dict(neighbour_radius_um=150.0, soft_target_share=0.2, soft_target_temperature=0.3)
@@ -131,12 +133,18 @@ def test_blocks_hold_a_fraction_of_the_table():
 
 
 def test_four_devices_and_blocks_give_what_one_device_gives(pairs):
-  mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-  spread = jax.device_put(pairs, jax.NamedSharding(mesh, jax.P("data")))
-  want = info_nce()(pairs, SCALE)
-  got = info_nce(block=12)(spread, SCALE)
+  def mean(image, gene, scale, block):
+    moved = pairs._replace(image=image, gene=gene)
+    return masked_mean(spot.info_nce(moved, scale, **RULE, block=block)[0], pairs.valid)
+
+  gradient = jax.jit(jax.value_and_grad(mean, (0, 1, 2)), static_argnums=3)
+  mesh = sharding.make_mesh((2, 2, 1))
+  want = gradient(pairs.image, pairs.gene, SCALE, None)
+  with layout.on(mesh):
+    got = gradient(*sharding.put_batch((pairs.image, pairs.gene), mesh), SCALE, 3)
   # rtol: the order of additions differs between devices.
-  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), got, want)
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
+  jax.tree.map(close, got, want)
 
 
 def test_a_number_of_rows_that_blocks_do_not_divide_is_refused(pairs):

@@ -5,6 +5,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from data_pipelines.problems import BadInputError
+from hibio import layout
 from hibio.training import sharding
 
 
@@ -40,7 +41,7 @@ def test_a_batch_that_cannot_be_dealt_out_names_sizes_that_can():
   ],
 )
 def test_rules_cut_the_last_axes_and_leave_whole_what_does_not_divide(path, shape, spec):
-  assert sharding.spec_of(path, shape, sharding.make_mesh((1, 2, 2))) == spec
+  assert layout.spec_of(path, shape, {"data": 1, "fsdp": 2, "tensor": 2}) == spec
 
 
 def test_a_batch_on_the_mesh_is_the_batch_with_windows_dealt_out():
