@@ -88,21 +88,26 @@ def on_mesh(tiny):
     mesh = sharding.make_mesh(shape)
 
     def loss(params, batch, tables):
-      with layout.on(mesh):
-        outputs = model.apply(
-          {"params": params}, batch, tables.statistics, tables.membership, train=True
-        )
-        return total(outputs, batch, tables, weights, jax.random.key(0))[0]
+      outputs = model.apply(
+        {"params": params}, batch, tables.statistics, tables.membership, train=True
+      )
+      return total(outputs, batch, tables, weights, jax.random.key(0))[0]
 
-    arguments = (
-      jax.device_put(params, sharding.shardings(params, mesh)),
-      sharding.put_batch(batch, mesh),
-      sharding.replicate(tables, mesh),
+    arguments, tree = jax.tree.flatten(
+      (
+        jax.device_put(params, sharding.shardings(params, mesh)),
+        sharding.put_batch(batch, mesh),
+        sharding.replicate(tables, mesh),
+      )
     )
+
+    def on_it(*leaves):
+      with layout.on(mesh):
+        return (jax.value_and_grad(loss) if with_gradient else loss)(*tree.unflatten(leaves))
+
     # Unoptimised code: five meshes cost seconds to compile instead of a minute.
     quick = {"xla_backend_optimization_level": 0}
-    function = jax.value_and_grad(loss) if with_gradient else loss
-    return jax.jit(function, compiler_options=quick).lower(*arguments).compile(), arguments
+    return jax.jit(on_it, compiler_options=quick).lower(*arguments).compile(), arguments
 
   return compiled
 
