@@ -48,6 +48,9 @@ WINDOW_SPOTS = 64
 FSDP = 8
 """Devices that share one copy of the model, where there are as many."""
 
+_QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Machine code that nobody will run; what is held and sent is settled before it is made."""
+
 SLICES = {
   "v5e": {1: "2x2", 8: "2x4", 64: "8x8", 256: "16x16"},
   "v5p": {1: "2x2x1", 8: "2x2x2", 64: "4x4x4", 256: "4x8x8"},
@@ -82,7 +85,7 @@ def row(size: str, devices: int, compiler: str) -> dict[str, float]:
   step, now, batch, tables = abstract_step(
     config, mesh, windows=windows, genes=_GENES.value, pathways=_PATHWAYS.value
   )
-  compiled = step.lower(now, batch, tables).compile()
+  compiled = step.lower(now, batch, tables).compile(_QUICK if compiler == "cpu" else None)
   return {
     "state": sum(map(_shard_bytes, jax.tree.leaves(now))) / 1e9,
     "temporaries": compiled.memory_analysis().temp_size_in_bytes / 1e9,
@@ -190,7 +193,11 @@ def _line(size: str, devices: int, compiler: str) -> str:
   command += [f"--sizes={size}", f"--devices={devices}", f"--compilers={compiler}"]
   command += [f"--{flag.name}={flag.value}" for flag in (_GENES, _PATHWAYS, _SPOTS)]
   pretended = f"--xla_force_host_platform_device_count={devices}"
-  environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": pretended}
+  environment = os.environ | {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_COMPILATION_CACHE_DIR": "",  # seconds are those of compiling
+    "XLA_FLAGS": pretended,
+  }
   with console.announced(f"compiling {size} for {devices} of {compiler}", "1 to 5 minutes"):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
   mesh = (max(devices // FSDP, 1), min(devices, FSDP), 1)
