@@ -2,8 +2,8 @@
 
   python -m experiments.benchmarks.step --config=experiments/hibio.py:small
 
-The batch is random and lies on the device already: what is measured is the model and the optimizer,
-without reading or decoding. Genes and gene sets are those of the smallest synthetic tissue.
+The batch is random and always the same: what is measured is the model and the optimizer, without
+reading or decoding. Genes and gene sets are those of the smallest synthetic tissue.
 Operations are counted by hand (`hibio.flops`).
 """
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
@@ -34,45 +36,63 @@ _STEPS = FLAGS.integer("steps", 10, "Steps that are timed, after two that are no
 
 
 def main() -> None:
-  config = _CONFIG.value
-  model_config = configs.from_dict(configs.ModelConfig, config.model.to_dict(), "config.model.")
-  objectives = configs.from_dict(
-    configs.ObjectiveConfig, config.objectives.to_dict(), "config.objectives."
-  )
-  training = configs.from_dict(
-    configs.TrainingConfig, config.training.to_dict(), "config.training."
-  )
+  config, spots = _CONFIG.value, _WINDOW_SPOTS.value
+  model, objectives, training = parts(config)
   with tempfile.TemporaryDirectory() as folder:
     corpus = Corpus.open(corpora.corpus("tiny", 0, Path(folder)))
-    genes, pathways = len(corpus.panel), len(corpus.gene_set_names)
-    seconds = _timed(corpus, model_config, objectives, training)
-  windows, spots = training.windows_per_batch, _WINDOW_SPOTS.value
-  pairs = windows * spots
-  operations = (
-    3
-    * pairs
-    * count_flops(model_config, genes, pathways, spots_per_window=spots, spots_per_batch=pairs)
-  )
+    batch = random_batch(training.windows_per_batch, spots, model.patch_px, len(corpus.panel))
+    take = stepper(corpus, model, objectives, training)
+  seconds = timed(lambda: take(batch), _STEPS.value)
+  pairs, operations = batch.spot_mask.size, step_flops(model, corpus, batch)
+  genes, pathways = len(corpus.panel), len(corpus.gene_set_names)
   print(f"device        {jax.device_count()} x {jax.devices()[0].device_kind}")
-  print(f"batch         {windows} windows of {spots} spots, {genes:,} genes, {pathways} gene sets")
+  print(
+    f"batch         {len(batch.counts)} windows of {spots} spots, {genes:,} genes,"
+    f" {pathways} gene sets"
+  )
   print(f"step          {1e3 * seconds:,.1f} ms, median of {_STEPS.value}")
   print(f"pairs         {pairs / seconds:,.0f} a second")
   print(f"operations    {operations:.3g} a step, {operations / seconds:.3g} a second")
 
 
-def _timed(
+def parts(
+  config: ConfigDict,
+) -> tuple[configs.ModelConfig, configs.ObjectiveConfig, configs.TrainingConfig]:
+  """What an experiment says of the model, the objectives and the training."""
+  classes = {
+    "model": configs.ModelConfig,
+    "objectives": configs.ObjectiveConfig,
+    "training": configs.TrainingConfig,
+  }
+  return tuple(
+    configs.from_dict(cls, config[name].to_dict(), f"config.{name}.")
+    for name, cls in classes.items()
+  )
+
+
+def step_flops(model: configs.ModelConfig, corpus: Corpus, batch: Batch) -> float:
+  """Operations of a step, forward and backward, without what is computed a second time."""
+  _, spots = batch.spot_mask.shape
+  each = count_flops(
+    model, len(corpus.panel), len(corpus.gene_set_names),
+    spots_per_window=spots, spots_per_batch=batch.spot_mask.size,
+  )  # fmt: skip
+  return 3 * batch.spot_mask.size * each
+
+
+def stepper(
   corpus: Corpus,
   model_config: configs.ModelConfig,
   objectives: configs.ObjectiveConfig,
   training: configs.TrainingConfig,
-) -> float:
-  """Median seconds of a step."""
-  tables = corpora.tables_of(corpus)
-  batch = _random(training.windows_per_batch, model_config.patch_px, len(corpus.panel))
-  model, optimizer = HiBio(model_config, len(corpus.panel)), make_optimizer(training)
+) -> Callable[[Batch], None]:
+  """Takes a training step, as a run takes it, and waits for it."""
   mesh = sharding.make_mesh(training.mesh)
-  params = forward.initial_params(model, batch, tables, training.seed)
-  now = state.create(params, optimizer, mesh)
+  model, optimizer = HiBio(model_config, len(corpus.panel)), make_optimizer(training)
+  tables = corpora.tables_of(corpus)
+  some = random_batch(len(mesh.devices.ravel()), 2, model_config.patch_px, len(corpus.panel))
+  params = forward.initial_params(model, some, tables, training.seed)
+  now = [state.create(params, optimizer, mesh)]
   step = make_train_step(
     forward=forward.for_training(model, training.augmentation),
     total=forward.loss(objectives, training.shuffle_pairs),
@@ -80,21 +100,30 @@ def _timed(
     base_weights=dict(objectives.weights),
     config=training,
     mesh=mesh,
-    state=now,
+    state=now[0],
   )
-  batch, tables = sharding.put_batch(batch, mesh), sharding.replicate(tables, mesh)
-  times = []
-  for _ in range(2 + _STEPS.value):
-    begun = time.perf_counter()
-    now, metrics = step(now, batch, tables)
+  tables = sharding.replicate(tables, mesh)
+
+  def take(batch: Batch) -> None:
+    now[0], metrics = step(now[0], sharding.put_batch(batch, mesh), tables)
     jax.block_until_ready(metrics)
-    times.append(time.perf_counter() - begun)
-  return statistics.median(times[2:])
+
+  return take
 
 
-def _random(windows: int, patch_px: int, genes: int) -> Batch:
+def timed(work: Callable[[], None], times: int) -> float:
+  """Median seconds, after two that are not counted."""
+  seconds = []
+  for _ in range(2 + times):
+    begun = time.perf_counter()
+    work()
+    seconds.append(time.perf_counter() - begun)
+  return statistics.median(seconds[2:])
+
+
+def random_batch(windows: int, spots: int, patch_px: int, genes: int) -> Batch:
   """Windows of one section: spots 100 um apart, each with a patch and counts."""
-  rng, shape = np.random.default_rng(0), (windows, _WINDOW_SPOTS.value)
+  rng, shape = np.random.default_rng(0), (windows, spots)
   side = int(np.ceil(np.sqrt(shape[1])))
   places = 100.0 * np.stack(np.divmod(np.arange(shape[1]), side), -1)
   every = np.ones(shape, bool)

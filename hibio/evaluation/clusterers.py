@@ -7,6 +7,7 @@ taken decides the score. Every hit counts here and the task reports the median, 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -40,11 +41,10 @@ def runs_with_k_domains(
   References:
     Traag, Waltman & van Eck 2019, doi 10.1038/s41598-019-41695-z; modularity with resolution.
   """
-  points, of_spot = np.unique(features, axis=0, return_inverse=True)
-  if len(points) < 2:
+  if (features == features[:1]).all():
     return np.zeros((1, len(features)), np.int64)
-  graph = neighbour_graph(points)
-  tried = {value: communities(graph, value, seed) for value in _COARSE}
+  swept = _swept(np.ascontiguousarray(features).tobytes(), features.dtype.str, len(features))
+  graph, tried = swept.graph, dict(zip(_COARSE, swept.coarse(seed), strict=True))
   below = [value for value, labels in tried.items() if labels.max() + 1 < k]
   above = [value for value, labels in tried.items() if labels.max() + 1 > k]
   low, high = max(below, default=_COARSE[0] / 4), min(above, default=_COARSE[-1] * 4)
@@ -52,7 +52,29 @@ def runs_with_k_domains(
     tried[value] = communities(graph, value, seed)
   runs = np.stack(list(tried.values()))
   missed_by = np.abs(runs.max(axis=1) + 1 - k)
-  return runs[missed_by == missed_by.min()][:, of_spot]
+  return runs[missed_by == missed_by.min()][:, swept.of_spot]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Swept:
+  """What is the same for every k: the point of each spot, the graph, and the first partitions."""
+
+  of_spot: Int[np.ndarray, " spot"]
+  graph: scipy.sparse.csr_matrix
+  kept: dict[int, list[np.ndarray]] = dataclasses.field(default_factory=dict)
+
+  def coarse(self, seed: int) -> list[np.ndarray]:
+    if seed not in self.kept:
+      self.kept[seed] = [communities(self.graph, value, seed) for value in _COARSE]
+    return self.kept[seed]
+
+
+@functools.lru_cache(maxsize=32)
+def _swept(features: bytes, dtype: str, spots: int) -> _Swept:
+  """Remembered for the sections of one task, which come again with every seed and label."""
+  values = np.frombuffer(features, dtype).reshape(spots, -1)
+  points, of_spot = np.unique(values, axis=0, return_inverse=True)
+  return _Swept(of_spot, neighbour_graph(points))
 
 
 def neighbour_graph(points: Float[np.ndarray, "point width"]) -> scipy.sparse.csr_matrix:

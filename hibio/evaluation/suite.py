@@ -255,8 +255,9 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
     setting = setting.with_features({f"{name}/image": values}, own, in_units=not path)
   fit, models = _unscored(setting), setting.models
   corpus = models[0].corpus if models else setting.corpus  # with the features that it reads
+  kept: dict = {}
   for name, baseline in BASELINES.items():
-    given = Given(setting.cohort, fit, setting.folds, corpus)
+    given = Given(setting.cohort, fit, setting.folds, corpus, kept)
     method = Method(name, tasks=baseline.tasks, tree=baseline.tree, headline=baseline.headline)
     found = baseline.of(name, given)
     setting = setting.with_features(found, method, in_units=baseline.in_units)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -28,12 +29,20 @@ class Given:
     fit: the spots of donors that no fold holds out, if there are any; else all, without labels.
     folds: how donors are held out.
     corpus: where the spots come from.
+    kept: what several baselines are made of, by name.
   """
 
   cohort: Cohort
   fit: Cohort
   folds: Sequence[Fold]
   corpus: Corpus
+  kept: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  def once(self, name: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives, made for the first baseline that asks for it."""
+    if name not in self.kept:
+      self.kept[name] = make()
+    return self.kept[name]
 
 
 @dataclasses.dataclass(frozen=True)

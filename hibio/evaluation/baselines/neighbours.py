@@ -114,12 +114,45 @@ def banksy(
   References:
     Singhal et al. 2024, doi 10.1038/s41588-024-01664-3.
   """
-  blocks = _augmented(fit, genes, weight)
-  components = min(components, *blocks.shape)
-  pca = PCA(components, random_state=0).fit(blocks)
-  if cohort is not fit:
-    blocks = _augmented(cohort, genes, weight)
-  return pca.transform(blocks).astype(np.float32)
+  blocks = neighbourhood(cohort, genes)
+  return _components(
+    blocks if fit is cohort else neighbourhood(fit, genes), blocks, weight, components
+  )
+
+
+def neighbourhood(
+  cohort: Cohort, genes: Int[np.ndarray, " gene"]
+) -> Float[np.ndarray, "block spot gene"]:
+  """Expression, its mean over the neighbours and its gradient, each standardised in its section."""
+  positions = cohort.spots[["x_um", "y_um"]].to_numpy(np.float64)
+  expression = cohort.log_expression(genes)
+  blocks = np.zeros((3, *expression.shape), np.float32)
+  for _, rows in cohort.sections():
+    own = expression[rows]
+    blocks[0, rows] = _standardised(own)
+    if len(rows) > 1:
+      near, weights = _kernel(positions[rows], NEIGHBOURS_MEAN)
+      mean = np.stack([weights[spot] @ own[near[spot]] for spot in range(len(own))])
+      blocks[1, rows] = _standardised(mean)
+      blocks[2, rows] = _standardised(gradient(own, positions[rows]))
+  return blocks
+
+
+def _components(
+  fit: Float[np.ndarray, "block fitted gene"],
+  blocks: Float[np.ndarray, "block spot gene"],
+  weight: float,
+  components: int = 20,
+) -> Float[np.ndarray, "spot component"]:
+  """Components of the weighted blocks, side by side; the axes come from other spots."""
+  shares = np.sqrt([1 - weight, weight * 2 / 3, weight / 3]).astype(np.float32)
+
+  def weighed(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([s * one for s, one in zip(shares, values, strict=True) if s > 0], axis=1)
+
+  values = weighed(fit)
+  pca = PCA(min(components, *values.shape), random_state=0).fit(values)
+  return pca.transform(values if fit is blocks else weighed(blocks)).astype(np.float32)
 
 
 REACH = 18
@@ -161,9 +194,14 @@ def places(given: Given) -> Features:
 
 
 def _banksy(given: Given, weight: float) -> Features:
-  rank = variance_within_sections(given.fit)
-  genes = np.sort(np.argsort(-rank, kind="stable")[:BANKSY_GENES])
-  return banksy(given.fit, given.cohort, genes, weight)
+  blocks = given.once("neighbourhood", lambda: neighbourhood(given.cohort, _variable(given.fit)))
+  fitted = given.cohort.spots["spot_index"].isin(given.fit.spots["spot_index"]).to_numpy()
+  return _components(blocks if fitted.all() else blocks[:, fitted], blocks, weight)
+
+
+def _variable(fit: Cohort) -> Int[np.ndarray, " gene"]:
+  rank = variance_within_sections(fit)
+  return np.sort(np.argsort(-rank, kind="stable")[:BANKSY_GENES])
 
 
 def gradient(
@@ -182,23 +220,6 @@ def gradient(
     around = values[near[spot]]
     centred = around - around.mean(axis=0)
     out[spot] = np.abs((weights[spot] * phase[spot]) @ centred)
-  return out
-
-
-def _augmented(cohort: Cohort, genes: np.ndarray, weight: float) -> Float[np.ndarray, "spot block"]:
-  positions = cohort.spots[["x_um", "y_um"]].to_numpy(np.float64)
-  expression = cohort.log_expression(genes)
-  shares = np.sqrt([1 - weight, weight * 2 / 3, weight / 3]).astype(np.float32)
-  width = expression.shape[1]
-  out = np.zeros((len(expression), width * (3 if weight else 1)), np.float32)
-  for _, rows in cohort.sections():
-    own = expression[rows]
-    out[rows, :width] = shares[0] * _standardised(own)
-    if weight and len(rows) > 1:
-      near, weights = _kernel(positions[rows], NEIGHBOURS_MEAN)
-      mean = np.stack([weights[spot] @ own[near[spot]] for spot in range(len(own))])
-      out[rows, width : 2 * width] = shares[1] * _standardised(mean)
-      out[rows, 2 * width :] = shares[2] * _standardised(gradient(own, positions[rows]))
   return out
 
 

@@ -1,8 +1,12 @@
 """The frame of the benchmarks: what it says of a ratio, and when it says none."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from data_pipelines.entry import ROOT
 from experiments.benchmarks import report, results
 from experiments.benchmarks.side_by_side import Case, judged, measured
 
@@ -65,3 +69,10 @@ def test_a_void_result_does_not_replace_an_older_ratio(tmp_path):
 def test_every_case_has_a_line_in_the_table_though_it_was_never_measured(tmp_path):
   names = [line.split(" | ")[0] for line in report.report(tmp_path / "no", ["ranks"]).split("\n")]
   assert "| C11 exact ranks, 512 of 100,000 items" in names
+
+
+@pytest.mark.slow
+def test_both_sides_of_every_benchmark_give_the_same_or_their_peer_is_absent():
+  command = [sys.executable, "-m", "experiments.benchmarks.report", "--measure", "--quick"]
+  said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+  assert said.count(results.SAME) + said.count(results.NO_PEER) == len(said.splitlines())
