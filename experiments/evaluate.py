@@ -25,7 +25,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines import entry
+from data_pipelines import console, entry
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
@@ -102,9 +102,10 @@ def main() -> None:
   write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
   write_text(output / "results.md", tables)
   tasks = {row.task for row in found.rows}
-  shown = collect.exhibits(found.setting, tasks & set(options.tasks), _SECTIONS.value)
-  page.write(found.rows, shown, origin, output / "report.html")
-  section_figures.write(shown, output / "figures")
+  with console.announced("report and figures", "10 to 60 s on a CPU"):
+    shown = collect.exhibits(found.setting, tasks & set(options.tasks), _SECTIONS.value)
+    page.write(found.rows, shown, origin, output / "report.html")
+    section_figures.write(shown, output / "figures")
   print(markdown.summary(found.rows, leaks))
   print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
 

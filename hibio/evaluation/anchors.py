@@ -179,7 +179,7 @@ def _measured(setting: Setting, method: Method, sets: GeneSets) -> AnchorScores:
     graph = spot_graph(scored.spots[["x_um", "y_um"]].to_numpy(np.float64)[rows])[0]
     order = rng.permutation(len(rows))
     for kind, draw, members, anchors in asked:
-      active = np.asarray(pathways.activity(*expression, jnp.asarray(members)))[0]
+      active = np.asarray(pathways.activity(*expression, jnp.asarray(members)))[0, : len(rows)]
       if kind == ANCHORS:
         spatial.append(morans_i(active, graph))
       for modality, needed in NEEDS.items():
@@ -225,16 +225,24 @@ def activity(
   found = np.zeros((len(cohort.spots), len(membership)), np.float32)
   for section, rows in cohort.sections():
     expression = _expression(setting, section, cohort.counts[rows])
-    found[rows] = pathways.activity(*expression, jnp.asarray(membership))[0]
+    found[rows] = pathways.activity(*expression, jnp.asarray(membership))[0, : len(rows)]
   return found
+
+
+_BLOCK = 512
 
 
 def _expression(
   setting: Setting, section: str, counts: scipy.sparse.csr_matrix
 ) -> tuple[Float[Array, "1 spot gene"], Bool[Array, "1 gene"]]:
-  """Standardised log expression of a section's spots, as one window, and what is measured."""
+  """Standardised log expression of a section's spots, as one window, and what is measured.
+
+  Filled up with empty spots, so that sections of nearly one size are one shape to compile.
+  """
   statistics, row = setting.tables.statistics, jnp.array([setting.row_of[section]], jnp.int32)
-  window = jnp.asarray(counts.toarray().astype(np.int32))[None]
+  window = np.zeros((1, -(-counts.shape[0] // _BLOCK) * _BLOCK, counts.shape[1]), np.int32)
+  window[0, : counts.shape[0]] = counts.toarray()
+  window = jnp.asarray(window)
   return in_section_units(window, statistics, row), jnp.asarray(statistics.measured)[row]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from data_pipelines.console import Parts
+from data_pipelines.console import Parts, Progress
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import configs, corpora, pretrained
@@ -78,7 +78,7 @@ OF_FEATURES = (
 
 _FEW_SPOTS = 30_000
 
-_WEIGHTS = {"expression": 3.0, "domains": 6.0, "annotation": 8.0, "retrieval": 1.0}
+_WEIGHTS = {"expression": 2.5, "domains": 7.0, "annotation": 5.0, "retrieval": 0.5}
 """Rough shares of the time, for the time that is left."""
 
 
@@ -99,8 +99,13 @@ def known_tasks(names: Sequence[str]) -> tuple[str, ...]:
 def ask(setting: Setting, task: str) -> list[Row]:
   """The answers of every method that the task is asked of."""
   asked = [one for one in setting.methods if one.tasks is None or task in one.tasks]
+  sizes = [max(len(setting.features_of(method)), 1) for method in asked]
+  progress, rows = Progress(task, sum(sizes), "features"), []
   with threads(len(setting.corpus.spots)):
-    return [row for method in asked for row in TASKS[task](setting, method)]
+    for method, size in zip(asked, sizes, strict=True):
+      rows += TASKS[task](setting, method)
+      progress.add(size, method.name)
+  return rows
 
 
 @dataclasses.dataclass(frozen=True)
