@@ -242,12 +242,13 @@ def _view(
   x, y = centre
   boxes = ((x - s / 2, y - s / 2, x - s / 2 + s, y - s / 2 + s) for s, _ in sizes)
   return tuple(
-    np.asarray(_crop_on_white(image, box, out_px))
-    for box, (_, out_px) in zip(boxes, sizes, strict=True)
+    _crop_on_white(image, box, out_px) for box, (_, out_px) in zip(boxes, sizes, strict=True)
   )
 
 
-def _crop_on_white(image: Image.Image | TiledImage, box: tuple, out_px: int) -> Image.Image:
+def _crop_on_white(
+  image: Image.Image | TiledImage, box: tuple[float, ...], out_px: int
+) -> UInt8[np.ndarray, "out out 3"]:
   left, top, right, bottom = box
   if left < 0 or top < 0 or right > image.width or bottom > image.height:
     x0, y0 = int(np.floor(left)) - 1, int(np.floor(top)) - 1
@@ -259,7 +260,7 @@ def _crop_on_white(image: Image.Image | TiledImage, box: tuple, out_px: int) -> 
     image, box = canvas, (left - x0, top - y0, right - x0, bottom - y0)
   shrinks = box[2] - box[0] > out_px
   resample = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-  return image.resize((out_px, out_px), resample, box=box)
+  return np.asarray(image.resize((out_px, out_px), resample, box=box))
 
 
 @contextlib.contextmanager

@@ -64,6 +64,7 @@ class TiledImage:
     self._across = -(-self.width // self.tile_width)
     self._kept: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
     self._most = max(4, _KEPT_BYTES // (3 * self.tile_width * self.tile_height))
+    self._jpeg_head = _jpeg_head(self._tags)
     self._file = path.open("rb")
 
   def close(self) -> None:
@@ -71,7 +72,26 @@ class TiledImage:
 
   def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
     """The pixels of a box inside the image: left, top, right, bottom."""
-    left, top, right, bottom = box
+    return Image.fromarray(self._pixels(*box))
+
+  def resize(
+    self, size: tuple[int, int], resample: Image.Resampling, box: tuple[float, ...]
+  ) -> UInt8[np.ndarray, "height width 3"]:
+    """A box inside the image, resampled as Pillow does."""
+    if size == (box[2] - box[0], box[3] - box[1]) and all(edge == int(edge) for edge in box):
+      return self._pixels(*map(int, box))
+    margin = 0 if resample == Image.Resampling.BOX else _MARGIN
+    left, top = (max(int(edge) - margin, 0) for edge in box[:2])
+    right, bottom = (
+      min(int(np.ceil(edge)) + margin, most)
+      for edge, most in zip(box[2:], (self.width, self.height), strict=True)
+    )
+    near = tuple(edge - shift for edge, shift in zip(box, (left, top) * 2, strict=True))
+    return np.asarray(self.crop((left, top, right, bottom)).resize(size, resample, box=near))
+
+  def _pixels(
+    self, left: int, top: int, right: int, bottom: int
+  ) -> UInt8[np.ndarray, "height width 3"]:
     out = np.empty((bottom - top, right - left, 3), np.uint8)
     for row in range(top // self.tile_height, -(-bottom // self.tile_height)):
       for column in range(left // self.tile_width, -(-right // self.tile_width)):
@@ -80,21 +100,7 @@ class TiledImage:
         y0, y1 = max(top, y), min(bottom, y + self.tile_height)
         tile = self._tile(row * self._across + column)
         out[y0 - top : y1 - top, x0 - left : x1 - left] = tile[y0 - y : y1 - y, x0 - x : x1 - x]
-    return Image.fromarray(out)
-
-  def resize(
-    self, size: tuple[int, int], resample: Image.Resampling, box: tuple[float, ...]
-  ) -> Image.Image:
-    """As Pillow's: a box inside the image, resampled."""
-    copied = size == (box[2] - box[0], box[3] - box[1]) and all(edge == int(edge) for edge in box)
-    margin = 0 if copied or resample == Image.Resampling.BOX else _MARGIN
-    left, top = (max(int(edge) - margin, 0) for edge in box[:2])
-    right, bottom = (
-      min(int(np.ceil(edge)) + margin, most)
-      for edge, most in zip(box[2:], (self.width, self.height), strict=True)
-    )
-    near = tuple(edge - shift for edge, shift in zip(box, (left, top) * 2, strict=True))
-    return self.crop((left, top, right, bottom)).resize(size, resample, box=near)
+    return out
 
   def _tile(self, number: int) -> UInt8[np.ndarray, "height width 3"]:
     if number in self._kept:
@@ -118,28 +124,13 @@ class TiledImage:
     data = self._file.read(size)
     if len(data) < size:
       raise OSError("the file ends within a tile")
-    if self._is_plain_jpeg() and data[:2] == b"\xff\xd8":
-      tile = simplejpeg.decode_jpeg(self._jpeg_head() + data[2:], "RGB")
+    if self._jpeg_head and data[:2] == self._jpeg_head[:2]:
+      tile = simplejpeg.decode_jpeg(self._jpeg_head + data[2:], "RGB")
       if tile.shape[:2] != (self.tile_height, self.tile_width):
         raise ValueError("a tile of another size")
       return tile
     with Image.open(io.BytesIO(self._as_file(data)), formats=("TIFF",)) as image:
       return np.asarray(self._to_rgb(image))
-
-  def _is_plain_jpeg(self) -> bool:
-    of = self._tags.get
-    return (
-      of(_COMPRESSION) == _JPEG
-      and of(_SAMPLES) == 3
-      and of(_BITS) == (8, 8, 8)
-      and of(_PHOTOMETRIC) in _COLOURS
-    )
-
-  def _jpeg_head(self) -> bytes:
-    """What a tile's JPEG lacks: which colours it holds, and the tables that all tiles share."""
-    colours = _COLOURS[self._tags[_PHOTOMETRIC]]
-    adobe = b"\xff\xee" + struct.pack(">H5sHHHB", 14, b"Adobe", 100, 0, 0, colours)
-    return b"\xff\xd8" + adobe + self._tags.get(_JPEG_TABLES, b"")[2:-2]
 
   def _as_file(self, data: bytes) -> bytes:
     """A TIFF of this one tile, for Pillow to decode."""
@@ -158,3 +149,16 @@ class TiledImage:
     order = "<" if self._tags.prefix == b"II" else ">"
     head = self._tags.prefix + struct.pack(f"{order}HL", 42, place)
     return head + data + b"\0" * (len(data) % 2) + ifd.tobytes(place)
+
+
+def _jpeg_head(tags: Any) -> bytes:
+  """What a tile of colour JPEG lacks: which colours it holds, and the tables that all tiles share.
+
+  Empty where tiles are something else.
+  """
+  colours = _COLOURS.get(tags.get(_PHOTOMETRIC))
+  eight_bits = tags.get(_SAMPLES) == 3 and tags.get(_BITS) == (8, 8, 8)
+  if tags.get(_COMPRESSION) != _JPEG or colours is None or not eight_bits:
+    return b""
+  adobe = b"\xff\xee" + struct.pack(">H5sHHHB", 14, b"Adobe", 100, 0, 0, colours)
+  return b"\xff\xd8" + adobe + tags.get(_JPEG_TABLES, b"")[2:-2]

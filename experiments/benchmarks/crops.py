@@ -19,7 +19,7 @@ from data_pipelines.slide_image import MAX_PIXELS, SlideImage
 from experiments.benchmarks import side_by_side
 from experiments.benchmarks.side_by_side import Case, Pair
 
-SPOTS, PATCH, TILE = 1_000, 224, 256
+SPOTS, PATCH, TILE, PITCH = 1_000, 224, 256, 200
 _JPEG, _YCBCR, _LONG = 7, 6, 4
 _FOLDER = tempfile.TemporaryDirectory()
 
@@ -79,17 +79,17 @@ def _parted(jpeg: bytes) -> tuple[bytes, bytes]:
 
 @functools.cache
 def _slide(quick: bool) -> tuple[Path, np.ndarray]:
-  """A slide of 92 megapixels of something like tissue, and spots in the order of their windows."""
+  """A slide of 92 megapixels, and spots 100 um apart at 0.5 um a pixel, in the middle of it."""
   side = 1_280 if quick else 9_600
   rng = np.random.default_rng(0)
   small = rng.integers(120, 255, (side // 8, side // 8, 3), np.uint8)
   pixels = np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
   path = Path(_FOLDER.name) / f"{side}.tiff"
   write_tiled(path, [pixels], TILE)
-  across = 6 if quick else int(np.ceil(np.sqrt(SPOTS)))
+  across = 5 if quick else int(np.ceil(np.sqrt(SPOTS)))
   row, column = np.divmod(np.arange(min(SPOTS, across**2)), across)
-  pitch = (side - PATCH) // across
-  return path, np.stack([column, row], 1) * pitch + PATCH // 2
+  first = (side - PITCH * (across - 1)) // 2
+  return path, np.stack([column, row], 1) * PITCH + first
 
 
 def _ours(path: Path, centres: np.ndarray) -> np.ndarray:
