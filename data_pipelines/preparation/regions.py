@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from data_pipelines.preparation.leiden_regions import leiden_regions
+from data_pipelines.preparation.reciprocal_ward import reciprocal_ward
 from data_pipelines.preparation.spot_graph import (
   KAPPA,
   MIN_SPOTS,
@@ -38,6 +39,9 @@ REGION_UM = (400.0, 800.0)
 
 PCA_COMPONENTS = 20
 PCA_GENES = 2000
+
+MANY = 20_000
+"""Nodes from which on Ward's tree is built in rounds: bins of Visium HD, but no spots of Visium."""
 
 
 def nested_regions(
@@ -180,6 +184,8 @@ def _ward(
     k = min(len(nodes), max(1, round(sizes[nodes].sum() / target)))
     if k == 1:
       clusters[nodes] = used
+    elif len(nodes) >= MANY:
+      clusters[nodes] = used + reciprocal_ward(means[nodes], adjacency[nodes][:, nodes], k)
     else:
       ward = AgglomerativeClustering(
         n_clusters=k, linkage="ward", connectivity=adjacency[nodes][:, nodes]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
@@ -48,21 +50,28 @@ def absorbed(
     sizes: spots of each node.
   """
   clusters = clusters.copy()
-  islands: set[int] = set()
-  while True:
-    spots = np.bincount(clusters, weights=sizes)
-    small = [c for c in np.flatnonzero((spots > 0) & (spots < MIN_SPOTS)) if c not in islands]
-    if not small:
-      return clusters
-    smallest = min(small, key=lambda c: (spots[c], c))
-    nodes = np.flatnonzero(clusters == smallest)
+  spots = np.bincount(clusters, weights=sizes)
+  order = np.argsort(clusters, kind="stable")
+  members = np.split(order, np.cumsum(np.bincount(clusters))[:-1])
+  small = [(spots[c], c) for c in np.flatnonzero((spots > 0) & (spots < MIN_SPOTS)).tolist()]
+  heapq.heapify(small)
+  while small:
+    size, smallest = heapq.heappop(small)
+    if size != spots[smallest]:  # it has joined another, or another it
+      continue
+    nodes = members[smallest]
     near = np.setdiff1d(clusters[adjacency[nodes].indices], smallest)
     if not len(near):
-      islands.add(smallest)
       continue
-    centres = np.stack([_centre(means, sizes, clusters == cluster) for cluster in near])
-    distances = ((centres - _centre(means, sizes, clusters == smallest)) ** 2).sum(axis=1)
-    clusters[nodes] = near[np.argmin(distances)]
+    centres = np.stack([_centre(means, sizes, members[cluster]) for cluster in near])
+    distances = ((centres - _centre(means, sizes, nodes)) ** 2).sum(axis=1)
+    joined = near[np.argmin(distances)]
+    clusters[nodes] = joined
+    members[joined] = np.sort(np.concatenate([members[joined], nodes]))
+    spots[joined], spots[smallest] = spots[joined] + size, 0
+    if spots[joined] < MIN_SPOTS:
+      heapq.heappush(small, (spots[joined], int(joined)))
+  return clusters
 
 
 def directions_of(
@@ -77,9 +86,8 @@ def means_of(
   points: Float[np.ndarray, "spot width"], node: Int[np.ndarray, " spot"]
 ) -> Float[np.ndarray, "node width"]:
   """Mean over the spots of each node."""
-  totals = np.zeros((node.max() + 1, points.shape[1]))
-  np.add.at(totals, node, points)
-  return totals / np.bincount(node)[:, None]
+  members = scipy.sparse.csr_matrix((np.ones(len(node)), (node, np.arange(len(node)))))
+  return (members @ points) / np.bincount(node)[:, None]
 
 
 def contracted(

@@ -20,7 +20,7 @@ from data_pipelines.preparation import manifest, regions, shards, spatial_genes,
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
 from data_pipelines.preparation.workers import Each
 
-TABLES_VERSION = 4
+TABLES_VERSION = 5
 """Raised when the same sections would give other tables; finished sections are then kept."""
 
 _FIXED = (
