@@ -37,11 +37,12 @@ def of_section(
   """The reading that the rule chooses, "embedding", "anchors" or "both", and its values.
 
   Args:
-    anchors: similarity of each spot to each anchor; of no set leaves the embedding.
+    anchors: similarity of each spot to each anchor, or `in_few_columns`; of no set leaves the
+      embedding.
   """
   if not anchors.shape[1] or len(embedding) <= max(CLUSTERS):
     return "embedding", embedding
-  anchors = _of_unit_spread(anchors)
+  anchors = _of_unit_spread(in_few_columns(anchors, embedding.shape[1]))
   both = np.concatenate([_of_unit_spread(embedding), anchors], axis=1)
   readings = {"embedding": embedding, "anchors": anchors, "both": both}
   graph = spot_graph(positions_um)[0]
@@ -71,6 +72,19 @@ def coherence(values: Float[np.ndarray, "spot width"], graph: scipy.sparse.csr_m
   return float(((shared - chance) / np.maximum(1 - chance, 1e-9)).mean())
 
 
+def in_few_columns(
+  similarity: Float[np.ndarray, "spot set"], width: int
+) -> Float[np.ndarray, "spot column"]:
+  """The same distances and angles between spots in no more than `width` columns.
+
+  Cosines with hundreds of anchors have no more directions than the embedding that they are of.
+  """
+  if similarity.shape[1] <= width:
+    return similarity
+  values, vectors = np.linalg.eigh((similarity.T @ similarity).astype(np.float64))
+  return similarity @ vectors[:, np.argsort(-values)[:width]].astype(np.float32)
+
+
 def of_cohort(cohort: Cohort, feature: str, anchors: str) -> tuple[Cohort, str]:
   """A cohort with "<feature>@most coherent" alone, and in words how often what was chosen.
 
@@ -78,7 +92,8 @@ def of_cohort(cohort: Cohort, feature: str, anchors: str) -> tuple[Cohort, str]:
   distance within a section sees.
   """
   embedding, similarity = cohort.features[feature], cohort.features[anchors]
-  values = np.zeros((len(embedding), embedding.shape[1] + similarity.shape[1]), np.float32)
+  width = embedding.shape[1]
+  values = np.zeros((len(embedding), width + min(width, similarity.shape[1])), np.float32)
   positions, times = cohort.spots[["x_um", "y_um"]].to_numpy(np.float64), Counter()
   for _, rows in cohort.sections():
     chosen, read = of_section(embedding[rows], similarity[rows], positions[rows])

@@ -42,6 +42,15 @@ def test_one_large_cluster_gains_nothing():
   assert readings.coherence(_seen(QUARTER, 0.01), graph) > 0.3
 
 
+def test_few_columns_keep_distances_and_angles():
+  rng = np.random.default_rng(2)
+  similarity = (rng.normal(size=(40, 6)) @ rng.normal(size=(6, 90))).astype(np.float32)
+  few = readings.in_few_columns(similarity, 6)
+  assert few.shape == (40, 6)
+  np.testing.assert_allclose(few @ few.T, similarity @ similarity.T, rtol=1e-4, atol=1e-3)
+  assert readings.in_few_columns(few, 6) is few
+
+
 def test_without_anchors_and_in_tiny_sections_the_embedding_is_read():
   seen = _seen(QUARTER, 0.1)
   nothing = np.zeros((len(seen), 0), np.float32)
