@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -25,6 +26,7 @@ import jax
 import numpy as np
 
 from data_pipelines import console, entry
+from data_pipelines.problems import BadInputError
 from experiments.benchmarks.collectives import collectives, num_bytes
 from experiments.hibio import get_config
 from hibio import configs, forward, layout
@@ -40,29 +42,31 @@ _DEVICES = FLAGS.list("devices", "1,8,64,256", "Numbers of devices")
 _COMPILERS = FLAGS.list("compilers", "cpu,v5e,v5p,v6e", "cpu, or generations of TPU")
 _GENES = FLAGS.integer("genes", 18_000, "Genes of the panel")
 _PATHWAYS = FLAGS.integer("pathways", 1_000, "Gene sets")
-_SPOTS = FLAGS.integer("spots", 128, "Spots a device, in windows of 64")
+_SPOTS = FLAGS.integer("spots", 128, "Spots a device, in windows of 64", lower_bound=64)
 _ROW = FLAGS.bool("row", False, "Compile the first of each list in this process, print JSON")
 
 PRESETS = {"S": "small", "B": "base", "L": "large"}
 WINDOW_SPOTS = 64
-FSDP = 8
-"""Devices that share one copy of the model, where there are as many."""
+MESHES = {"1": (1, 1, 1), "8": (1, 8, 1), "64": (8, 8, 1), "256": (32, 8, 1)}
+"""Number of devices -> sizes of (data, fsdp, tensor): eight share one copy of the model."""
 
 _QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Machine code that nobody will run; what is held and sent is settled before it is made."""
 
 SLICES = {
-  "v5e": {1: "2x2", 8: "2x4", 64: "8x8", 256: "16x16"},
-  "v5p": {1: "2x2x1", 8: "2x2x2", 64: "4x4x4", 256: "4x8x8"},
-  "v6e": {1: "2x2", 8: "2x4", 64: "8x8", 256: "16x16"},
+  "v5e": {"1": "2x2", "8": "2x4", "64": "8x8", "256": "16x16"},
+  "v5p": {"1": "2x2x1", "8": "2x2x2", "64": "4x4x4", "256": "4x8x8"},
+  "v6e": {"1": "2x2", "8": "2x4", "64": "8x8", "256": "16x16"},
 }
 """The smallest slice with so many chips, by generation of TPU."""
 
 
 def main() -> None:
+  _check(_SIZES, PRESETS)
+  _check(_DEVICES, MESHES)
+  _check(_COMPILERS, ("cpu", *SLICES))
   if _ROW.value:
-    size, devices, compiler = (flag.value[0] for flag in (_SIZES, _DEVICES, _COMPILERS))
-    print(json.dumps(row(size, int(devices), compiler)))
+    print(json.dumps(row(_SIZES.value[0], _DEVICES.value[0], _COMPILERS.value[0])))
     return
   print("| size | mesh (data, fsdp, tensor) | compiler | state GB | temporaries GB | sent GB | s |")
   print("|---|---|---|---|---|---|---|")
@@ -70,20 +74,21 @@ def main() -> None:
     if compiler != "cpu" and importlib.util.find_spec("libtpu") is None:
       print(f"{compiler}: not compiled, libtpu is not installed (pip install libtpu)")
       continue
-    for size in _SIZES.value:
-      for devices in map(int, _DEVICES.value):
-        print(_line(size, devices, compiler), flush=True)
+    for size, devices in itertools.product(_SIZES.value, _DEVICES.value):
+      print(_line(size, devices, compiler), flush=True)
 
 
-def row(size: str, devices: int, compiler: str) -> dict[str, float]:
+def row(size: str, devices: str, compiler: str) -> dict[str, float]:
   """GB of one device, and seconds to compile."""
-  shape = (max(devices // FSDP, 1), min(devices, FSDP), 1)
-  mesh = sharding.make_mesh(shape, _of_slice(compiler, devices) if compiler != "cpu" else None)
-  config = get_config(PRESETS[size])
-  windows = devices * _SPOTS.value // WINDOW_SPOTS
+  chips = None if compiler == "cpu" else _of_slice(compiler, devices)
+  mesh = sharding.make_mesh(MESHES[devices], chips)
   begun = time.monotonic()
   step, now, batch, tables = abstract_step(
-    config, mesh, windows=windows, genes=_GENES.value, pathways=_PATHWAYS.value
+    get_config(PRESETS[size]),
+    mesh,
+    windows=int(devices) * _SPOTS.value // WINDOW_SPOTS,
+    genes=_GENES.value,
+    pathways=_PATHWAYS.value,
   )
   compiled = step.lower(now, batch, tables).compile(_QUICK if compiler == "cpu" else None)
   return {
@@ -92,6 +97,13 @@ def row(size: str, devices: int, compiler: str) -> dict[str, float]:
     "sent": num_bytes(collectives(compiled.as_text())) / 1e9,
     "seconds": time.monotonic() - begun,
   }
+
+
+def _check(flag, known) -> None:
+  for value in flag.value:
+    if value not in known:
+      expected = f"one of {', '.join(known)}"
+      raise BadInputError(f"--{flag.name}", "value", value, expected, "correct it")
 
 
 def abstract_step(
@@ -179,7 +191,7 @@ def _shard_bytes(leaf: jax.ShapeDtypeStruct) -> int:
   return math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
 
 
-def _of_slice(generation: str, devices: int) -> Sequence[jax.Device]:
+def _of_slice(generation: str, devices: str) -> Sequence[jax.Device]:
   """The chips of a TPU slice, none of which needs to be there."""
   from jax.experimental import topologies
 
@@ -187,7 +199,7 @@ def _of_slice(generation: str, devices: int) -> Sequence[jax.Device]:
   return topologies.get_topology_desc(platform="tpu", topology_name=name).devices
 
 
-def _line(size: str, devices: int, compiler: str) -> str:
+def _line(size: str, devices: str, compiler: str) -> str:
   """One row, by a process of its own: how many devices there are is settled when it starts."""
   command = [sys.executable, "-m", "experiments.benchmarks.scale", "--row"]
   command += [f"--sizes={size}", f"--devices={devices}", f"--compilers={compiler}"]
@@ -200,12 +212,12 @@ def _line(size: str, devices: int, compiler: str) -> str:
   }
   with console.announced(f"compiling {size} for {devices} of {compiler}", "1 to 5 minutes"):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-  mesh = (max(devices // FSDP, 1), min(devices, FSDP), 1)
+  begin = f"| {size} | {MESHES[devices]} | {compiler} |"
   if done.returncode:
-    return f"| {size} | {mesh} | {compiler} | failed: {done.stderr.strip().splitlines()[-1]} |"
+    return f"{begin} failed: {done.stderr.strip().splitlines()[-1]} |"
   found = json.loads(done.stdout.splitlines()[-1])
   numbers = (f"{found[name]:.2f}" for name in ("state", "temporaries", "sent"))
-  return f"| {size} | {mesh} | {compiler} | {' | '.join(numbers)} | {found['seconds']:.0f} |"
+  return f"{begin} {' | '.join(numbers)} | {found['seconds']:.0f} |"
 
 
 if __name__ == "__main__":
