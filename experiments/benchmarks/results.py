@@ -75,7 +75,7 @@ class Result:
       f"{self.peer} {amount(self.theirs, self.unit)}" if told else self.peer,
       f"{self.ratio:.2f}" if told else "-",
       f"{self.quartiles[0]:.2f} to {self.quartiles[1]:.2f}" if told and self.rounds > 1 else "-",
-      f">= {self.goal:g}",
+      f">= {self.goal:.3g}",
       f"{self.status}: {self.why}" if self.why else self.status,
     )
 

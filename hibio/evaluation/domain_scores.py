@@ -25,6 +25,7 @@ class DomainScores:
     self._chance: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     self._layers: dict[str, list[float]] = defaultdict(list)
     self._annotated: dict[str, dict[str, float]] = defaultdict(dict)
+    self._codes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     self._rng = np.random.default_rng(0)
 
   def add(
@@ -34,8 +35,14 @@ class DomainScores:
     runs: Int[np.ndarray, "run spot"],
     positions_um: Float[np.ndarray, "spot 2"],
   ) -> None:
-    """One section at one seed; of several runs the median of each metric counts."""
-    names, codes = np.unique(annotated, return_inverse=True)
+    """One section at one seed; of several runs the median of each metric counts.
+
+    Args:
+      annotated: of each spot, the same whenever the section comes again.
+    """
+    if section not in self._codes:
+      self._codes[section] = np.unique(annotated, return_inverse=True)
+    names, codes = self._codes[section]
     found = [_metrics(codes, run, positions_um) for run in runs]
     dealt, _ = _metrics(codes, self._rng.permutation(runs[0]), positions_um)
     for name in dealt:
