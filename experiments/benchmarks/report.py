@@ -27,10 +27,6 @@ SCRIPTS = (
 
 SHOWN = (*SCRIPTS, "demo", "gpu")
 """The table has their rows, too; they are run on the machine that they are about."""
-"""Modules of this folder with `CASES`, in the order of the table."""
-
-SHOWN = (*SCRIPTS, "demo", "gpu")
-"""The table has their rows, too; they are run on the machine that they are about."""
 
 FLAGS = entry.Flags(__doc__)
 _MEASURE = FLAGS.bool("measure", False, "Run all benchmarks first")
