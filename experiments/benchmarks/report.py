@@ -21,7 +21,8 @@ from experiments.benchmarks import results
 from experiments.benchmarks.results import Result
 
 SCRIPTS = (
-  "towers", "loading", "keywords", "activity", "regions", "crops", "prepare", "contrast", "ranks", "runs",
+  "towers", "loading", "keywords", "activity", "regions", "crops", "prepare", "contrast",
+  "ranks", "runs",
 )  # fmt: skip
 """Modules of this folder with `CASES`, in the order of the table."""
 
