@@ -53,6 +53,7 @@ def get_config(variant: str = "") -> ConfigDict:
     )
   )
   del config.finetuning.label_names  # found in the corpus
+  del config.training.accumulation  # of a contrast
   del config.training.shuffle_pairs
   del config.training.stages  # they belong to the task
   if variant == "annotation":

@@ -264,6 +264,8 @@ class TrainingConfig:
   Attributes:
     num_steps: optimizer steps over all stages.
     windows_per_batch: windows a step, over all devices.
+    accumulation: parts of these that pass through the model one after the other, in the memory of
+      one; the loss is of all of them together, and its gradient exact.
     sections_per_batch: sections that those of them with images come from, and those without.
     paired_share: share of those windows that come from sections with images, of which alone an
       image can find its profile. Nothing changes where all sections have one, or none has.
@@ -291,6 +293,7 @@ class TrainingConfig:
   num_steps: int
   windows_per_batch: int
   sections_per_batch: int
+  accumulation: int = 1
   paired_share: float = 0.75
   learning_rate: float = 1e-3
   warmup_share: float = 0.05

@@ -10,17 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from data_pipelines.problems import BadInputError
 from hibio.augmentation import augment, without_genes
 from hibio.batch import Batch, Tables
 from hibio.configs import AugmentationConfig, ObjectiveConfig
 from hibio.model import HiBio
 from hibio.objectives.base import ITEMS
 from hibio.objectives.total import total
-from hibio.outputs import Outputs
+from hibio.outputs import OF_NO_WINDOW, Outputs
 
 
-def for_training(model: HiBio, augmentation: AugmentationConfig) -> Callable[..., Outputs]:
-  """(params, batch, tables, key) -> Outputs of the augmented batch, with all that is hidden."""
+def for_training(
+  model: HiBio, augmentation: AugmentationConfig, parts: int = 1
+) -> Callable[..., Outputs]:
+  """(params, batch, tables, key) -> Outputs of the augmented batch, with all that is hidden.
+
+  Args:
+    parts: of the batch that pass through the model one after the other; see `in_parts`.
+  """
 
   def forward(params, batch: Batch, tables: Tables, key: jax.Array) -> Outputs:
     augment_key, context_key = jax.random.split(key)
@@ -28,16 +35,64 @@ def for_training(model: HiBio, augmentation: AugmentationConfig) -> Callable[...
     if augmentation.gene_dropout > 0:
       gene_key = jax.random.fold_in(augment_key, 2)  # the patches' keys are its children 0 and 1
       statistics = without_genes(gene_key, statistics, augmentation.gene_dropout)
-    return model.apply(
-      {"params": params},
-      batch,
-      statistics,
-      tables.membership,
-      train=True,
-      rngs={"context": context_key},
-    )
+
+    def apply(windows: Batch, key: jax.Array) -> Outputs:
+      rngs = {"context": key}
+      membership = tables.membership
+      return model.apply({"params": params}, windows, statistics, membership, train=True, rngs=rngs)
+
+    return apply(batch, context_key) if parts == 1 else in_parts(apply, batch, context_key, parts)
 
   return forward
+
+
+def in_parts(
+  apply: Callable[[Batch, jax.Array], Outputs], batch: Batch, key: jax.Array, parts: int
+) -> Outputs:
+  """What `apply` gives for the windows of a batch, in the memory of one of its parts.
+
+  Embeddings and readouts of all parts are kept, and nothing else: the loss sees all windows at
+  once, so that every spot is told from all others, and the gradient is exact. It costs the model's
+  way forward a second time. The mean that `Centring` takes away is that of the part.
+
+  Args:
+    apply: (windows, key) -> outputs.
+
+  Raises:
+    BadInputError: parts of unequal size.
+
+  References:
+    Gao et al. 2021, arXiv:2101.06983 (GradCache).
+  """
+  windows = len(batch.spot_mask)
+  if windows % parts:
+    raise BadInputError(
+      "config", "training.accumulation", f"{parts} parts of {windows} windows",
+      "parts of equal size", "change it, or training.windows_per_batch",
+    )  # fmt: skip
+  # Plain leaves go through the scan: parts of a batch have an axis more than a batch. The windows
+  # of a part lie far apart: each device that holds some of them has a share of every part.
+  leaves, of_batch = jax.tree.flatten(batch)
+  split = [leaf.reshape(-1, parts, *leaf.shape[1:]).swapaxes(0, 1) for leaf in leaves]
+
+  of_found: list = []
+
+  def of_part(number: jax.Array, leaves: list[jax.Array]):
+    outputs = apply(jax.tree.unflatten(of_batch, leaves), jax.random.fold_in(key, number))
+    # What is the model's own, and the same in all parts, gets the axis that the others have.
+    found = {
+      name: leaf[None] if name in OF_NO_WINDOW else leaf for name, leaf in vars(outputs).items()
+    }
+    leaves, structure = jax.tree.flatten(found)
+    of_found[:] = [structure]
+    return number + 1, leaves
+
+  _, leaves = jax.lax.scan(jax.checkpoint(of_part), jnp.zeros((), jnp.int32), split)
+  joined = [leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:]) for leaf in leaves]
+  found = jax.tree.unflatten(of_found[0], joined)
+  return Outputs(
+    **{name: leaf[0] if name in OF_NO_WINDOW else leaf for name, leaf in found.items()}
+  )
 
 
 def frozen(model: HiBio) -> Callable[..., Outputs]:

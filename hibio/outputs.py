@@ -54,3 +54,7 @@ class Outputs:
   region_score_gene: Float[Array, "window spot"]
   log_scale: Float[Array, ""]
   anchor_log_scale: Float[Array, ""]
+
+
+OF_NO_WINDOW = ("anchors", "anchor_offset", "log_scale", "anchor_log_scale")
+"""Fields that are the model's own and belong to no window."""

@@ -120,7 +120,9 @@ def _recipe(
 
   return Recipe(
     init=init,
-    forward=trainable.holding_still(forward.for_training(model, training.augmentation), trained),
+    forward=trainable.holding_still(
+      forward.for_training(model, training.augmentation, training.accumulation), trained
+    ),
     total=total,
     batches=training_batches(corpus, training, num_threads),
     tables=tables,
@@ -193,12 +195,12 @@ def training_batches(
 ) -> Callable[[int], Iterator[Batch]]:
   """Step -> the batches of training donors from that step on.
 
-  A step has no more windows than the corpus, rounded up to what all devices can share.
+  A step has no more windows than the corpus, rounded up to what devices and parts can share.
   """
   sections = corpus.manifest["sections"]
   there = sum(section["num_windows"] for section in sections if section["split"] == "train")
-  devices = jax.device_count()
-  windows_per_batch = min(training.windows_per_batch, -(-there // devices) * devices)
+  shares = jax.device_count() * training.accumulation
+  windows_per_batch = min(training.windows_per_batch, -(-there // shares) * shares)
 
   def batches(step: int) -> Iterator[Batch]:
     arrays = loader.batches(

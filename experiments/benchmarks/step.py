@@ -94,7 +94,7 @@ def stepper(
   params = forward.initial_params(model, some, tables, training.seed)
   now = [state.create(params, optimizer, mesh)]
   step = make_train_step(
-    forward=forward.for_training(model, training.augmentation),
+    forward=forward.for_training(model, training.augmentation, training.accumulation),
     total=forward.loss(objectives, training.shuffle_pairs),
     optimizer=optimizer,
     base_weights=dict(objectives.weights),

@@ -50,8 +50,8 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Clipping, Adam and decoupled decay of matrices; the step multiplies by -`step_sizes`.
 
-  Tracked means have no loss: their gradient is their distance from the mean they follow, and comes
-  out as it went in; see `step_sizes`.
+  Tracked means have no loss: their gradient is their distance from the mean they follow, which
+  comes out as it went in, the mean over parts of a step; see `step_sizes`.
 
   Args:
     trained: what is trained; None for everything. A leaf that is not has no moments, and neither it
@@ -66,7 +66,8 @@ def make_optimizer(
     optax.scale_by_adam(b2=0.98),
     optax.add_decayed_weights(config.weight_decay, mask=decayed),
   )
-  groups = {"learned": learned, "tracked": optax.identity()}
+  # Each part of a step adds its distance.
+  groups = {"learned": learned, "tracked": optax.scale(1.0 / config.accumulation)}
   if trained is None:
     return optax.partition(groups, _kinds)
 

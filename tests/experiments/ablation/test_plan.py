@@ -30,7 +30,7 @@ def test_presets_are_applied_in_order_and_leave_the_rest_alone():
 def test_every_preset_but_the_default_changes_something_and_none_the_amount_of_training():
   amount = ("num_steps", "windows_per_batch", "sections_per_batch", "learning_rate", "seed")
   plain = hibio.get_config()
-  sizes = ("test", "tiny_checkpoint", "small", "base", "large", "frozen")
+  sizes = ("test", "tiny_checkpoint", "small", "base", "large", "large_batch", "frozen")
   for name in presets.PRESETS:
     changed = plan.changes(Base(FILE, "", {}), name)
     assert bool(changed) == (name != "default"), name
