@@ -12,17 +12,19 @@ import importlib
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipelines import entry
+from data_pipelines.console import say
 from data_pipelines.files import write_text
 from experiments.benchmarks import results
 from experiments.benchmarks.results import Result
 
 SCRIPTS = (
-  "towers", "loading", "keywords", "activity", "regions", "crops", "prepare", "contrast",
-  "ranks", "runs",
+  "towers", "ranks", "keywords", "loading", "activity", "crops", "contrast", "prepare", "runs",
+  "regions",
 )  # fmt: skip
 """Modules of this folder with `CASES`, in the order of the table."""
 
@@ -33,6 +35,7 @@ FLAGS = entry.Flags(__doc__)
 _MEASURE = FLAGS.bool("measure", False, "Run all benchmarks first")
 _QUICK = FLAGS.bool("quick", False, "With --measure: only check that both sides give the same")
 _SCRIPTS = FLAGS.list("scripts", list(SCRIPTS), "Benchmarks to run")
+_MINUTES = FLAGS.integer("minutes", 60, "With --measure: no benchmark begins after so long")
 _FILE = FLAGS.string("results", results.FILE, "File of results")
 _INTO = FLAGS.string("into", "", "Markdown file whose table, between two comments, is replaced")
 
@@ -40,8 +43,11 @@ _TABLE = re.compile(r"(<!-- benchmarks -->\n).*?(\n<!-- end of benchmarks -->)",
 
 
 def main() -> None:
-  path, failed = Path(_FILE.value), []
+  path, failed, end = Path(_FILE.value), [], time.monotonic() + 60 * _MINUTES.value
   for script in _SCRIPTS.value if _MEASURE.value else ():
+    if time.monotonic() > end:
+      say(f"no time left for {script}")
+      continue
     command = [sys.executable, "-m", f"experiments.benchmarks.{script}", f"--output={path}"]
     done = subprocess.run(command + ["--quick"] * _QUICK.value, check=False)
     failed += [script] * (done.returncode != 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from experiments.benchmarks import side_by_side
 from experiments.benchmarks.side_by_side import Case, Pair
+from hibio.configs import TrainingConfig
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 
@@ -38,15 +39,18 @@ def _starts(quick: bool) -> Pair:
 
 
 def _kept(quick: bool) -> Pair:
-  """Seconds of a run with its checkpoints and its lines of metrics, and without."""
-  folder = Path(tempfile.mkdtemp(prefix="hibio-benchmark-"))
-  steps = 12 if quick else 100
-  settings = [f"--config=experiments/hibio.py{':test' * quick}", f"--config.workdir={folder}/run"]
-  settings += [f"--config.training.num_steps={steps}", "--config.synthetic.preset=tiny"]
-  _python("experiments", ["pretrain", *settings], {})
-  seconds = json.loads((folder / "run" / "run.json").read_text())["history"][0]["seconds"]
-  steps_alone = seconds["data"] + seconds["step"]
-  return lambda: steps_alone + seconds["checkpoint"] + seconds["other"], lambda: steps_alone
+  """Seconds of a step with its share of a checkpoint and of the lines of metrics, and without."""
+  with tempfile.TemporaryDirectory() as folder:
+    steps = 12 if quick else 40
+    settings = [f"--config=experiments/hibio.py{':test' * quick}", f"--config.workdir={folder}/run"]
+    settings += [f"--config.training.num_steps={steps}", "--config.synthetic.preset=tiny"]
+    _python("experiments", ["pretrain", *settings], {})
+    run = Path(folder) / "run"
+    seconds = json.loads((run / "run.json").read_text())["history"][0]["seconds"]
+  alone = (seconds["data"] + seconds["step"]) / steps
+  # The one checkpoint was waited for; as often as a run saves, that is one in so many steps.
+  kept = seconds["checkpoint"] / TrainingConfig.checkpoint_every + seconds["other"] / steps
+  return lambda: alone + kept, lambda: alone
 
 
 def _python(package: str, command: Sequence[str], environment: dict[str, str]) -> int:
@@ -66,7 +70,7 @@ CASES = (
     of=_starts, rounds=3, clock=side_by_side.wall,
   ),
   Case(
-    "C13 a run with checkpoints and metrics", "its steps alone", goal=0.98, of=_kept, clock=None,
+    "C13 a step with checkpoints and metrics", "the step alone", goal=0.98, of=_kept, clock=None,
   ),
 )  # fmt: skip
 

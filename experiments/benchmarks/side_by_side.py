@@ -33,6 +33,10 @@ BUSY = 0.1
 UNSTEADY = 0.15
 """Of the median: how far apart quartiles of the ratio may lie."""
 
+LONG_S, ENOUGH_S = 15.0, 40.0
+"""Of a first run, from where on it needs no other one to warm up; and of all rounds together, after
+which two are enough."""
+
 Pair = tuple[Callable[[], Any], Callable[[], Any]]
 """Ours and the peer's: each does all that is measured and returns the result, waited for."""
 
@@ -56,7 +60,7 @@ class Case:
     of: makes the two functions; True asks for a small input. The peer's packages are imported here.
     same: raises AssertionError where the two results differ.
     needs: modules of the peer, beside our own requirements.
-    rounds: that are timed, after one that is not.
+    rounds: that are timed, after one that is not; fewer where they are long.
     clock: what is read before and after; None where the functions return what counts, as bytes.
     unit: of that.
   """
@@ -103,13 +107,14 @@ def measured(case: Case, quick: bool = False, seed: int = 0) -> Result:
     return dataclasses.replace(result, status=results.NO_PEER, why=", ".join(absent))
   try:
     both = case.of(quick)
-    first = both[0](), both[1]()
+    watch, found, taken = machine.Watch(), [None, None], np.zeros((1, 2))
+    for which in (0, 1):
+      found[which], taken[0, which] = _timed(both[which], case.clock or wall)
     if case.clock is not None:
-      case.same(*first)
+      case.same(*found)
     if quick:
       return result
-    watch = machine.Watch()
-    times = np.array([first]) if case.clock is None else _rounds(case, both, random.Random(seed))
+    times = _rounds(case, both, taken, random.Random(seed)) if case.clock else np.array([found])
   except AssertionError as error:
     why = " ".join(str(error).split())[:200]
     return dataclasses.replace(result, status=results.WRONG, why=why)
@@ -139,11 +144,19 @@ def judged(result: Result, times: np.ndarray, elsewhere: float) -> Result:
   )  # fmt: skip
 
 
-def _rounds(case: Case, both: Pair, rng: random.Random) -> np.ndarray:
-  times = np.zeros((case.rounds, 2))
-  for one in range(case.rounds):
+def _rounds(case: Case, both: Pair, first: np.ndarray, rng: random.Random) -> np.ndarray:
+  rounds, begun = ([first] if first.sum() > LONG_S else []), wall()
+  while len(rounds) < case.rounds:
+    times = np.zeros((1, 2))
     for which in rng.sample((0, 1), 2):
-      begun = case.clock()
-      both[which]()
-      times[one, which] = case.clock() - begun
-  return times
+      times[0, which] = _timed(both[which], case.clock)[1]
+    rounds.append(times)
+    if len(rounds) > 1 and wall() - begun > ENOUGH_S:
+      break
+  return np.concatenate(rounds)
+
+
+def _timed(work: Callable[[], Any], clock: Callable[[], float]) -> tuple[Any, float]:
+  begun = clock()
+  found = work()
+  return found, clock() - begun

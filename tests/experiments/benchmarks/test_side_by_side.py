@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.entry import ROOT
-from experiments.benchmarks import report, results
+from experiments.benchmarks import report, results, side_by_side
 from experiments.benchmarks.side_by_side import Case, judged, measured
 
 RESULT = results.Result("C0 sum", "NumPy", 2.0, results.SAME)
@@ -33,6 +33,13 @@ def test_a_busy_machine_or_unsteady_rounds_show_no_ratio(times, elsewhere):
 
 def _case(theirs, **settings) -> Case:
   return Case("C0 sum", "NumPy", 1.0, lambda quick: (lambda: 1.0, theirs), **settings)
+
+
+def test_long_work_is_run_twice_in_all(monkeypatch):
+  calls = []
+  monkeypatch.setattr(side_by_side, "LONG_S", -1.0)
+  monkeypatch.setattr(side_by_side, "ENOUGH_S", -1.0)
+  assert measured(_case(lambda: calls.append(1) or 1.0, rounds=9)).rounds == len(calls) == 2
 
 
 def test_another_result_is_wrong_however_fast():
