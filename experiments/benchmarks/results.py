@@ -75,7 +75,7 @@ class Result:
       f"{self.peer} {amount(self.theirs, self.unit)}" if told else self.peer,
       f"{self.ratio:.2f}" if told else "-",
       f"{self.quartiles[0]:.2f} to {self.quartiles[1]:.2f}" if told and self.rounds > 1 else "-",
-      f">= {self.goal:.3g}",
+      f">= {self.goal:.3g}" if self.goal else "-",
       f"{self.status}: {self.why}" if self.why else self.status,
     )
 
@@ -94,7 +94,7 @@ def newest(path: Path) -> dict[str, Result]:
   found: dict[str, Result] = {}
   for line in path.read_text().splitlines() if path.exists() else ():
     one = Result(**json.loads(line))
-    if one.status in (MET, MISSED, WRONG) or one.name not in found:
+    if one.status not in (VOID, NO_PEER, FAILED) or one.name not in found:
       found[one.name] = one
   return found
 
