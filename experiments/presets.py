@@ -104,6 +104,13 @@ def frozen(config: ConfigDict) -> None:
   config.objectives.weights.update(pathway=0.1, prototype=0.1)
 
 
+def pretrained_tower(config: ConfigDict) -> None:
+  """Behind `frozen`: the network itself in place of its features, trained by low-rank adapters."""
+  config.features = ""
+  config.model.image_encoder = "pretrained"
+  config.model.pretrained.adapter_rank = 8
+
+
 def legacy_st(config: ConfigDict) -> None:
   """Spots 200 um apart, as on legacy Spatial Transcriptomics arrays."""
   config.objectives.neighbour_radius_um = 300.0
@@ -210,7 +217,8 @@ def joint(config: ConfigDict) -> None:
 PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
-    default, test, tiny_checkpoint, small, base, large, large_batch, more_memory, frozen, legacy_st,
+    default, test, tiny_checkpoint, small, base, large, large_batch, more_memory, frozen,
+    pretrained_tower, legacy_st,
     shuffled_pairs, spot_only, bleep, no_tfidf, value_aware_raw, no_spatial, no_profile,
     no_neighbourhood, no_stem, no_surroundings, paper, no_pathway, random_pathways, no_region,
     long_stages, joint,

@@ -1,4 +1,4 @@
-"""Changes to what is read that leave the biology alone: symmetries of the square, stain, genes.
+"""Changes to what is read that leave the biology alone: symmetries of the square, stain.
 
 Stains absorb light by the law of Beer and Lambert: optical density, -ln(transmitted share), is a
 sum over stains of their amount times their colour. Amounts differ between laboratories; here they
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from hibio.batch import Batch, SectionStatistics
+from hibio.batch import Batch
 from hibio.configs import AugmentationConfig
 
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
@@ -38,17 +38,6 @@ def augment(key: jax.Array, batch: Batch, config: AugmentationConfig) -> Batch:
     shifts = config.stain_shift * jax.random.normal(shift_key, of_each)
     patches = restained(patches, amounts, shifts)
   return batch.replace(patches=patches)
-
-
-def without_genes(key: jax.Array, statistics: SectionStatistics, share: float) -> SectionStatistics:
-  """The statistics with some genes measured in no section: a model then reads nothing of them.
-
-  Args:
-    share: of all genes; drawn anew for each key.
-  """
-  measured = jnp.asarray(statistics.measured)
-  kept = jax.random.bernoulli(key, 1.0 - share, measured.shape[1:])
-  return statistics.replace(measured=measured & kept[None])
 
 
 def turned(

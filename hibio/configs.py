@@ -100,10 +100,12 @@ class PretrainedConfig:
   Attributes:
     name: in `hibio.encoders.catalogue.CATALOGUE`.
     trained_blocks: blocks at its end that pretraining trains; 0 for none of it, -1 for all of it.
+    adapter_rank: of low-rank adapters, which are trained beside it; 0 for none.
   """
 
   name: str = "efficientnet_lite0"
   trained_blocks: int = 0
+  adapter_rank: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,14 +249,11 @@ class AugmentationConfig:
     flips_and_rotations: one of the eight symmetries of a square, drawn for each patch.
     stain_strength: log-sd of the change of each stain's amount, drawn for each window.
     stain_shift: sd of an additive change in optical density.
-    gene_dropout: share of the genes, drawn for each step, that the gene tower is shown as not
-      measured, and that it has to tell from the others.
   """
 
   flips_and_rotations: bool = True
   stain_strength: float = 0.15
   stain_shift: float = 0.02
-  gene_dropout: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from data_pipelines.problems import BadInputError
-from hibio.augmentation import augment, without_genes
+from hibio.augmentation import augment
 from hibio.batch import Batch, Tables
 from hibio.configs import AugmentationConfig, ObjectiveConfig
 from hibio.model import HiBio
@@ -31,14 +31,11 @@ def for_training(
 
   def forward(params, batch: Batch, tables: Tables, key: jax.Array) -> Outputs:
     augment_key, context_key = jax.random.split(key)
-    batch, statistics = augment(augment_key, batch, augmentation), tables.statistics
-    if augmentation.gene_dropout > 0:
-      gene_key = jax.random.fold_in(augment_key, 2)  # the patches' keys are its children 0 and 1
-      statistics = without_genes(gene_key, statistics, augmentation.gene_dropout)
+    batch = augment(augment_key, batch, augmentation)
 
     def apply(windows: Batch, key: jax.Array) -> Outputs:
       rngs = {"context": key}
-      membership = tables.membership
+      statistics, membership = tables.statistics, tables.membership
       return model.apply({"params": params}, windows, statistics, membership, train=True, rngs=rngs)
 
     return apply(batch, context_key) if parts == 1 else in_parts(apply, batch, context_key, parts)

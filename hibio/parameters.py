@@ -22,8 +22,8 @@ from jaxtyping import Float, Int
 from data_pipelines.problems import BadInputError
 from hibio.finetuning.config import FinetuningConfig
 
-_ADAPTED = re.compile(r"(qkv|out|up|down|query|key|value)/kernel$")
-"""Matrices of attention and feed-forward parts."""
+_ADAPTED = re.compile(r"(qkv|out|up|down|query|key|value|expand|project)/kernel$")
+"""Matrices of attention and feed-forward parts, and those that mix the channels of a pixel."""
 
 
 def begin(seed: int, params: Any, rank: int, parts: Sequence[str] | None = None) -> Any:

@@ -116,7 +116,7 @@ def _recipe(
 
   def init() -> Any:
     params = forward.initial_params(model, corpora.first_window(corpus), tables, training.seed)
-    return params if weights is None else pretrained.begun(params, weights)
+    return pretrained.begun(params, weights, training.seed)
 
   return Recipe(
     init=init,
@@ -165,7 +165,7 @@ def pairing(corpus: Corpus, batch: Batch, objectives: configs.ObjectiveConfig) -
   """What there is to pair, in words: images, pairs of a batch, and what each is told from."""
   sections = corpus.manifest["sections"]
   train = [row for row, section in enumerate(sections) if section["split"] == "train"]
-  spots, windows = batch.spot_mask, len(batch.spot_mask)
+  spots, windows = batch.spot_mask, int(batch.spot_mask.any(1).sum())  # the others are empty
   nothing, valid = np.zeros((spots.size, 1), np.float32), spots & batch.has_patch & batch.has_counts
   pairs = Pairs(
     nothing,

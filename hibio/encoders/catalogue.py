@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from data_pipelines.problems import BadInputError, nearest
-from hibio.encoders import efficientnet, pretrained_vit
+from hibio.encoders import efficientnet, vit_from_torch
 from hibio.encoders import weights as files
 from hibio.encoders.frozen import FrozenEncoder, fingerprint
 from hibio.encoders.pretrained_vit import PretrainedViT
@@ -132,8 +132,11 @@ _VITS = (
     _L | dict(hidden=2736, token_px=14, gated=True, registers=4) | _HISTAI,
   ),
   ("midnight_12k", "kaiko-ai/midnight", "MIT", False, _G | dict(reads=_BOTH) | _KAIKO),
-  # Of its trunk: the attention pooler behind it, made for captions, is not read.
-  ("conch", "MahmoodLab/conch", _NC_ND, True, _B | dict(px=448, reads=_BOTH) | _OPENAI),
+  # What its `encode_image(proj_contrast=False)` gives; the pooler for captions is not read.
+  (
+    "conch", "MahmoodLab/conch", _NC_ND, True,
+    _B | dict(px=448, pooled=512, reads=("pooled",)) | _OPENAI,
+  ),
 )  # fmt: skip
 
 
@@ -147,14 +150,18 @@ def _vit(
     gated=gated,
     reads=" and ".join(_TOKENS[read] for read in module.reads),
     views=((module.px * _UM_PER_PX, module.px),),
-    blocks=tuple((_TOKENS[read], module.width) for read in module.reads),
+    blocks=tuple((_TOKENS[read], module.width_of(read)) for read in module.reads),
     module=module,
-    convert=lambda tensors: pretrained_vit.from_torch(tensors, module),
+    convert=lambda tensors: vit_from_torch.from_torch(tensors, module),
     source=Hub(repository),
   )
 
 
-_TOKENS = {"class": "class token", "mean": "mean of patch tokens"}
+_TOKENS = {
+  "class": "class token",
+  "mean": "mean of patch tokens",
+  "pooled": "attention pooler's output",
+}
 
 CATALOGUE: dict[str, Entry] = {
   entry.name: entry for entry in (*map(_lite, efficientnet.SCALES), *(_vit(*row) for row in _VITS))
@@ -173,10 +180,16 @@ def load(
     untrained: weights drawn at random, always the same, in their place: a control.
 
   Raises:
-    BadInputError: unknown name, or weights that are missing, damaged or another network's.
+    BadInputError: unknown name, or weights that are missing, damaged or another network's, or
+      that an untrained one has no use for.
   """
   untrained = untrained or name.endswith(UNTRAINED)
   name = name.removesuffix(UNTRAINED)
+  if untrained and weights is not None:
+    raise BadInputError(
+      f"encoder {name}{UNTRAINED}", "weights", str(weights), "none: they are drawn",
+      f"leave them out, or name {name}",
+    )  # fmt: skip
   if name not in CATALOGUE:
     near = nearest(name, CATALOGUE)
     raise BadInputError(

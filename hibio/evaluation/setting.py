@@ -14,6 +14,7 @@ from data_pipelines import console
 from data_pipelines.loading.corpus import Corpus
 from hibio import configs, corpora, forward, pretrained
 from hibio.batch import Tables
+from hibio.encoders import pretrained as network_encoder
 from hibio.evaluation import expression, gather, housekeeping, readings, scope
 from hibio.evaluation import predictions as predictions_
 from hibio.evaluation.cohort import Cohort
@@ -44,6 +45,7 @@ class Method:
     neighbour_radius_um: spots that lie nearer are excluded as negatives.
     readout: what is stored beside the checkpoint to predict expression by.
     tasks: what it is asked; None for everything that it has the features for.
+    known: spots that its features say something of; None for all that have an image.
     tree, headline: of a baseline, as its line in the registry says.
   """
 
@@ -56,6 +58,7 @@ class Method:
   neighbour_radius_um: float | None = None
   readout: Readout | None = None
   tasks: tuple[str, ...] | None = None
+  known: np.ndarray | None = None
   tree: bool = False
   headline: tuple[str, ...] = ()
 
@@ -81,13 +84,17 @@ def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
 
 
 def untrained(model: pretrained.Pretrained, like: Method) -> Method:
-  """The checkpoint `like` was made of, before its first step.
+  """The checkpoint `like` was made of, before its first step; nothing of it has been trained.
 
-  It is not asked for keyword genes: they do not depend on parameters. A stored readout of frozen
-  features alone owes nothing to training, so it has the same.
+  Where its image encoder began as a pretrained network, this one is that network with drawn
+  weights. Features are those that the checkpoint reads. It is not asked for keyword genes: they do
+  not depend on parameters. A stored readout of frozen features alone owes nothing to training, so
+  it has the same.
   """
   first = corpora.first_window(like.corpus)
   params = forward.initial_params(model.model, first, like.tables, model.seed)
+  network = network_encoder.weights_of(model.model.config, untrained=True)
+  params = network_encoder.begun(params, network, model.seed)
   readout = like.readout if like.readout and "embedding" not in like.readout.reads else None
   return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None, readout=readout)
 
@@ -177,6 +184,15 @@ class Setting:
   def method(self, name: str) -> Method:
     """The method of this name."""
     return next(method for method in self.methods if method.name == name)
+
+  def of(self, method: Method) -> Setting:
+    """The same questions where spots that the method's features leave out have no image."""
+    if method.known is None:
+      return self
+    spots = self.cohort.spots.assign(has_patch=self.cohort.spots["has_patch"] & method.known)
+    cohort = dataclasses.replace(self.cohort, spots=spots)
+    questions = expression.prepare(cohort, self.folds, self.corpus.membership)
+    return dataclasses.replace(self, cohort=cohort, questions=questions, kept={})
 
   def features_of(self, method: Method, read_from: str = "") -> tuple[str, ...]:
     """A method's features, by name.

@@ -46,5 +46,5 @@ def test_longer_stages_of_one_stage_are_a_mistake():
 
 def test_every_preset_that_an_ablation_compares_has_a_phrase_of_its_own():
   sizes = {"test", "tiny_checkpoint", "small", "base", "large", "large_batch", "more_memory"}
-  not_compared = {"default", "frozen", "legacy_st", *sizes}
+  not_compared = {"default", "frozen", "pretrained_tower", "legacy_st", *sizes}
   assert set(tables.PHRASES) == set(presets.PRESETS) - not_compared

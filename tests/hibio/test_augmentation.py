@@ -42,19 +42,6 @@ def test_without_patches_there_is_nothing_to_change(augment, batch):
   )
 
 
-def test_a_share_of_the_genes_is_shown_as_measured_nowhere_and_another_in_the_next_step():
-  statistics = fake(windows=2, spots=4, genes=2000, pathways=2)[1].statistics
-  statistics = statistics.replace(measured=statistics.measured & (np.arange(2000) < 1500)[None])
-  one, other = (
-    np.asarray(augmentation.without_genes(jax.random.key(n), statistics, 0.3).measured)
-    for n in (0, 1)
-  )
-  assert not (one & ~statistics.measured).any()
-  np.testing.assert_array_equal(one[0], one[1])
-  assert one[0, :1500].mean() == pytest.approx(0.7, abs=0.05)
-  assert (one != other).any()
-
-
 def test_switched_off_it_changes_nothing(augment, batch):
   off = AugmentationConfig(flips_and_rotations=False, stain_strength=0.0, stain_shift=0.0)
   np.testing.assert_array_equal(augment(jax.random.key(0), batch, off).patches, batch.patches)

@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -113,6 +114,8 @@ def test_it_is_said_how_many_sections_have_images_and_what_a_pair_is_told_from(
     f"images in 1 of 2 training sections; a step has about {pairs} pairs in 4 windows, and each is"
     f" told from about {pairs}"
   )
+  padded = jax.tree.map(lambda leaf: np.concatenate([leaf, 0 * leaf]), batch)
+  assert pretraining.pairing(corpus, padded, ObjectiveConfig(neighbour_radius_um=1.0)) == whole
   near = pretraining.pairing(corpus, batch, ObjectiveConfig(neighbour_radius_um=150.0))
   assert int(near.rpartition(" ")[2]) < pairs - 4
   none = Batch(**{**vars(batch), "has_patch": np.zeros_like(batch.has_patch)})
@@ -127,7 +130,6 @@ def test_features_train_a_gene_tower_first_and_then_pairs(tmp_path, monkeypatch,
   config.update(workdir=str(tmp_path / "run"), corpus=str(corpus.path), features="colours")
   config.model.image_encoder = "features"
   config.model.gene.depth = 0
-  config.training.augmentation.gene_dropout = 0.3
   config.training.update(num_steps=4, evaluate_every=2, checkpoint_every=4, mesh=(1, 1, 1))
   config.training.stages = (
     {"name": "gene", "share": 0.5, "objectives": ("gene_reconstruction",)},

@@ -80,6 +80,11 @@ def test_weights_that_are_missing_are_asked_for(monkeypatch):
     load("efficientnet_lite_0")
 
 
+def test_an_untrained_network_has_no_use_for_weights():
+  with pytest.raises(BadInputError, match="lite0-untrained: weights: found own.pth, expected none"):
+    load("efficientnet_lite0-untrained", "own.pth")
+
+
 def test_weights_of_another_network_are_refused(monkeypatch, tmp_path):
   monkeypatch.setattr(catalogue.files, "read", lambda path: {"fc.weight": np.zeros((2, 2))})
   with pytest.raises(BadInputError, match="_bn0.weight, expected those of efficientnet_lite0"):

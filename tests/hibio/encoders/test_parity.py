@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from hibio.encoders import efficientnet, pretrained_vit
+from hibio.encoders import efficientnet, pretrained_vit, vit_from_torch
 from hibio.encoders.catalogue import CATALOGUE, load
 from hibio.encoders.pretrained_vit import PretrainedViT
 from tests.hibio.encoders.parity.derive import CASES, HALF, HERE, drawn, num_parameters, patches
@@ -41,8 +41,27 @@ def _output(module, params, px):
 def test_a_vit_says_what_the_library_that_it_comes_from_says(name):
   module = PretrainedViT(**VITS[name], reads=("class", "mean"))
   tensors, want = _expected(name)
-  got = _output(module, pretrained_vit.from_torch(tensors, module), module.px)
+  got = _output(module, vit_from_torch.from_torch(tensors, module), module.px)
   np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+POOLED = PretrainedViT(**MLP | {"width": 24, "hidden": 96}, reads=("pooled",), pooled=16)
+
+
+def test_an_attention_pooler_says_what_conch_says():
+  tensors, want = _expected("conch")
+  params = vit_from_torch.from_torch(tensors, POOLED)
+  np.testing.assert_allclose(_output(POOLED, params, 32), want, atol=1e-5)
+  assert POOLED.in_last_blocks("pooler/out/kernel", 1)
+
+
+def test_a_file_without_the_pooler_or_with_other_positions_is_refused():
+  tensors, _ = _expected("conch")
+  trunk = {name: of for name, of in tensors.items() if "attn_pool" not in name}
+  with pytest.raises(KeyError, match="query"):
+    vit_from_torch.from_torch(trunk, POOLED)
+  with pytest.raises(ValueError, match="positions of 4 x 4 pieces"):
+    vit_from_torch.from_torch(tensors, POOLED.clone(px=64))
 
 
 @pytest.mark.parametrize("name", ["layer_scale", "dinov2_registers"])
@@ -50,7 +69,7 @@ def test_blocks_that_are_scanned_say_the_same(name, monkeypatch):
   module = PretrainedViT(**VITS[name], reads=("class", "mean"))
   tensors, want = _expected(name)
   monkeypatch.setattr(pretrained_vit, "_SCANNED", 2)
-  params = pretrained_vit.from_torch(tensors, module)
+  params = vit_from_torch.from_torch(tensors, module)
   assert set(params["transformer"]) == {"blocks", "norm"}
   np.testing.assert_allclose(_output(module, params, module.px), want, atol=1e-5)
 
@@ -59,7 +78,7 @@ def test_names_may_stand_below_another_one():
   module = PretrainedViT(**MLP)
   tensors, _ = _expected("plain")
   below = {f"visual.trunk.{name}": of for name, of in tensors.items()} | {"text.bias": np.ones(2)}
-  want, got = (pretrained_vit.from_torch(of, module) for of in (tensors, below))
+  want, got = (vit_from_torch.from_torch(of, module) for of in (tensors, below))
   jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
@@ -67,7 +86,7 @@ def test_names_may_stand_below_another_one():
 def test_a_network_with_more_than_that_is_refused(change):
   tensors, _ = _expected("registers_without_positions")
   with pytest.raises(ValueError, match="does not have"):
-    pretrained_vit.from_torch(
+    vit_from_torch.from_torch(
       tensors, PretrainedViT(**VITS["registers_without_positions"] | change)
     )
 
@@ -116,7 +135,8 @@ def test_a_network_of_the_catalogue_has_the_parameters_of_the_one_it_is_named_af
   ours = jax.eval_shape(module.init, jax.random.key(0), patch)
   want, has_layer_scale, vectors = NUM_PARAMETERS[name]
   settled = module.width * (2 * module.depth * has_layer_scale + vectors)
-  assert sum(leaf.size for leaf in jax.tree.leaves(ours)) + settled == want
+  trunk = {part: of for part, of in ours["params"].items() if part != "pooler"}
+  assert sum(leaf.size for leaf in jax.tree.leaves(trunk)) + settled == want
 
 
 @pytest.mark.parity

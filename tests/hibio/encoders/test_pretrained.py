@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,14 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import configs, forward, objectives, parameters, pretraining
 from hibio.configs import PretrainedConfig
-from hibio.encoders import catalogue, efficientnet, pretrained, pretrained_vit
+from hibio.encoders import catalogue, efficientnet, pretrained, vit_from_torch
+from hibio.encoders.pretrained_vit import PretrainedViT
 from hibio.encoders.sources import Hub
+from hibio.evaluation import setting
 from hibio.finetuning import trainable
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
+from hibio.pretrained import Pretrained
 from hibio.training import checkpoints, optimizer, sharding, state, step
 from tests.hibio.encoders.parity.derive import drawn
 from tests.hibio.encoders.test_parity import HERE, MLP
@@ -53,14 +57,14 @@ def small(monkeypatch):
   """A small vision transformer in the catalogue, and the tensors of its file."""
   shapes = json.loads((HERE / "plain.json").read_text())["shapes"]
   tensors = {name: drawn(name, tuple(shape)) for name, shape in shapes.items()}
-  module = pretrained_vit.PretrainedViT(**MLP)
+  module = PretrainedViT(**MLP)
   entry = dataclasses.replace(
     catalogue.CATALOGUE["uni"],
     name="small",
     module=module,
     views=((56.0, 32),),
     blocks=(("class token", 16),),
-    convert=lambda tensors: pretrained_vit.from_torch(tensors, module),
+    convert=lambda tensors: vit_from_torch.from_torch(tensors, module),
     source=Here("nobody/small"),
   )
   monkeypatch.setitem(catalogue.CATALOGUE, "small", entry)
@@ -73,8 +77,9 @@ def data():
   return jax.tree.map(jnp.asarray, fake(windows=2, spots=6, genes=GENES, pathways=2))
 
 
-def _with_blocks(trained_blocks: int) -> configs.ModelConfig:
-  return dataclasses.replace(CONFIG, pretrained=PretrainedConfig("small", trained_blocks))
+def _with_blocks(trained_blocks: int, adapter_rank: int = 0) -> configs.ModelConfig:
+  trained = PretrainedConfig("small", trained_blocks, adapter_rank)
+  return dataclasses.replace(CONFIG, pretrained=trained)
 
 
 def _two_steps(config, params, data):
@@ -104,7 +109,7 @@ def _flat(params):
 
 def _begun(config, data, weights):
   params = forward.initial_params(HiBio(config, GENES), *data, seed=0)
-  return pretrained.begun(params, weights)
+  return pretrained.begun(params, weights, seed=0)
 
 
 def test_the_image_tower_begins_as_the_network_it_is_named_after(data, small):
@@ -133,6 +138,38 @@ def test_none_or_all_of_the_network_may_be_trained(small, blocks, share):
   assert np.mean(jax.tree.leaves(parts["image"])) == share
 
 
+def test_under_adapters_it_begins_as_the_network_and_they_alone_are_trained(data, small):
+  config = _with_blocks(0, adapter_rank=2)
+  params = _begun(config, data, small)
+  encoder, plain = pretrained.PretrainedNetwork(config), pretrained.PretrainedNetwork(CONFIG)
+  np.testing.assert_array_equal(
+    encoder.apply({"params": params["image"]}, data[0]),
+    plain.apply({"params": {"network": params["image"]["network"]}}, data[0]),
+  )
+  before, after = _two_steps(config, params, data)
+  moved = {path for path in before if (before[path] != after[path]).any()}
+  adapters = {path for path in before if path.startswith("image/adapters/")}
+  assert len(adapters) == 2 * 2 * 4  # "a" and "b" of two blocks' four matrices
+  assert {path for path in moved if path.startswith("image/")} == adapters
+
+
+def test_adapters_beside_trained_blocks_count_as_lying_in_them():
+  encoder = pretrained.PretrainedNetwork(_with_blocks(1, adapter_rank=2))
+  assert encoder.in_last_blocks("adapters/transformer/block_1/mlp/up/a", 1)
+  assert not encoder.in_last_blocks("adapters/transformer/block_0/mlp/up/a", 1)
+
+
+def test_the_untrained_twin_is_the_network_with_the_weights_of_that_name(data, small, monkeypatch):
+  monkeypatch.setattr(setting.corpora, "first_window", lambda corpus: data[0])
+  model = HiBio(_with_blocks(0, adapter_rank=2), GENES)
+  trained = setting.Method("hibio", params={}, tables=data[1])
+  source = mock.Mock(spec=Pretrained, model=model, seed=0)
+  found = setting.untrained(source, trained).params["image"]["network"]
+  drawn = catalogue.load("small-untrained").params
+  jax.tree.map(np.testing.assert_array_equal, found, drawn)
+  assert (found["token"]["kernel"] != small.params["token"]["kernel"]).any()
+
+
 def test_adapters_find_the_matrices_of_the_network(data, small):
   params, config = _begun(CONFIG, data, small), FinetuningConfig(rank=2)
   adapters = parameters.begin(0, params, config.rank, ("image",))
@@ -142,6 +179,15 @@ def test_adapters_find_the_matrices_of_the_network(data, small):
   same = _flat(parameters.merged(params, adapters, config.scale))
   for path, leaf in _flat(params).items():
     np.testing.assert_array_equal(same[path], leaf)
+
+
+def test_adapters_find_what_mixes_the_channels_of_an_efficientnet():
+  network = efficientnet.EfficientNetLite(0, (2, 3, 4))
+  patch = jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8)
+  shapes = jax.eval_shape(network.init, jax.random.key(0), patch)["params"]
+  adapters = parameters.begin(0, shapes, rank=2)
+  assert {*adapters} == {*shapes} - {"stem"}
+  assert {*adapters["stage_2_block_0"]} == {"expand", "project"}
 
 
 def test_blocks_of_an_efficientnet_are_counted_from_the_end():
@@ -157,6 +203,7 @@ def test_a_config_that_does_not_fit_the_network_is_refused(data):
     with pytest.raises(BadInputError, match=says):
       forward.initial_params(HiBio(config, GENES), *data, seed=0)
 
+  refused(_with_blocks(0, -1), "adapter_rank: found -1")
   refused(_with_blocks(3), "trained_blocks: found 3, expected -1, or 0 to 2")
   refused(dataclasses.replace(CONFIG, pretrained=PretrainedConfig("uni")), "224, as uni reads")
   refused(dataclasses.replace(CONFIG, pretrained=PretrainedConfig("none")), "one of efficientnet")

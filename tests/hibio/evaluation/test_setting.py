@@ -8,6 +8,7 @@ from hibio.evaluation import setting
 from hibio.evaluation.setting import Method
 from hibio.pretrained import Pretrained
 from hibio.readout import Readout
+from tests.hibio.fake import SMALL
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,8 @@ def test_the_untrained_model_has_a_readout_that_reads_nothing_of_the_model(
   monkeypatch.setattr(setting.forward, "initial_params", lambda *_: {"drawn": 1})
   stored = mock.Mock(spec=Readout, reads=reads)
   trained = Method("hibio", params={"trained": 1}, readout=stored)
-  found = setting.untrained(mock.Mock(spec=Pretrained, model=None, seed=0), trained)
+  found = setting.untrained(
+    mock.Mock(spec=Pretrained, model=mock.Mock(config=SMALL), seed=0), trained
+  )
   assert (found.name, found.params) == ("untrained", {"drawn": 1})
   assert found.readout is (stored if kept else None)

@@ -69,6 +69,36 @@ def timm(px: int, *, normalised=IMAGENET, swiglu: bool = False, **settings):
   return shapes, _read(tokens, px, settings["patch_size"])
 
 
+def conch(px: int, **settings):
+  """What `encode_image(proj_contrast=False)` of CONCH reads of a small trunk, and the shapes.
+
+  As conch/open_clip_custom of github.com/mahmoodlab/CONCH has it: an attention with one query over
+  all tokens of a ViT of timm, with norms before and behind it.
+  """
+  import torch
+  from timm.models.vision_transformer import VisionTransformer
+
+  norm = torch.nn.LayerNorm
+  pooler = torch.nn.Module()
+  pooler.query = torch.nn.Parameter(torch.zeros(1, 16))
+  pooler.attn = torch.nn.MultiheadAttention(16, 8, kdim=24, vdim=24)
+  pooler.ln_q, pooler.ln_k = norm(16), norm(24)
+  visual = torch.nn.Module()
+  visual.trunk = VisionTransformer(
+    embed_dim=24, depth=2, num_heads=2, num_classes=0, dynamic_img_size=True, **settings
+  )
+  visual.attn_pool_contrast, visual.ln_contrast = pooler, norm(16)
+  whole = torch.nn.Module()
+  whole.visual = visual.eval()
+  shapes = {name: tuple(of.shape) for name, of in whole.state_dict().items()}
+  whole.load_state_dict({name: torch.tensor(drawn(name, of)) for name, of in shapes.items()})
+  with torch.inference_mode():
+    keys = pooler.ln_k(visual.trunk.forward_features(_pixels(px, *IMAGENET))).permute(1, 0, 2)
+    query = pooler.ln_q(pooler.query)[:, None].repeat(1, keys.shape[1], 1)
+    pooled = pooler.attn(query, keys, keys, need_weights=False)[0].permute(1, 0, 2)[:, 0]
+    return shapes, visual.ln_contrast(pooled).numpy()
+
+
 def transformers(px: int, kind: str, *, normalised=IMAGENET, **settings):
   """What is read of a small network of transformers, and the shapes of the tensors in its file."""
   import torch
@@ -124,7 +154,7 @@ def efficientnet(px: int, *, trained: bool = False):
 
 
 CASES: dict[str, Callable] = {
-  # in timm: CONCH; UNI; Virchow2; UNI2-h and H-optimus; positions for larger patches
+  # in timm: the trunk of CONCH; UNI; Virchow2; UNI2-h and H-optimus; positions for larger patches
   "plain": lambda: timm(32, img_size=32, patch_size=8),
   "layer_scale": lambda: timm(32, img_size=32, patch_size=8, init_values=0.1),
   "registers_with_positions": lambda: timm(
@@ -135,6 +165,7 @@ CASES: dict[str, Callable] = {
     no_embed_class=True, normalised=HALF,
   ),
   "resized": lambda: timm(40, img_size=64, patch_size=8, init_values=0.1),
+  "conch": lambda: conch(32, img_size=32, patch_size=8),
   # in transformers: Phikon; Phikon-v2; Midnight; Hibou
   "vit": lambda: transformers(
     32, "ViT", image_size=32, patch_size=8, intermediate_size=64, layer_norm_eps=1e-12
