@@ -29,7 +29,7 @@ from data_pipelines import console, entry
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio import corpora, pretrained
+from hibio import corpora, features, pretrained
 from hibio.evaluation import suite
 from hibio.evaluation.baselines import BASELINES
 from hibio.evaluation.setting import MODEL, UNTRAINED
@@ -51,6 +51,9 @@ _DONORS = FLAGS.list(
 )
 _LABEL = FLAGS.string("label", "", "Label column to score; default: every one")
 _IGNORE = FLAGS.list("ignore_labels", [], "Names that say that a spot has no label")
+_WEIGHTS = FLAGS.string(
+  "weights", None, "Weights of the image encoder whose features the checkpoint reads"
+)
 _COMPARE = FLAGS.multi_string(
   "compare", [], "NAME=WORKDIR of another checkpoint to score beside it; can be given several times"
 )
@@ -85,6 +88,7 @@ def main() -> None:
   output = Path(_OUTPUT.value)
   model = pretrained.load(_CHECKPOINT.value) if _CHECKPOINT.value else None
   corpus = Corpus.open(_CORPUS.value)
+  features.made_for(model.features if model else None, corpus, _WEIGHTS.value)
   corpus = corpora.split_as(model, corpus) if model else corpus
   found = suite.evaluate(model, corpus, options)
   command = "python -m experiments.evaluate " + shlex.join(sys.argv[1:])

@@ -20,8 +20,8 @@ class Batch:
     has_counts: True where the counts are real.
     section_index: row of the window's section in the tables.
     spot_index: row of the spot in the corpus; 0 for padding.
-    features: of a frozen image encoder, as `data_pipelines.features.store.model_input` makes them;
-      None where the model reads pixels.
+    features: of a frozen image encoder, as `data_pipelines.features.reading.model_input` makes
+      them; None where the model reads pixels.
   """
 
   patches: UInt8[Array | np.ndarray, "window spot height width 3"]

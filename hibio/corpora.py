@@ -107,10 +107,17 @@ def resplit(corpus: Corpus, split: ConfigDict) -> Corpus:
   """The corpus with the splits that a config names; as it was prepared where it names nobody.
 
   Raises:
-    BadInputError: splits that the corpus cannot have.
+    BadInputError: splits that the corpus cannot have, or a unit of which nothing is named.
   """
   named = {name: split_names(split[name]) for name in SPLITS}
-  return corpus.resplit(split.unit, **named) if any(named.values()) else corpus
+  if any(named.values()):
+    return corpus.resplit(split.unit, **named)
+  if split.unit != "donor":
+    raise BadInputError(
+      "config", "split.unit", f"{split.unit!r}, and nothing named", f"{split.unit}s to hold out",
+      "name them in --config.split.test, or leave the unit out",
+    )  # fmt: skip
+  return corpus
 
 
 def split_as(model: Pretrained, corpus: Corpus) -> Corpus:
@@ -119,14 +126,9 @@ def split_as(model: Pretrained, corpus: Corpus) -> Corpus:
   A run may have held out others than the corpus does as it was prepared. Says so where it did.
   """
   run = model.meta["corpus"]
-  # Behind the run's own sections stand those of the run that it began from.
-  sections = run.get("sections", ())[: len(corpus.manifest["sections"])]
-  known = [
-    [(s["section_id"], s["content"]) for s in one]
-    for one in (corpus.manifest["sections"], sections)
-  ]
-  if known[0] != known[1] or run["splits"] == corpus.manifest["splits"]:
+  if not _is_of_run(model, corpus) or run["splits"] == corpus.manifest["splits"]:
     return corpus
+  sections = run["sections"][: len(corpus.manifest["sections"])]
   unit = "section" if splitting.is_by_section({"sections": sections}) else "donor"
   named = {
     name: [
@@ -136,6 +138,15 @@ def split_as(model: Pretrained, corpus: Corpus) -> Corpus:
   }
   say(f"{corpus.name}: each {unit} is held out as in {model.workdir}")
   return corpus.resplit(unit, **named)
+
+
+def _is_of_run(model: Pretrained, corpus: Corpus) -> bool:
+  """Whether the corpus has the sections of the one that the model's run was given."""
+  sections = corpus.manifest["sections"]
+  # Behind the run's own sections stand those of the run that it began from.
+  run = model.meta["corpus"].get("sections", ())[: len(sections)]
+  here, there = ([(s["section_id"], s["content"]) for s in one] for one in (sections, run))
+  return here == there
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -165,7 +176,7 @@ def as_read_by(model: Pretrained, corpus: Corpus) -> Corpus:
     return corpus.without_features(about)
   found = corpus.with_features(there or about["name"])
   here = found.features.about
-  if here["hash"] != about["hash"]:
+  if not features.are_of(here, about, same_spots=_is_of_run(model, found)):
     raise BadInputError(
       corpus.path,
       f"features {about['name']}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +14,20 @@ from jaxtyping import Float, UInt8
 
 from data_pipelines.console import Progress, say
 from data_pipelines.features import imported as files
+from data_pipelines.features import store
 from data_pipelines.features.store import Store
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import section_image
 from data_pipelines.problems import BadInputError
 from data_pipelines.slide_image import SlideImage
 from hibio.encoders import catalogue, weights
+from hibio.encoders.frozen import fingerprint
 
 BATCH = 128
 """Spots that are read at once."""
+
+NOT_READ = "not read"
+"""Hash of an encoder of which a model was told the name, and trained without an image."""
 
 _COARSE = 2.0
 """Times that a view may be enlarged before it is worth a word."""
@@ -146,11 +150,9 @@ def imported(
   found = files.read(path, corpus.spots, sections, weights.read, tolerance_um)
   kept = corpus.feature_store(folder or name)
   name, width = found.encoder or name, found.values.shape[1]
-  # All that is known of the encoder: another corpus' features by it have the same hash.
-  digest = hashlib.sha256(f"imported {name} {width}".encode()).hexdigest()
   about = {
     "name": name,
-    "hash": digest[:16],
+    "hash": fingerprint({"imported": name}, {"values": found.values}),
     "licence": catalogue.CATALOGUE[name].licence if name in catalogue.CATALOGUE else "not known",
     "views": [],
     "width": width,
@@ -167,6 +169,63 @@ def imported(
         unknown += int((~known[rows]).sum())
   say(f"features {kept.name}: {known.sum():,} spots have them, {unknown:,} beside them have none")
   return corpus.with_features(kept.name)
+
+
+def are_of(about: Mapping[str, Any], read: Mapping[str, Any], *, same_spots: bool = False) -> bool:
+  """Whether features are those that a model reads, by what is said of their encoders.
+
+  Those of one encoder have one hash. The hash of imported ones is that of their values: of other
+  spots they are believed by the encoder's name. A model that was trained without an image reads any
+  that have the name it was told.
+
+  Args:
+    about: of the features.
+    read: of those that the model was trained on.
+    same_spots: they are of the spots that the model was trained on.
+  """
+  if about["hash"] == read["hash"]:
+    return True
+  by_name = read["hash"] == NOT_READ or (
+    not same_spots and "imported" in about and "imported" in read
+  )
+  return by_name and all(about[key] == read[key] for key in ("name", "width"))
+
+
+def check_weights(about: Mapping[str, Any] | None, weights: str | os.PathLike | None) -> None:
+  """Refuses weights of an encoder that nobody asks for.
+
+  Args:
+    about: of the features that a model reads; None where it reads patches.
+
+  Raises:
+    BadInputError: they are given with a model that reads patches.
+  """
+  if weights is not None and about is None:
+    raise BadInputError(
+      "--weights", "use", "given with a model that reads patches", "one that reads features",
+      "leave it out",
+    )  # fmt: skip
+
+
+def made_for(
+  about: Mapping[str, Any] | None, corpus: Corpus, weights: str | os.PathLike | None = None
+) -> None:
+  """Sees to it that a model finds its features beside a corpus, where their encoder is known.
+
+  Args:
+    about: of the features that the model reads; None where it reads patches.
+    weights: file of the encoder's weights; by default where they usually lie.
+
+  Raises:
+    BadInputError: as `encoder_of` and `extract`.
+  """
+  check_weights(about, weights)
+  if about is None or not corpus.has_slides or store.of_encoder(corpus.path, about["hash"]):
+    return
+  if "imported" in about or about["name"] in store.names(corpus.path):
+    return  # whoever opens them is told what is wrong with them
+  say(f"features {about['name']}: not in {corpus.path} yet, so they are extracted first")
+  extract(corpus, encoder_of(about, weights))
 
 
 def encoder_of(about: Mapping[str, Any], weights: str | os.PathLike | None = None) -> Encoder:
@@ -186,7 +245,7 @@ def encoder_of(about: Mapping[str, Any], weights: str | os.PathLike | None = Non
       f"train on those of python -m experiments.extract --encoder={about['name']}",
     )  # fmt: skip
   encoder = catalogue.load(about["name"], weights)
-  if encoder.about["hash"] != about["hash"]:
+  if not are_of(encoder.about, about):
     raise BadInputError(
       f"encoder {about['name']}", "hash", encoder.about["hash"],
       f"{about['hash']}, of the features that the model was trained on",
@@ -208,6 +267,7 @@ def added(corpus: Corpus, name: str) -> Corpus:
     return corpus.with_features(name)
   if not corpus.has_slides:
     say(f"features {name}: no section of {corpus.path} has an image; counts are trained on alone")
-    return corpus.without_features(catalogue.load(name).about)
+    known = catalogue.CATALOGUE[name.removesuffix(catalogue.UNTRAINED)].about()
+    return corpus.without_features(known | {"name": name, "hash": NOT_READ})
   say(f"features {name}: not in {corpus.path} yet, so they are extracted first")
   return extract(corpus, catalogue.load(name))

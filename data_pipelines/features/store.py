@@ -1,4 +1,4 @@
-"""Features of a frozen image encoder, kept beside a corpus, and as models read them.
+"""Features of a frozen image encoder, kept beside a corpus.
 
 CORPUS/features/NAME/about.json    the encoder, and what the features of each section belong to
 CORPUS/features/NAME/SECTION.npy   one row a spot, in the order of the corpus; NaN where unknown
@@ -20,22 +20,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from scipy.spatial import cKDTree
 
-from data_pipelines.files import sha256, write_bytes, write_text
+from data_pipelines.files import sampled_sha256, sha256, write_bytes, write_text
+from data_pipelines.preparation import section_image
 from data_pipelines.problems import BadInputError, nearest
 
 FOLDER = "features"
 ABOUT = "about.json"
-NEIGHBOURS = 8
-"""Spots whose mean a model reads beside a spot's own features: a ring on a square lattice."""
-
 _VERSION = 1
-_ALIKE = 1e-6
-"""Distances that differ by less of their length are equal but for rounding."""
-
-_LEAST_DEVIATION = 1e-6
-"""A feature that varies less says nothing of a section; dividing by it would show rounding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +93,11 @@ class Store:
       fcntl.flock(lock, fcntl.LOCK_EX)
       yield
 
+  @property
+  def encoder(self) -> dict[str, Any] | None:
+    """What the encoder says of itself whose features lie here; None where none do."""
+    return self._read()["encoder"] if (self.folder / ABOUT).is_file() else None
+
   def begin(self, about: Mapping[str, Any], anew: bool = False) -> list[str]:
     """Readies the folder for features of this encoder.
 
@@ -111,10 +108,9 @@ class Store:
       The sections whose features are there already; those of another encoder are let go.
     """
     kept = {}
-    if not anew and (self.folder / ABOUT).is_file():
-      old = self._read()
-      if old["encoder"]["hash"] == about["hash"]:
-        kept = {name: row for name, row in old["sections"].items() if self._is_whole(name, row)}
+    if not anew and (old := self.encoder) is not None and old["hash"] == about["hash"]:
+      sections = self._read()["sections"]
+      kept = {name: row for name, row in sections.items() if self._is_whole(name, row)}
     self._write({"version": _VERSION, "encoder": dict(about), "sections": kept})
     return list(kept)
 
@@ -135,6 +131,7 @@ class Store:
     found = self._read()
     found["sections"][section_id] = {
       "stamp": self._stamps[section_id],
+      "slide": self._slide(section_id),
       "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
       "known": int(known.sum()),
     }
@@ -161,7 +158,8 @@ class Store:
         continue
       if not self._is_whole(name, row):
         raise self._wrong(
-          self._file(name), "features", "a changed file, or those of another preparation",
+          self._file(name), "features",
+          "a changed file, or those of another preparation or of another slide",
           "features of this corpus as they were written",
         )  # fmt: skip
       values = np.load(self._file(name))
@@ -179,9 +177,16 @@ class Store:
     file = self._file(section_id)
     return (
       row["stamp"] == self._stamps.get(section_id)
+      and (row.get("slide") is None or self._slide(section_id) in (None, row["slide"]))
       and file.is_file()
       and sha256(file) == row["sha256"]
     )
+
+  def _slide(self, section_id: str) -> str | None:
+    """16 digits that change with the file of a section's image; None where it does not lie here."""
+    entry = self._sections[section_id].get("image")
+    file = section_image.place(entry, self._corpus) if entry else None
+    return sampled_sha256(file)[:16] if file and file.is_file() else None
 
   def _file(self, section_id: str) -> Path:
     return self.folder / f"{section_id}.npy"
@@ -236,49 +241,6 @@ def of_encoder(corpus: Path, hash: str) -> str:
       if found["encoder"]["hash"] == hash:
         return name
   return ""
-
-
-def model_input(
-  values: Float[np.ndarray, "spot width"],
-  known: Bool[np.ndarray, " spot"],
-  positions_um: Float[np.ndarray, "spot 2"],
-) -> Float[np.ndarray, "spot both"]:
-  """What a model reads of one section: each spot's features, then the mean of its surroundings.
-
-  Features are z-scored over the known spots of the section, which takes away what all of a slide
-  shares, its stain above all. Behind them stands the mean of the z-scores of the `NEIGHBOURS`
-  nearest other known spots, and of those that are as near. Rows are 0 where unknown.
-  """
-  out = np.zeros((len(values), 2 * values.shape[1]), np.float32)
-  rows = np.flatnonzero(known)
-  if not len(rows):
-    return out
-  own = values[rows].astype(np.float32)
-  deviation = own.std(axis=0, dtype=np.float64)
-  varies = deviation > _LEAST_DEVIATION
-  own -= own.mean(axis=0, dtype=np.float64).astype(np.float32)
-  own *= np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0).astype(np.float32)
-  out[rows] = np.concatenate([own, _mean_of_neighbours(own, positions_um[rows])], axis=1)
-  return out
-
-
-def _mean_of_neighbours(
-  values: Float[np.ndarray, "spot width"], positions_um: Float[np.ndarray, "spot 2"]
-) -> Float[np.ndarray, "spot width"]:
-  """Mean over the nearest other spots; 0 where there is no other.
-
-  On a lattice many are equally far. All that are as near as the last of `NEIGHBOURS` count, up to
-  twice as many: else it would be the order of the spots that chooses among them.
-  """
-  looked_at = range(1, min(2 * NEIGHBOURS + 1, len(values)) + 1)
-  distance, near = cKDTree(positions_um).query(positions_um, k=looked_at)
-  other = near != np.arange(len(values))[:, None]
-  last = distance[:, min(NEIGHBOURS, len(looked_at) - 1), None]  # the first is the spot itself
-  other &= distance <= last * (1 + _ALIKE)
-  total = np.zeros_like(values)
-  for column, counts in zip(near.T, other.T, strict=True):  # a neighbour at a time: memory
-    total += values[column] * counts[:, None].astype(np.float32)
-  return total / np.maximum(other.sum(axis=1, keepdims=True), 1).astype(np.float32)
 
 
 def _stamps(sections: list[Mapping[str, Any]], spots: pd.DataFrame) -> dict[str, str]:

@@ -17,7 +17,8 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from data_pipelines.console import Progress
-from data_pipelines.features.store import Features, Store, model_input
+from data_pipelines.features.reading import model_input
+from data_pipelines.features.store import Features, Store
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading import splitting

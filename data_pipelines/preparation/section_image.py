@@ -20,14 +20,19 @@ def described(image: SlideImage | None, corpus: Path) -> dict[str, Any] | None:
   """The manifest's entry of a section's image; None without one."""
   if image is None:
     return None
-  place = image.path.parent.resolve() / image.path.name
+  file = image.path.parent.resolve() / image.path.name
   return {
-    "path": os.path.relpath(place, corpus.resolve()),
+    "path": os.path.relpath(file, corpus.resolve()),
     "inside": getattr(image, "inside", ""),
     "kind": image.kind,
     "width_px": image.width_px,
     "height_px": image.height_px,
   }
+
+
+def place(entry: Mapping[str, Any], corpus: Path) -> Path:
+  """Where the file of a section's image should lie, by its entry in the manifest."""
+  return Path(os.path.normpath(corpus.resolve() / entry["path"]))
 
 
 def opened(section: Mapping[str, Any], corpus: Path) -> SlideImage:
@@ -42,7 +47,7 @@ def opened(section: Mapping[str, Any], corpus: Path) -> SlideImage:
       corpus, f"section {section['section_id']}", "no word of where its slide lies",
       "a corpus that remembers its slides", "run the same data_pipelines.prepare command again",
     )  # fmt: skip
-  path = Path(os.path.normpath(corpus.resolve() / entry["path"]))
+  path = place(entry, corpus)
   if not path.is_file():
     raise BadInputError(
       path, f"slide of section {section['section_id']}", "no such file",

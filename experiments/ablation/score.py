@@ -18,7 +18,7 @@ from data_pipelines import entry
 from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from experiments.ablation import score_files, swapped
-from hibio import corpora, pretrained
+from hibio import corpora, features, pretrained
 from hibio.evaluation import scope, suite
 from hibio.evaluation import setting as setting_
 from hibio.evaluation.setting import Setting
@@ -30,12 +30,17 @@ _LABEL = FLAGS.string("label", "", "Label column; default: the one with most nam
 _DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
 _TASKS = FLAGS.list("tasks", list(suite.COMPARED), "Tasks to ask")
 _BASELINES = FLAGS.string("baselines", "", "File for the baselines' answers")
+_WEIGHTS = FLAGS.string(
+  "weights", None, "Weights of the image encoder whose features the checkpoint reads"
+)
 _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each section's spots")
 
 
 def main() -> None:
   model = pretrained.load(_CHECKPOINT.value)
-  corpus = corpora.split_as(model, Corpus.open(_CORPUS.value))
+  corpus = Corpus.open(_CORPUS.value)
+  features.made_for(model.features, corpus, _WEIGHTS.value)
+  corpus = corpora.split_as(model, corpus)
   label = scope.label_of(corpus, _LABEL.value)
   donors = scope.scored_donors(corpus, tuple(_DONORS.value))
   suite.guarded({"hibio": model}, corpus, donors, suite.Options())
@@ -48,7 +53,8 @@ def main() -> None:
     )
 
   if _BASELINES.value:
-    about |= score_files.about_untrained(model.meta["config"])
+    read = model.features["hash"] if model.features else None
+    about |= score_files.about_untrained(model.meta["config"], read)
     _answer(Path(_BASELINES.value), about, lambda: suite.ask_others(asked()))
   else:
     name = score_files.SWAPPED if _SWAP.value else score_files.NAME

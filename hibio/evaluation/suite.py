@@ -12,7 +12,7 @@ import numpy as np
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from data_pipelines.console import Parts, Progress
+from data_pipelines.console import Parts, Progress, say
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
 from hibio import configs, corpora, pretrained
@@ -103,7 +103,7 @@ def ask(setting: Setting, task: str) -> list[Row]:
   progress, rows = Progress(task, sum(sizes), "features"), []
   with threads(len(setting.corpus.spots)):
     for method, size in zip(asked, sizes, strict=True):
-      rows += TASKS[task](setting, method)
+      rows += TASKS[task](setting.of(method), method)
       progress.add(size, method.name)
   return rows
 
@@ -251,12 +251,17 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
       those of the corpus. A ridge from each to components of the counts retrieves by it.
   """
   for name, path in (features or {}).items():
-    own = Method(name, tasks=ABOUT_IMAGES, headline=("annotation", "domains"))
     if path:
-      values = external.features(path, setting.corpus, setting.cohort)
+      values, known = external.features(path, setting.corpus, setting.cohort)
     else:
-      rows = setting.cohort.spots["spot_index"]
-      values = setting.corpus.with_features(name).feature_input[rows]
+      rows, beside = setting.cohort.spots["spot_index"], setting.corpus.with_features(name)
+      values, known = beside.feature_input[rows], beside.features.known[rows]
+    own = Method(
+      name,
+      tasks=ABOUT_IMAGES,
+      headline=("annotation", "domains"),
+      known=_some(known, setting.cohort, name),
+    )
     setting = setting.with_features({f"{name}/image": values}, own, in_units=not path)
   fit, models = _unscored(setting), setting.models
   corpus = models[0].corpus if models else setting.corpus  # with the features that it reads
@@ -267,13 +272,25 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
     found = baseline.of(name, given)
     setting = setting.with_features(found, method, in_units=baseline.in_units)
   for name in features or {}:
-    given = Given(setting.cohort, fit, setting.folds, corpus)
+    asked = setting.of(own := setting.method(name))
+    given = Given(asked.cohort, _unscored(asked), setting.folds, corpus)
     ridge = Baseline(
       ("image", "gene"), counts.to_components(f"{name}/image"), ("retrieval", "region_retrieval")
     )
     way = f"{name} ridge to pca"
-    setting = setting.with_features(ridge.of(way, given), Method(way, tasks=ridge.tasks))
+    method = Method(way, tasks=ridge.tasks, known=own.known)
+    setting = setting.with_features(ridge.of(way, given), method)
   return setting.with_features({}, *keyword_scores())
+
+
+def _some(known: np.ndarray, cohort: Cohort, name: str) -> np.ndarray | None:
+  """Which spots features are known of, and says how many are not asked; None where all are."""
+  has_patch = cohort.spots["has_patch"].to_numpy(bool)
+  if known[has_patch].all():
+    return None
+  left_out, number = int((~known[has_patch]).sum()), int(has_patch.sum())
+  say(f"features {name}: {left_out:,} of {number:,} spots with an image have none: not asked of it")
+  return known
 
 
 def beside_components(setting: Setting) -> Setting:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from data_pipelines.console import Progress
-from data_pipelines.features.store import model_input
+from data_pipelines.features.reading import model_input
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import nested_regions, spots_of_side

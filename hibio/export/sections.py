@@ -92,11 +92,7 @@ def write_sections(
     of_training = checkpoint.meta["config"]["training"].get("region_um", REGION_UM)
     settings = dataclasses.replace(settings, domain_um=tuple(map(float, of_training)))
   reader = Reader.of(checkpoint, settings.gene_names)
-  if settings.weights is not None and checkpoint.features is None:
-    raise BadInputError(
-      "--weights", "use", "given with a model that reads patches", "one that reads features",
-      "leave it out",
-    )  # fmt: skip
+  features.check_weights(checkpoint.features, settings.weights)
   if checkpoint.features is not None and any(one.image is not None for one in sections):
     encoder = features.encoder_of(checkpoint.features, settings.weights)
     reader = dataclasses.replace(reader, encoder=encoder)

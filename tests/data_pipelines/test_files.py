@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from data_pipelines import files
@@ -29,3 +30,17 @@ def test_what_was_there_stays_if_writing_fails(tmp_path):
 def test_versions_name_the_packages_that_are_installed():
   found = files.versions()
   assert {"jax", "numpy", "h5py"} <= found.keys() <= set(files.PACKAGES)
+
+
+def test_a_change_anywhere_in_an_image_that_is_saved_anew_is_noticed_from_a_sample(tmp_path):
+  content = np.random.default_rng(0).bytes(3_000_000)
+  path = tmp_path / "slide.tif"
+  seen = set()
+  for new in (content, content[:1_400_000] + b"x" + content[1_400_000:], content[:-1] + b"."):
+    path.write_bytes(new)
+    seen.add(files.sampled_sha256(path))
+  assert len(seen) == 3
+  path.write_bytes(content)
+  assert files.sampled_sha256(path) in seen
+  path.write_bytes(b"")
+  assert files.sampled_sha256(path)

@@ -78,8 +78,9 @@ def test_a_corpus_is_opened_with_what_the_checkpoint_reads_and_other_features_ar
   corpus = features.extract(hand_made.corpus(tmp_path, monkeypatch), Colours())
   bare = Corpus.open(corpus.path)
 
-  def reading(about):
-    return mock.Mock(spec=Pretrained, workdir="runs/x", features=about)
+  def reading(about, sections=()):
+    meta = {"corpus": {"sections": sections}}
+    return mock.Mock(spec=Pretrained, workdir="runs/x", features=about, meta=meta)
 
   assert corpora.as_read_by(reading(None), corpus).features is None
   found = corpora.as_read_by(reading(Colours().about), bare)
@@ -91,11 +92,32 @@ def test_a_corpus_is_opened_with_what_the_checkpoint_reads_and_other_features_ar
     corpora.as_read_by(reading(other), bare)
   with pytest.raises(problems.BadInputError, match="features uni: found only colours"):
     corpora.as_read_by(reading(other | {"name": "uni"}), bare)
+  never = Colours().about | {"hash": features.NOT_READ}
+  assert corpora.as_read_by(reading(never), bare).features.known.any()
   sections = [{**one, "has_image": False} for one in bare.manifest["sections"]]
   blind = dataclasses.replace(bare, manifest={**bare.manifest, "sections": sections})
   assert not corpora.as_read_by(reading(other), blind).features.known.any()
   # Features may lie beside a corpus that has no image: somebody else's, joined by barcodes.
   assert corpora.as_read_by(reading(Colours().about), blind).features.known.any()
+
+
+def test_imported_features_of_the_run_s_own_spots_have_its_values_and_of_others_its_encoder(
+  tmp_path, monkeypatch
+):
+  corpus = hand_made.corpus(tmp_path, monkeypatch)
+  table = corpus.spots[["section_id", "spot_id"]].head(120)
+  table.assign(f0=1.0).to_csv(tmp_path / "uni.csv", index=False)
+  found = features.imported(corpus, str(tmp_path / "uni.csv"), "uni")
+  about = found.features.about | {"hash": "f" * 16}  # of other values
+
+  def run(sections):
+    return mock.Mock(
+      spec=Pretrained, workdir="runs/x", features=about, meta={"corpus": {"sections": sections}}
+    )
+
+  assert corpora.as_read_by(run([]), corpus).features.known.any()
+  with pytest.raises(problems.BadInputError, match="features uni"):
+    corpora.as_read_by(run(corpus.manifest["sections"]), corpus)
 
 
 def _corpus(**known):
@@ -129,6 +151,8 @@ def test_names_of_a_config_divide_the_corpus_and_without_any_it_stays_as_it_was(
   corpus = _corpus()
   nobody = ConfigDict({"unit": "donor", "train": "", "validation": "", "test": ""})
   assert corpora.resplit(corpus, nobody) is corpus
+  with pytest.raises(problems.BadInputError, match="found 'section', and nothing named"):
+    corpora.resplit(corpus, ConfigDict({**nobody, "unit": "section"}))
   some = ConfigDict({"unit": "section", "train": "", "validation": "", "test": "C2, C3"})
   assert corpora.resplit(corpus, some) is corpus.resplit.return_value
   corpus.resplit.assert_called_once_with("section", train=(), validation=(), test=("C2", "C3"))

@@ -72,6 +72,19 @@ def test_a_corpus_can_be_moved_with_its_slides_but_not_without(corpus, tmp_path)
     features.extract(Corpus.open(moved / "corpus"), Colours(), "other")
 
 
+def test_other_pixels_of_a_slide_are_noticed_and_read_again(corpus, tmp_path):
+  features.extract(corpus, Colours())
+  with Image.open(tmp_path / "A1.png") as slide:
+    pixels = np.array(slide)
+  pixels[100] = 0
+  Image.fromarray(pixels).save(tmp_path / "A1.png")
+  with pytest.raises(BadInputError, match=r"A1.npy: features: found .* of another slide"):
+    corpus.with_features("colours")
+  again = Colours()
+  features.extract(corpus, again)
+  assert again.spots == 60
+
+
 def test_slides_of_finished_sections_may_be_gone(corpus, tmp_path):
   whole = features.extract(corpus, Colours()).features
   (tmp_path / "A1.png").unlink()
@@ -115,10 +128,13 @@ def test_imported_features_are_kept_like_extracted_ones(corpus, tmp_path, capsys
   found = features.imported(corpus, str(tmp_path / "uni.csv"), "uni")
   assert "features uni: 118 spots have them, 2 beside them have none" in capsys.readouterr().err
   np.testing.assert_array_equal(found.features.known, np.arange(170) < 118)
-  assert (
-    found.features.about["hash"]
-    == features.imported(corpus, str(tmp_path / "uni.csv"), "uni", "again").features.about["hash"]
-  )
+
+  def hash_of(file, name):
+    return features.imported(corpus, str(tmp_path / file), "uni", name).features.about["hash"]
+
+  table.assign(f1=3.0).to_csv(tmp_path / "other.csv", index=False)
+  assert hash_of("uni.csv", "again") == found.features.about["hash"]
+  assert hash_of("other.csv", "other") != found.features.about["hash"]
 
 
 def test_imported_features_have_the_name_that_was_given_and_not_that_in_the_file(corpus, tmp_path):
@@ -147,15 +163,30 @@ def test_features_that_an_encoder_has_the_name_of_are_extracted_when_they_are_mi
     features.added(corpus, "unknown")
 
 
+def test_features_that_a_model_reads_are_extracted_with_the_weights_that_are_named(
+  corpus, monkeypatch
+):
+  encoder, named = Colours(), []
+  monkeypatch.setattr(catalogue, "load", lambda name, weights: named.append(weights) or encoder)
+  for _ in range(2):  # the second time they are there
+    features.made_for(encoder.about, corpus, "colours.bin")
+  assert named == ["colours.bin"]
+  assert encoder.spots == 120
+  features.made_for(encoder.about | {"hash": "f" * 16}, corpus)  # of another encoder: left alone
+  assert corpus.with_features("colours").features.about == encoder.about
+  with pytest.raises(BadInputError, match="--weights: use: found given with a model that reads"):
+    features.made_for(None, corpus, "colours.bin")
+
+
 def test_a_corpus_without_images_is_trained_on_by_its_counts_alone(corpus, monkeypatch, capsys):
   sections = [{**one, "has_image": False} for one in corpus.manifest["sections"]]
   corpus = dataclasses.replace(corpus, manifest={**corpus.manifest, "sections": sections})
-  encoder = Colours()
-  monkeypatch.setattr(catalogue, "load", lambda name: encoder)
-  found = features.added(corpus, "efficientnet_lite0")
-  assert "counts are trained on alone" in capsys.readouterr().err
-  assert not found.has_image.any()
-  assert found.features.about == encoder.about
-  assert found.feature_input.shape == (170, 2 * encoder.width)
-  assert not found.feature_input.any()
-  assert encoder.spots == 0
+  monkeypatch.setattr(catalogue, "load", lambda *_: pytest.fail("weights that nobody reads"))
+  entry = catalogue.CATALOGUE["efficientnet_lite0"]
+  for name in ("efficientnet_lite0", "efficientnet_lite0-untrained"):
+    found = features.added(corpus, name)
+    assert "counts are trained on alone" in capsys.readouterr().err
+    assert not found.has_image.any()
+    assert found.features.about["name"] == name
+    assert found.feature_input.shape == (170, 2 * entry.width)
+    assert not found.feature_input.any()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from data_pipelines.features import imported
 from data_pipelines.loading.corpus import Corpus
@@ -11,10 +11,10 @@ from hibio.encoders import weights
 from hibio.evaluation.cohort import Cohort
 
 
-def features(path: str, corpus: Corpus, cohort: Cohort) -> Float[np.ndarray, "spot width"]:
-  """Features from a file for the spots that have a patch; zero elsewhere.
-
-  Spots that the file leaves out get the mean, as they are few.
+def features(
+  path: str, corpus: Corpus, cohort: Cohort
+) -> tuple[Float[np.ndarray, "spot width"], Bool[np.ndarray, " spot"]]:
+  """Features from a file for the spots that have a patch, and which of them it has; zero elsewhere.
 
   Raises:
     BadInputError: as `data_pipelines.features.imported.read`.
@@ -22,7 +22,8 @@ def features(path: str, corpus: Corpus, cohort: Cohort) -> Float[np.ndarray, "sp
   rows = np.flatnonzero(cohort.spots["has_patch"])
   spots, sections = cohort.spots.iloc[rows], corpus.manifest["sections"]
   found = imported.read(path, spots, sections, weights.read)
-  values = np.where(found.known[:, None], found.values, found.values[found.known].mean(axis=0))
-  every = np.zeros((len(cohort.spots), values.shape[1]), np.float32)
-  every[rows] = values
-  return every
+  values = np.zeros((len(cohort.spots), found.values.shape[1]), np.float32)
+  known = np.zeros(len(values), bool)
+  known[rows] = found.known
+  values[known] = found.values[found.known]
+  return values, known

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.features import store
-from data_pipelines.features.store import NEIGHBOURS, model_input
+from data_pipelines.features.reading import NEIGHBOURS, model_input
 from data_pipelines.loading import loader
 from data_pipelines.problems import BadInputError
 from hibio.batch import Batch

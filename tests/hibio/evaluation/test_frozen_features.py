@@ -1,6 +1,7 @@
 """Baselines on the features that a model reads, with features that hold the truth or nothing."""
 
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ import scipy.sparse
 
 from data_pipelines.features.store import Features
 from data_pipelines.loading.corpus import Corpus
-from hibio.evaluation import expression
+from hibio.batch import Tables
+from hibio.evaluation import expression, suite
 from hibio.evaluation.baselines import BASELINES, Given, counts
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import folds_of
+from hibio.evaluation.housekeeping import Housekeeping
+from hibio.evaluation.setting import Method, Setting
 
 
 @pytest.fixture
@@ -66,6 +70,27 @@ def test_features_in_units_of_their_section_are_read_as_they_are(given):
   assert cohort.in_section_units("features/image") is cohort.features["features/image"]
   units = given.cohort.in_section_units("features/image")
   np.testing.assert_allclose(units[:60].std(0), 1, atol=1e-3)
+
+
+def test_spots_without_imported_features_are_neither_fitted_on_nor_scored(given, capsys):
+  known = np.arange(360) % 4 > 0
+  cohort = given.cohort
+  assert suite._some(np.ones(360, bool), cohort, "uni") is None
+  assert suite._some(known, cohort, "uni") is known
+  assert "uni: 90 of 360 spots with an image have none" in capsys.readouterr().err
+  setting = Setting(
+    model=None, corpus=mock.Mock(spec=Corpus, membership=None), tables=mock.Mock(spec=Tables),
+    cohort=cohort, donors=("d0", "d1", "d2"), folds=tuple(given.folds),
+    questions=expression.prepare(cohort, given.folds), labels=(),
+    housekeeping=mock.Mock(spec=Housekeeping),
+  )  # fmt: skip
+  method = Method("features", known=known)
+  seen = setting.of(method)
+  assert len(seen.seen_by("features/image").spots) == 270
+  (fold, *_) = seen.questions.folds
+  assert known[fold.fit].all()
+  assert known[fold.test].all()
+  assert setting.of(Method("pca")) is setting
 
 
 def test_the_model_s_own_features_and_their_untrained_twin_are_baselines_of_the_corpus(workdir):
