@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,34 @@ def pooled(by_fold: Mapping[str, Sequence[Row]]) -> list[Row]:
     for key, row in _keyed(answers):
       rows.setdefault(key, {})[fold] = row
   return [_one(found, list(by_fold)) for found in rows.values()]
+
+
+def with_every_fold(
+  answers: Mapping[str, Mapping[int, Mapping[str, Sequence[Row]]]],
+  folds: Mapping[tuple[str, int], Collection[str]],
+) -> tuple[dict[str, dict[int, Mapping[str, Sequence[Row]]]], dict[str, str]]:
+  """The seeds of which every fold was answered, and why others are left out.
+
+  The mean over fewer folds would be one over other tissue than the rest of the table.
+
+  Args:
+    answers: preset -> seed -> fold -> rows.
+    folds: (preset, seed) -> the folds that were asked.
+  """
+  kept: dict[str, dict[int, Mapping[str, Sequence[Row]]]] = {}
+  left_out = {}
+  for preset, by_seed in answers.items():
+    for seed, by_fold in by_seed.items():
+      if missing := set(folds[preset, seed]) - set(by_fold):
+        left_out[f"{preset} seed {seed}"] = left_out_of(missing)
+      else:
+        kept.setdefault(preset, {})[seed] = by_fold
+  return kept, left_out
+
+
+def left_out_of(missing: Collection[str]) -> str:
+  """Why something is in no mean, in words."""
+  return f"left out of every mean, as without {', '.join(sorted(missing))} it has no figures"
 
 
 def _keyed(rows: Sequence[Row]) -> Iterator[tuple[_Key, Row]]:

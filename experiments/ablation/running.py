@@ -14,8 +14,9 @@ from experiments.ablation import jobs, score_files
 from experiments.ablation.comparison import REFERENCE
 from experiments.ablation.folds import Split
 from experiments.ablation.plan import Run
-from experiments.ablation.pooling import pooled
+from experiments.ablation.pooling import left_out_of, pooled, with_every_fold
 from experiments.ablation.tables import SWAPPED
+from hibio import features
 from hibio.evaluation import suite
 from hibio.evaluation.rows import Row
 from hibio.training import metrics
@@ -97,7 +98,7 @@ def complete(runs: Sequence[Run], question: Question, output: Path, at_once: int
   examples = _one_a_fold(whole)
   todo = [job for pair in examples if (job := _baselines_job(*pair, output)) is not None]
   failed = {one.name: _why(one) for one in jobs.run(todo, at_once) if one.status}
-  return _read(whole, examples, output, failures | failed)
+  return _read(runs, whole, examples, output, failures | failed)
 
 
 def _one_a_fold(whole: Sequence[tuple[Run, Question]]) -> list[tuple[Run, Question]]:
@@ -156,8 +157,16 @@ def _baselines_file(run: Run, output: Path) -> Path:
 
 def _baselines(run: Run, question: Question, output: Path) -> score_files.Scores:
   config = json.loads((run.workdir / "config.json").read_text())
-  about = question.about | score_files.about_untrained(config)
+  about = question.about | score_files.about_untrained(config, _features(run, question))
   return score_files.read(_baselines_file(run, output), about)
+
+
+def _features(run: Run, question: Question) -> str | None:
+  """Hash of the features that a run reads, if it reads any."""
+  if not run.config.get("features"):
+    return None
+  encoder = question.corpus.feature_store(run.config["features"]).encoder
+  return encoder["hash"] if encoder else features.NOT_READ
 
 
 def _is_finished(run: Run, question: Question) -> bool:
@@ -182,6 +191,7 @@ def _why(outcome: jobs.Outcome) -> str:
 
 
 def _read(
+  runs: Sequence[Run],
   whole: Sequence[tuple[Run, Question]],
   examples: Sequence[tuple[Run, Question]],
   output: Path,
@@ -196,11 +206,20 @@ def _read(
       answers.setdefault(preset, {}).setdefault(run.seed, {})[_fold(run)] = rows
     seconds.setdefault(run.preset, []).extend(step_seconds(run.workdir))
   simple = {_fold(run): _baselines(run, question, output).rows for run, question in examples}
+  folds: dict[tuple[str, int], set[str]] = {}
+  for run in runs:
+    for name in (run.preset, run.preset + SWAPPED):
+      folds.setdefault((name, run.seed), set()).add(_fold(run))
+  kept, left_out = with_every_fold(answers, folds)
+  simple = {fold: rows for fold, rows in simple.items() if rows}
+  missing = {_fold(run) for run in runs} - set(simple)
+  if simple and missing:
+    simple, left_out["baselines"] = {}, left_out_of(missing)
   costs = {name: statistics.median(values) for name, values in seconds.items() if values}
   return Results(
     {name: {seed: _over_folds(found) for seed, found in by_seed.items()}
-     for name, by_seed in answers.items()},
-    _over_folds(simple), failures, costs,
+     for name, by_seed in kept.items()},
+    _over_folds(simple), failures | left_out, costs,
   )  # fmt: skip
 
 

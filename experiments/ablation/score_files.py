@@ -68,6 +68,11 @@ def about_run(step: int) -> dict[str, Any]:
   return {"step": step}
 
 
-def about_untrained(config: Mapping[str, Any]) -> dict[str, Any]:
-  """And whose answers they are: the baselines', one of which is the untrained model."""
-  return {"untrained": {"model": config["model"], "seed": config["training"]["seed"]}}
+def about_untrained(config: Mapping[str, Any], features: str | None) -> dict[str, Any]:
+  """And whose answers they are: the baselines', one of which is the untrained model.
+
+  Args:
+    features: hash of those that the model reads, and some of the baselines; None for none.
+  """
+  seed = config["training"]["seed"]
+  return {"untrained": {"model": config["model"], "seed": seed, "features": features}}

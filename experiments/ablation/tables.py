@@ -118,6 +118,11 @@ def _figures(comparison: Comparison, costs: Mapping[str, float]) -> Iterator[str
     "Mean ± sample sd over seeds, of the mean over units (sections unless the column says"
     " otherwise). Baselines have no seed. A column's arrow says which way is better."
   )
+  if any("readout" in row for row in comparison.presets.values()):
+    yield (
+      "\nA stored readout that reads frozen features alone is the same for every preset and for the"
+      " untrained model: nothing of it was trained."
+    )
   for title, measures in GROUPS.items():
     shown = [m for m in measures if any(m.name in row for row in comparison.presets.values())]
     if shown:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from experiments.ablation.pooling import pooled
+from experiments.ablation.pooling import pooled, with_every_fold
 from hibio.evaluation.rows import Row, over_parts
 from hibio.evaluation.scope import SAME_PATIENT
 
@@ -63,3 +63,12 @@ def test_a_fold_without_an_answer_is_left_out_and_several_questions_stay_apart()
 def test_nobody_answers_where_no_fold_does():
   none = Row("t", "d", "p", "s", "m", "hibio", None, 0, None, "no image")
   assert pooled({"A": [none], "B": [none]}) == [none]
+
+
+def test_a_seed_that_lacks_a_fold_is_in_no_mean_and_the_reason_is_told():
+  answers = {"default": {0: {"A": [], "B": []}, 1: {"A": []}}, "joint": {0: {"B": []}}}
+  folds = {("default", 0): {"A", "B"}, ("default", 1): {"A", "B"}, ("joint", 0): {"A", "B"}}
+  kept, left_out = with_every_fold(answers, folds)
+  assert {preset: list(seeds) for preset, seeds in kept.items()} == {"default": [0]}
+  assert list(left_out) == ["default seed 1", "joint seed 0"]
+  assert "without B it has no figures" in left_out["default seed 1"]
