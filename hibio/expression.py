@@ -43,7 +43,7 @@ def standardised(
   return jnp.where(measured, jnp.clip(z, -MAX_Z, MAX_Z), 0.0)
 
 
-def in_section_units(
+def standardised_in_sections(
   counts: Int[Array, "window spot gene"],
   statistics: SectionStatistics,
   section_index: Int[Array, " window"],

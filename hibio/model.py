@@ -14,7 +14,7 @@ from hibio.configs import ModelConfig
 from hibio.encoders.base import check_heads, require
 from hibio.encoders.context import NeighbourContext
 from hibio.encoders.gene import ProfileReader, profile_sum
-from hibio.expression import fraction, in_section_units
+from hibio.expression import fraction, standardised_in_sections
 from hibio.keywords import keyword_scores, pattern, top_keywords
 from hibio.layout import by_rows, gathered
 from hibio.masked import unit
@@ -79,7 +79,7 @@ class HiBio(nn.Module):
     gene = built["gene"](keywords, gene_table, measured_share)
     if config.gene_profile:
       profile = profile_sum(
-        in_section_units(batch.counts, statistics, batch.section_index),
+        standardised_in_sections(batch.counts, statistics, batch.section_index),
         pattern(statistics, config.keywords),
         gene_table.astype(dtype),
       )

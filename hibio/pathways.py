@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from hibio.batch import SectionStatistics
-from hibio.expression import in_section_units
+from hibio.expression import standardised_in_sections
 from hibio.masked import unit
 from hibio.nn.layers import Dense
 
@@ -64,7 +64,7 @@ def standardised_activity(
   """Activity over its section: mean 0, standard deviation 1; 0 for pathways not measured."""
   statistics = jax.tree.map(jnp.asarray, statistics)
   measured = statistics.measured[section_index]
-  expression = in_section_units(counts, statistics, section_index)
+  expression = standardised_in_sections(counts, statistics, section_index)
   centred = (
     activity(expression, measured, membership) - statistics.activity_mean[section_index][:, None]
   )

@@ -28,7 +28,7 @@ _AT_A_TIME = 128
 """Spots that nearest ones are looked up for at a time: their values are gathered."""
 
 
-def in_section_units(
+def z_scores(
   values: Float[np.ndarray, "spot width"], known: Bool[np.ndarray, " spot"] | None = None
 ) -> Float[np.ndarray, "spot width"]:
   """Features of one section with mean 0 and standard deviation 1 over its known spots.
@@ -36,7 +36,7 @@ def in_section_units(
   Zero in unknown spots and in columns that do not vary.
   """
   known = np.ones(len(values), bool) if known is None else known
-  units = np.zeros(values.shape, np.float32)
+  units = np.zeros(values.shape, np.result_type(values, np.float32))
   if known.any():
     centred = values[known] - values[known].mean(axis=0)
     deviation = centred.std(axis=0)
@@ -146,9 +146,7 @@ def joined(
   blocks: Mapping[str, np.ndarray], reads: Sequence[str]
 ) -> Float[np.ndarray, "spot width"]:
   """The blocks that are read, side by side; an embedding is put into section units first."""
-  parts = [
-    in_section_units(blocks[name]) if name == "embedding" else blocks[name] for name in reads
-  ]
+  parts = [z_scores(blocks[name]) if name == "embedding" else blocks[name] for name in reads]
   return np.concatenate(parts, axis=1)
 
 

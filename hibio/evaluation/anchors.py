@@ -27,7 +27,7 @@ from hibio.evaluation.expression_probes import ridge_cv
 from hibio.evaluation.gene_sets import GeneSets
 from hibio.evaluation.rows import Row, mean_defined
 from hibio.evaluation.setting import Method, Setting
-from hibio.expression import in_section_units
+from hibio.expression import standardised_in_sections
 from hibio.training.tables import gene_set_names
 
 DRAWS = 20
@@ -243,7 +243,7 @@ def _expression(
   window = np.zeros((1, -(-counts.shape[0] // _BLOCK) * _BLOCK, counts.shape[1]), np.int32)
   window[0, : counts.shape[0]] = counts.toarray()
   window = jnp.asarray(window)
-  return in_section_units(window, statistics, row), jnp.asarray(statistics.measured)[row]
+  return standardised_in_sections(window, statistics, row), jnp.asarray(statistics.measured)[row]
 
 
 def _agreement(activity: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse
 from jaxtyping import Float
 
-from hibio.readout import in_section_units
+from hibio.readout import z_scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +77,15 @@ class Cohort:
     seen = self.spots[list(_NEEDS[modality(feature)])].all(axis=1).to_numpy(bool)
     units = np.zeros(values.shape, np.float32)
     for _, rows in self.sections():
-      units[rows] = in_section_units(values[rows], seen[rows])
+      units[rows] = z_scores(values[rows], seen[rows])
     return units
+
+  def z_scores(self, values: Float[np.ndarray, "spot column"]) -> Float[np.ndarray, "spot column"]:
+    """Each column with mean 0 and standard deviation 1 in each section; 0 where it is constant."""
+    values = np.array(values, np.float64)
+    for _, rows in self.sections():
+      values[rows] = z_scores(values[rows])
+    return values
 
   def log_expression(
     self, genes: np.ndarray | slice = slice(None)

@@ -17,8 +17,6 @@ from hibio.evaluation.predictions import Predictions, is_labelled
 from hibio.evaluation.rows import Row
 from hibio.masked import unit_rows
 
-_FLAT = 1e-6
-
 
 def similarity(
   embedding: Float[np.ndarray, "spot width"], anchors: Float[np.ndarray, "set anchor_width"]
@@ -46,7 +44,7 @@ def marker_mean(
   Over the genes that the section measures; 0 where it measures none of a set.
   """
   genes = np.flatnonzero(membership.any(0))
-  expression = in_section_units(cohort, cohort.log_expression(genes))
+  expression = cohort.z_scores(cohort.log_expression(genes))
   scores = np.zeros((len(cohort.spots), len(membership)))
   for section, rows in cohort.sections():
     members = membership[:, genes] & cohort.measured[section][genes]
@@ -97,7 +95,7 @@ def predictions(
   without = sorted(set(present) - set(classes))
   notes = [f"left out, no gene set: {', '.join(without)}"] if without else []
 
-  standardised = in_section_units(cohort, scores)
+  standardised = cohort.z_scores(scores)
   by_class = np.zeros((len(cohort.spots), len(classes)))
   for number, name in enumerate(classes):
     by_class[:, number] = standardised[:, columns[name]].mean(1)
@@ -127,15 +125,3 @@ def by_scores(
   found = predictions(cohort, scores, set_names, label, sets_of_class)
   protocol = f"zero-shot by gene sets, {label}"
   yield from class_metrics.rows(found, cohort.dataset, protocol, split, method)
-
-
-def in_section_units(
-  cohort: Cohort, values: Float[np.ndarray, "spot column"]
-) -> Float[np.ndarray, "spot column"]:
-  """Each column with mean 0 and standard deviation 1 in each section; 0 where it is constant."""
-  values = np.array(values, np.float64)
-  for _, rows in cohort.sections():
-    centred = values[rows] - values[rows].mean(0)
-    spread = centred.std(0)
-    values[rows] = np.where(spread > _FLAT, centred / np.maximum(spread, _FLAT), 0.0)
-  return values

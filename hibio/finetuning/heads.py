@@ -15,7 +15,7 @@ from jax.scipy.special import gammaln, xlogy
 from jaxtyping import Array, Bool, Float, Int
 
 from hibio.batch import Batch, Tables
-from hibio.expression import in_section_units
+from hibio.expression import standardised_in_sections
 from hibio.masked import masked_mean
 from hibio.outputs import Outputs
 
@@ -73,7 +73,7 @@ def squared_error(said: Array, head: Head, batch: Batch, tables: Tables) -> Valu
   del head
   statistics, section = tables.statistics, batch.section_index
   measured = statistics.measured[section][:, None]
-  truth = in_section_units(batch.counts, statistics, section)
+  truth = standardised_in_sections(batch.counts, statistics, section)
   known = _known_genes(batch, measured)
   return {
     "loss": masked_mean((said - truth) ** 2, known),

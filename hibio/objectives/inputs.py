@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hibio import pathways, regions
 from hibio.batch import Batch, Tables
 from hibio.configs import ObjectiveConfig
-from hibio.expression import in_section_units
+from hibio.expression import standardised_in_sections
 from hibio.layout import whole
 from hibio.nn.temperature import inverse_temperature
 from hibio.outputs import Outputs
@@ -154,7 +154,7 @@ class Inputs:
     """What the counts of each spot say."""
     batch, tables, config = self.batch, self.tables, self.config
     statistics, section = tables.statistics, batch.section_index
-    expression = in_section_units(batch.counts, statistics, section)
+    expression = standardised_in_sections(batch.counts, statistics, section)
     if config.surroundings_share > 0:
       expression = blended(
         expression,

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipelines.problems import BadInputError
 from hibio import readout
-from hibio.readout import Readout, Regression, in_section_units, joined
+from hibio.readout import Readout, Regression, joined, z_scores
 
 
 def _regression(rng, gallery: int) -> Regression:
@@ -85,7 +85,7 @@ def test_section_units_leave_out_unknown_spots_and_constant_columns():
   values = rng.normal(3, 5, (40, 3)).astype(np.float32)
   values[:, 2] = 7.0
   known = np.arange(40) < 25
-  units = in_section_units(values, known)
+  units = z_scores(values, known)
   assert (units[25:] == 0).all()
   assert (units[:, 2] == 0).all()
   np.testing.assert_allclose(units[:25, :2].mean(0), 0, atol=1e-5)

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from hibio.evaluation.baselines.base import Features, Given
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.expression_probes import ridge_cv
-from hibio.evaluation.zero_shot import in_section_units, marker_mean
+from hibio.evaluation.zero_shot import marker_mean
 from hibio.pathways import MIN_MEMBERS
 
 
@@ -52,7 +52,7 @@ def gene_set_activity(
   values = marker_mean(cohort, membership) - marker_mean(cohort, every)
   counted = cohort.spots["has_counts"].to_numpy(bool)
   activity = np.zeros(values.shape, np.float32)
-  activity[counted] = in_section_units(cohort.subset(counted), values[counted])
+  activity[counted] = cohort.subset(counted).z_scores(values[counted])
   for section, rows in cohort.sections():
     measured = (membership & cohort.measured[section]).sum(1) >= MIN_MEMBERS
     activity[rows] = np.where(measured, activity[rows], 0.0)
