@@ -105,7 +105,8 @@ _PROTOCOLS: tuple[_Pattern, ...] = (
   (r"^knn", "mean expression of the nearest spots of the fitting donors"),
   (r"^retrieval,", "mean expression of the spots whose profiles the patch retrieves"),
   (r"^stored readout", "what predict_expression uses, stored with the checkpoint; fitted on the "
-   "training sections when training ended, and not here"),
+   "training sections when training ended, and not here; of features alone it owes nothing to "
+   "training, and is the same for every model of these sections"),
   (r"^readout", "the model's own readout head; nothing is fitted"),
   (r"log1p_cp10k", "targets: log1p of counts per 10,000"),
   (r"log1p_raw", "targets: log1p of raw counts, which also hold sequencing depth"),
