@@ -114,7 +114,7 @@ def test_it_is_said_how_many_sections_have_images_and_what_a_pair_is_told_from(
     f"images in 1 of 2 training sections; a step has about {pairs} pairs in 4 windows, and each is"
     f" told from about {pairs}"
   )
-  padded = jax.tree.map(lambda leaf: np.concatenate([leaf, 0 * leaf]), batch)
+  padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.zeros_like(leaf)]), batch)
   assert pretraining.pairing(corpus, padded, ObjectiveConfig(neighbour_radius_um=1.0)) == whole
   near = pretraining.pairing(corpus, batch, ObjectiveConfig(neighbour_radius_um=150.0))
   assert int(near.rpartition(" ")[2]) < pairs - 4
