@@ -23,8 +23,8 @@ from experiments.benchmarks import results
 from experiments.benchmarks.results import Result
 
 SCRIPTS = (
-  "towers", "ranks", "keywords", "loading", "activity", "crops", "contrast", "prepare", "extraction", "runs",
-  "regions",
+  "towers", "ranks", "keywords", "loading", "activity", "crops", "contrast", "prepare",
+  "extraction", "runs", "regions",
 )  # fmt: skip
 """Modules of this folder with `CASES`, in the order of the table."""
 
