@@ -7,10 +7,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+_silent = False
+
 
 def say(line: str) -> None:
   """One line to whoever watches."""
-  print(line, file=sys.stderr, flush=True)
+  if not _silent:
+    print(line, file=sys.stderr, flush=True)
+
+
+def silence() -> None:
+  """From here on nothing is said: of several processes one speaks."""
+  global _silent
+  _silent = True
 
 
 def clock(seconds: float | int) -> str:

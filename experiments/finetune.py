@@ -17,11 +17,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from data_pipelines import entry
-from experiments import finetuning
+from experiments import finetuning, processes
 from hibio import configs, corpora, pretrained
 from hibio.finetuning import run
 from hibio.finetuning.config import FinetuningConfig
+from hibio.training import hosts
 
 FLAGS = entry.Flags(__doc__)
 _CONFIG = FLAGS.config_file(
@@ -35,6 +38,7 @@ _ALLOW_LEAK = FLAGS.bool(
   "allow_leak", False, "Report on test donors that the checkpoint was trained on"
 )
 _PRINT = FLAGS.bool("print_config", False, "Print every key with its value and meaning, and stop")
+_joined = processes.flags(FLAGS)
 
 
 def main() -> None:
@@ -42,6 +46,11 @@ def main() -> None:
   if _PRINT.value:
     print(entry.listing(config, finetuning.meanings()))
     return
+  with _joined():
+    _finetune(config)
+
+
+def _finetune(config: ConfigDict) -> None:
   workdir = Path(config.workdir)
   choices = configs.from_dict(FinetuningConfig, config.finetuning.to_dict(), "config.finetuning.")
   training = configs.from_dict(
@@ -49,7 +58,8 @@ def main() -> None:
   )
   source = pretrained.load(_CHECKPOINT.value)
   run.check(source, choices)
-  corpus = corpora.opened(config)
+  with hosts.first_alone():
+    corpus = corpora.opened(config)
   table = run.finetune(
     source,
     corpus,
@@ -59,6 +69,8 @@ def main() -> None:
     num_threads=config.num_threads,
     allow_leak=_ALLOW_LEAK.value,
   )
+  if not hosts.is_first():
+    return
   print(table)
   print(f"checkpoints, metrics.jsonl, finetuning.json and finetuning.md: {workdir}")
   print(

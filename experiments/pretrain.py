@@ -11,12 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_pipelines import entry
-from experiments import hibio
+from experiments import hibio, processes
 from hibio import pretraining
+from hibio.training import hosts
 
 FLAGS = entry.Flags(__doc__)
 _CONFIG = FLAGS.config_file("config", "experiments/hibio.py", "The experiment, FILE[:VARIANTS]")
 _PRINT = FLAGS.bool("print_config", False, "Print every key with its value and meaning, and stop")
+_joined = processes.flags(FLAGS)
 
 
 def main() -> None:
@@ -24,12 +26,14 @@ def main() -> None:
   if _PRINT.value:
     print(entry.listing(config, hibio.meanings()))
     return
-  corpus = pretraining.run(config)
-  print(f"checkpoints, metrics.jsonl and figures: {config.workdir}")
-  print(
-    f"next: python -m experiments.evaluate --checkpoint={config.workdir} --corpus={corpus.path}"
-    f" --output={Path(config.workdir) / 'evaluation'}"
-  )
+  with _joined():
+    corpus = pretraining.run(config)
+    if hosts.is_first():
+      print(f"checkpoints, metrics.jsonl and figures: {config.workdir}")
+      print(
+        f"next: python -m experiments.evaluate --checkpoint={config.workdir} --corpus={corpus.path}"
+        f" --output={Path(config.workdir) / 'evaluation'}"
+      )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.parameters import with_gene_sets
 from hibio.pathways import jaccard
 from hibio.pretrained import Pretrained
+from hibio.training import hosts
 from hibio.training.tables import background, gene_set_names
 
 SPLITS = ("train", "validation", "test")
@@ -74,11 +75,15 @@ def params_over(model: Pretrained, corpus: Corpus) -> Any:
 def corpus(preset: str, seed: int, root: Path) -> Path:
   """Writes and prepares synthetic tissue under `root`; what is finished is not done again.
 
+  Of several processes the first does it.
+
   Returns:
     The prepared corpus. The planted truth lies beside it in `raw/truth.json`.
   """
   folder = root / (f"synthetic-{preset}" + (f"-seed{seed}" if seed else ""))
   raw = folder / "raw"
+  if not hosts.is_first():
+    return folder / "corpus"
   if not (raw / "truth.json").is_file():
     say(f"making synthetic tissue ({preset}) in {folder}")
     synthetic.write(preset, raw, seed, "--config.synthetic.preset")

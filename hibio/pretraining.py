@@ -30,7 +30,7 @@ from hibio.objectives.inputs import Pairs
 from hibio.outputs import Outputs
 from hibio.pairwise import block_of
 from hibio.report import curves, section_figures
-from hibio.training import loop, sharding, stages
+from hibio.training import hosts, loop, sharding, stages
 from hibio.training.metrics import mean_of
 from hibio.training.recipe import Recipe, TrainResult
 from hibio.training.step import Total
@@ -62,7 +62,7 @@ def run(config: ConfigDict) -> Corpus:
       ("training", configs.TrainingConfig),
     )
   )
-  with clock.part("set-up"):
+  with clock.part("set-up"), hosts.first_alone():
     corpus = corpora.chosen(corpora.opened(config), config.gene_sets, config.gene_sets_seed)
   workdir = Path(config.workdir)
   pretrain(corpus, workdir, model, objectives, training, config.num_threads, clock)
@@ -88,16 +88,19 @@ def pretrain(
   with clock.part("set-up"):
     model = HiBio(model_config, num_genes=len(corpus.panel))
     recipe = _recipe(model, corpus, objectives, training, num_threads)
-    if jax.process_index() == 0:
-      console.say(pairing(corpus, next(recipe.batches(0)), objectives))
+    if hosts.is_first():
+      whole = training_batches(corpus, training, num_threads, whole=True)
+      console.say(pairing(corpus, next(whole(0)), objectives))
   result = loop.train(recipe, workdir, clock)
-  if jax.process_index() == 0:
-    with clock.part("readout"):
-      _store_readout(corpus, forward.frozen(model), recipe.tables, result, workdir)
-  with clock.part("figures"):
-    curves.draw(workdir)
-    _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
-  record_end(workdir, seconds=clock.shares())
+  params = sharding.on_this_process(result.params)
+  with hosts.first_alone() as first:
+    if first:
+      with clock.part("readout"):
+        _store_readout(corpus, forward.frozen(model), recipe.tables, params, result.step, workdir)
+      with clock.part("figures"):
+        curves.draw(workdir)
+        _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
+      record_end(workdir, seconds=clock.shares())
   return result
 
 
@@ -139,13 +142,12 @@ def _recipe(
 
 
 def _store_readout(
-  corpus: Corpus, frozen: Forward, tables: Tables, result: TrainResult, workdir: Path
+  corpus: Corpus, frozen: Forward, tables: Tables, params: Any, step: int, workdir: Path
 ) -> None:
   """Writes what expression is predicted by, unless this step's is there already."""
-  if readout.saved(workdir, result.step) is not None:
+  if readout.saved(workdir, step) is not None:
     return
-  params = sharding.on_this_process(result.params)
-  found = stored_readout.fitted(corpus, frozen, params, tables, result.step)
+  found = stored_readout.fitted(corpus, frozen, params, tables, step)
   if found is None:
     console.say("no expression readout: no training spots have both an image and counts")
     return
@@ -191,16 +193,22 @@ def pairing(corpus: Corpus, batch: Batch, objectives: configs.ObjectiveConfig) -
 
 
 def training_batches(
-  corpus: Corpus, training: configs.TrainingConfig, num_threads: int
+  corpus: Corpus, training: configs.TrainingConfig, num_threads: int, whole: bool = False
 ) -> Callable[[int], Iterator[Batch]]:
-  """Step -> the batches of training donors from that step on.
+  """Step -> the batches of training donors from that step on; of each, what this process's devices
+  hold.
 
   A step has no more windows than the corpus, rounded up to what devices and parts can share.
+
+  Args:
+    whole: whether whole batches are wanted, whoever holds them.
   """
   sections = corpus.manifest["sections"]
   there = sum(section["num_windows"] for section in sections if section["split"] == "train")
   shares = jax.device_count() * training.accumulation
   windows_per_batch = min(training.windows_per_batch, -(-there // shares) * shares)
+  mesh = sharding.make_mesh(training.mesh)
+  rows = None if whole else sharding.own_rows(windows_per_batch, mesh)
 
   def batches(step: int) -> Iterator[Batch]:
     arrays = loader.batches(
@@ -212,8 +220,7 @@ def training_batches(
       seed=training.seed,
       start_step=step,
       num_threads=num_threads,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
+      rows=rows,
     )
     return (Batch(**one) for one in arrays)
 

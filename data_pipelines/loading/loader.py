@@ -31,33 +31,24 @@ def batches(
   paired_share: float = 1.0,
   start_step: int = 0,
   num_threads: int = 2,
-  process_index: int = 0,
-  process_count: int = 1,
+  rows: Sequence[int] | None = None,
 ) -> Iterator[Arrays]:
   """Endless batches from step `start_step` on, each window once an epoch of its kind.
 
   What step n holds depends on the seed, n and the numbers given here alone, not on threads,
-  restarts or the number of processes. With several processes each gets its part of every batch.
+  restarts or the number of processes.
 
   Args:
+    rows: of each batch that are read: the part of a process; all by default.
     paired_share: of a batch's windows that lie in sections with images; where all sections have
       one, or none has, that changes nothing.
 
   Raises:
-    BadInputError: a split without sections, a damaged shard, a share that is none, or windows that
-      processes cannot share.
+    BadInputError: a split without sections, a damaged shard, or a share that is none.
   """
   if not 0 <= paired_share <= 1:
     raise BadInputError(
       "config", "training.paired_share", f"{paired_share:g}", "a share from 0 to 1", "change it"
-    )
-  if windows_per_batch % process_count:
-    raise BadInputError(
-      "config",
-      "windows_per_batch",
-      f"{windows_per_batch} over {process_count} processes",
-      f"a multiple of {process_count}",
-      f"set it to {-(-windows_per_batch // process_count) * process_count}",
     )
   windows = Windows(corpus, (split,))
   order = MixedOrder(
@@ -68,11 +59,10 @@ def batches(
     paired_share=paired_share,
     seed=seed,
   )
-  own = windows_per_batch // process_count
-  part = slice(process_index * own, (process_index + 1) * own)
+  own = np.arange(windows_per_batch) if rows is None else np.asarray(rows)
   steps = _Steps(start_step, _MAX_STEPS)
-  data = grain.MapDataset.source(steps).map(lambda step: order.batch(step)[part])
-  return _iterate(data, windows, own, num_threads)
+  data = grain.MapDataset.source(steps).map(lambda step: order.batch(step)[own])
+  return _iterate(data, windows, len(own), num_threads)
 
 
 def windows_once(

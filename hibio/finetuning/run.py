@@ -23,7 +23,7 @@ from hibio.model import HiBio
 from hibio.objectives import OBJECTIVES, stages
 from hibio.pretrained import Pretrained
 from hibio.report import curves
-from hibio.training import loop
+from hibio.training import hosts, loop
 from hibio.training.optimizer import Trained
 from hibio.training.recipe import Recipe
 from hibio.training.stages import named
@@ -54,7 +54,8 @@ def finetune(
   """Finetunes on the corpus' training donors; resumes if the work directory holds a checkpoint.
 
   Returns:
-    The results on held-out donors, as tables; they also lie in the work directory.
+    The results on held-out donors, as tables; they also lie in the work directory. Of several
+    processes the first alone has them.
 
   Raises:
     BadInputError: config, corpus and checkpoint do not belong together, or a test donor of the
@@ -74,12 +75,15 @@ def finetune(
     model, begin = _begin(source, corpus)
     recipe = _recipe(source, corpus, model, begin, tables, task, config, training, num_threads)
   loop.train(recipe, workdir, clock)
-  with clock.part("figures"):
-    if task is None:
-      curves.draw(workdir)
-  with clock.part("scores"):
-    table = scores.report(workdir, source, begin, corpus, config)
-  record_end(workdir, seconds=clock.shares())
+  table = ""
+  with hosts.first_alone() as first:
+    if first:
+      with clock.part("figures"):
+        if task is None:
+          curves.draw(workdir)
+      with clock.part("scores"):
+        table = scores.report(workdir, source, begin, corpus, config)
+      record_end(workdir, seconds=clock.shares())
   return table
 
 

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 from jaxtyping import Int
 from orbax.checkpoint.options import AtomicityMode, AtomicityOptions
 
 from data_pipelines.problems import BadInputError
-from hibio.training import intact
+from hibio.training import hosts, intact
 from hibio.training.state import TrainState
+from hibio.training.stopping import RunStopped
 
 FOLDER = "checkpoints"
 _ITEMS = ("state", "regions", "meta")
@@ -64,11 +64,7 @@ class Checkpoints:
     Raises:
       BadInputError: there are checkpoints, and all of them are damaged.
     """
-    step = -1
-    if jax.process_index() == 0:
-      step = self._newest_whole()
-    if jax.process_count() > 1:
-      step = int(multihost_utils.broadcast_one_to_all(np.int32(step)))
+    step = int(hosts.from_first(lambda: np.int32(self._newest_whole()), np.int32(-1)))
     return None if step < 0 else _read(self._open(), step, like, like_regions)
 
   def save(
@@ -78,10 +74,10 @@ class Checkpoints:
     self.wait()
     step = int(state.step)
     folder = self._folder / str(step)
-    if intact.is_sealed(folder):
+    if hosts.from_first(lambda: np.bool_(intact.is_sealed(folder)), np.bool_(False)):
       return
     try:
-      if folder.exists():
+      if hosts.is_first() and folder.exists():
         folder.rename(_unused(folder.with_name(f"foreign-{step}")))
       self._open().save(
         step,
@@ -103,6 +99,14 @@ class Checkpoints:
     if self._finishing is not None:
       self._finishing.join()
       self._finishing = None
+
+  def __enter__(self) -> Checkpoints:
+    return self
+
+  def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    # After an error others may be gone, and what was begun would wait for them.
+    if kind is None or issubclass(kind, RunStopped) or jax.process_count() == 1:
+      self.close()
 
   def close(self) -> None:
     """Waits for what was begun and lets go of threads."""
@@ -151,7 +155,7 @@ class Checkpoints:
     """Waits for the commit, seals it, and only then lets older ones go."""
     try:
       self._manager.wait_until_finished()
-      if jax.process_index() == 0:
+      if hosts.is_first():
         intact.seal(self._folder / str(step))
         self._let_go(step)
       self.failed_in_a_row = 0
@@ -177,7 +181,7 @@ class Checkpoints:
     manager, self._manager = self._manager, None  # its threads remember the failure
     with contextlib.suppress(Exception):
       manager.close()
-    if jax.process_index() == 0:
+    if hosts.is_first():
       for path in self._folder.glob(f"{step}*"):
         if path.name.split(".")[0] == str(step) and not intact.is_sealed(path):
           shutil.rmtree(path, ignore_errors=True)

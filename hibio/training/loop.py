@@ -17,7 +17,7 @@ import numpy as np
 
 from data_pipelines import console
 from hibio.batch import Batch
-from hibio.training import lock, metrics, sharding, stages, state
+from hibio.training import hosts, lock, metrics, sharding, stages, state
 from hibio.training import workdir as workdirs
 from hibio.training.alarms import Watch
 from hibio.training.checkpoints import Checkpoints
@@ -54,9 +54,9 @@ def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> Trai
   with (
     _sole_run(workdir) as alive,
     Interruption() as interruption,
-    contextlib.closing(Checkpoints(workdir, config.keep_checkpoints, _say)) as checkpoints,
+    Checkpoints(workdir, config.keep_checkpoints, console.say) as checkpoints,
   ):
-    with clock.part("set-up"), console.announced("setting up the run", "5 to 30 s on a CPU", _say):
+    with clock.part("set-up"), console.announced("setting up the run", "5 to 30 s on a CPU"):
       run = _Run(recipe, workdir, checkpoints, clock, alive)
       step = run.set_up(mesh)
     run.steps(step, mesh, interruption)
@@ -80,14 +80,13 @@ class _Run:
     self._description = recipe.describe()
     self._in_flight: deque = deque()
     self._since_line: list[dict[str, np.ndarray]] = []  # metrics of the steps since the last line
-    self._pairs = 0
     self._beside: dict[str, Any] = {}  # for the next line
     self._announced: set[str] = set()
 
   def set_up(self, mesh: jax.sharding.Mesh) -> Step:
     """Claims the work directory, restores or makes the state, and gives the step to take."""
-    recipe = self._recipe
-    if _is_first():
+    recipe, first = self._recipe, hosts.is_first()
+    if first:
       workdirs.claim(self._workdir, self._description, recipe.panel)
       save_tables(self._workdir, recipe.corpus["gene_sets"]["names"], recipe.tables)
     optimizer = make_optimizer(self._config, recipe.trained)
@@ -100,8 +99,8 @@ class _Run:
       self.state, tables = restored.state, recipe.tables.replace(regions=restored.regions)
     self.tables = sharding.replicate(tables, mesh)
     self._position = int(self.state.step)
-    self._writer = metrics.MetricsWriter(self._workdir, self._position) if _is_first() else None
-    self._watch = Watch(self._config.num_steps, metrics.read(self._workdir) if _is_first() else ())
+    self._writer = metrics.MetricsWriter(self._workdir, self._position) if first else None
+    self._watch = Watch(self._config.num_steps, metrics.read(self._workdir) if first else ())
     self._record_start(mesh)
     return make_train_step(
       forward=recipe.forward,
@@ -149,13 +148,15 @@ class _Run:
 
   def _record_start(self, mesh: jax.sharding.Mesh) -> None:
     """Says where the run stands, and what has changed around it since it last ran."""
-    if not _is_first():
+    if not hosts.is_first():
       return
     changes = workdirs.record_start(self._workdir, self._description, mesh, self._position)
     if self._position:
-      _say(f"going on at step {self._position} of {self._config.num_steps} in {self._workdir}")
+      console.say(
+        f"going on at step {self._position} of {self._config.num_steps} in {self._workdir}"
+      )
     for change in changes:
-      _say(f"changed since the last start: {change}")
+      console.say(f"changed since the last start: {change}")
 
   def _take(self, step: Step, batch: Batch, mesh: jax.sharding.Mesh) -> None:
     """One step; the first one of a start is compiled."""
@@ -175,8 +176,9 @@ class _Run:
   def _evaluate(self) -> None:
     self._settle(0)
     with self._compiled("evaluate", "compiling the evaluation of held-out donors", "5 to 20 s"):
-      params = sharding.on_this_process(self.state.params)
-      held_out = self._recipe.evaluate(params, self.tables)
+      params, tables = sharding.on_this_process((self.state.params, self.tables))
+      with hosts.first_alone() as first:  # whose metrics are written
+        held_out = self._recipe.evaluate(params, tables) if first else {}
     self._beside |= {f"held_out/{name}": value for name, value in held_out.items()}
 
   @contextlib.contextmanager
@@ -187,7 +189,7 @@ class _Run:
         yield
       return
     self._announced.add(part)
-    with console.announced(what, usually, _say), self._clock.part("compile"):
+    with console.announced(what, usually), self._clock.part("compile"):
       yield
 
   def _settle(self, in_flight: int) -> None:
@@ -197,8 +199,6 @@ class _Run:
       with self._clock.part("step"):
         measured = jax.device_get(measured)
       self._since_line.append(measured)
-      real = np.asarray(batch.spot_mask) & batch.has_patch & batch.has_counts
-      self._pairs += int(real.sum()) * jax.process_count()
       if measured["skipped_in_a_row"] >= MAX_SKIPPED_IN_A_ROW:
         path = metrics.dump(self._workdir, position, batch, measured)
         self._end("not finite")
@@ -218,28 +218,27 @@ class _Run:
       "stage": stages.stage_at(self._position - 1, self._config).name,
       **metrics.mean_of(self._since_line),
       **{name: self._since_line[-1][name] for name in ("skipped", "skipped_in_a_row")},
-      "pairs": self._pairs / steps,
-      "pairs_per_second": self._pairs / working,
+      "pairs_per_second": sum(int(one["pairs"]) for one in self._since_line) / working,
       "seconds": self._lap.seconds,
       "data_wait_share": lap.of("data") / working,
       **self._beside,
     }
-    self._since_line, self._pairs, self._beside = [], 0, {}
+    self._since_line, self._beside = [], {}
     if self._writer is not None:
       self._alive()
       ringing, warnings = self._watch.look({"step": self._position} | values)
       self._writer.write(self._position, values | ({"alarms": ringing} if ringing else {}))
       left = (self._config.num_steps - self._position) * working / steps
-      _say(metrics.line(self._position, self._config.num_steps, values, left))
+      console.say(metrics.line(self._position, self._config.num_steps, values, left))
       for warning in warnings:
-        _say(warning)
+        console.say(warning)
 
   def _save(self, final: bool) -> None:
     with self._clock.part("checkpoint"):
       self._checkpoints.save(self.state, self.regions(), self._description)
       if final:
         self._checkpoints.wait()
-    failed = self._checkpoints.failed_in_a_row
+    failed = hosts.most(self._checkpoints.failed_in_a_row)
     if failed >= MAX_FAILED_SAVES or (final and failed):
       self._end("cannot save")
       raise RunStopped(
@@ -263,25 +262,16 @@ class _Run:
 def _sole_run(workdir: Path) -> Iterator[Callable[[], None]]:
   """The first process holds the work directory for all of them; a stop is told on the console."""
   try:
-    if _is_first():
+    if hosts.is_first():
       workdirs.prepare(workdir)
       with lock.held(workdir) as alive:
         yield alive
     else:
       yield lambda: None
   except RunStopped as stopped:
-    _say(stopped.message)
+    console.say(stopped.message)
     raise
 
 
 def _due(position: int, every: int, last: bool) -> bool:
   return every > 0 and (last or position % every == 0)
-
-
-def _is_first() -> bool:
-  return jax.process_index() == 0
-
-
-def _say(text: str) -> None:
-  if _is_first():
-    console.say(text)

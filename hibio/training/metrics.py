@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from data_pipelines import console, files
@@ -88,10 +89,14 @@ def line(step: int, num_steps: int, values: Mapping[str, Any], seconds_left: flo
 
 
 def dump(workdir: Path, step: int, batch: Batch, metrics: Mapping[str, Any]) -> Path:
-  """Writes which spots a step read whose numbers are none, and what it measured; the file."""
+  """Writes which spots a step read whose numbers are none, and what it measured; the file.
+
+  Of several processes each writes what it read itself.
+  """
   real = np.asarray(batch.spot_mask)
   depth = np.asarray(batch.counts).sum(-1)[real]
-  path = workdir / "nan_dump" / f"step-{step}.json"
+  process = f"-process-{jax.process_index()}" if jax.process_count() > 1 else ""
+  path = workdir / "nan_dump" / f"step-{step}{process}.json"
   content = {
     "step": step,
     "section_index": np.asarray(batch.section_index).tolist(),

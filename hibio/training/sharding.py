@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 
@@ -33,6 +34,14 @@ def make_mesh(shape: Sequence[int], devices: Sequence[jax.Device] | None = None)
       "write (-1, 1, 1) to use all devices for data",
     )
   used = devices[: math.prod(sizes)]
+  if {device.process_index for device in used} != set(range(jax.process_count())):
+    raise BadInputError(
+      "config",
+      "training.mesh",
+      f"{tuple(shape)} for {len(devices)} devices of {jax.process_count()} processes",
+      "devices of all processes",
+      "write (-1, 1, 1), or sizes whose product is the number of devices",
+    )
   return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=used)
 
 
@@ -57,11 +66,29 @@ def put_batch(batch: Any, mesh: Mesh) -> Any:
   return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), batch)
 
 
+def own_rows(windows_per_batch: int, mesh: Mesh) -> list[int]:
+  """The windows of a batch that this process's devices hold; all, where others hold them too."""
+  parts = mesh.devices.reshape(-1, mesh.shape["tensor"])
+  length = windows_per_batch // len(parts)
+  mine = [
+    part
+    for part, devices in enumerate(parts)
+    if any(device.process_index == jax.process_index() for device in devices)
+  ]
+  return [part * length + row for part in mine for row in range(length)]
+
+
 def on_this_process(tree: Any) -> Any:
   """The same arrays, readable by this process alone."""
-  if jax.process_count() == 1:
-    return tree
-  return multihost_utils.process_allgather(tree, tiled=True)
+
+  def here(leaf):
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+      return leaf
+    if leaf.is_fully_replicated:
+      return np.asarray(leaf)
+    return multihost_utils.process_allgather(leaf, tiled=True)
+
+  return jax.tree.map(here, tree)
 
 
 def check_divisible(windows_per_batch: int, mesh: Mesh) -> None:

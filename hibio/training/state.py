@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from sklearn.metrics import adjusted_rand_score
 
 from hibio.batch import Tables
-from hibio.training import sharding
+from hibio.training import hosts, sharding
 
 
 @struct.dataclass
@@ -81,7 +81,8 @@ def refreshed(
     ValueError: the new regions are not as many as the old ones.
   """
   old = np.asarray(tables.regions)
-  new = np.asarray(refresh(sharding.on_this_process(params), tables))
+  here = sharding.on_this_process((params, tables))
+  new = hosts.from_first(lambda: np.asarray(refresh(*here)), old)
   if new.shape != old.shape:
     raise ValueError(f"regions of shape {new.shape} cannot replace those of shape {old.shape}")
   logged = {}

@@ -83,6 +83,7 @@ def make_train_step(
     )
     metrics = metrics | {
       "loss": value,
+      "pairs": (batch.spot_mask & batch.has_patch & batch.has_counts).sum(),
       "learning_rate": rate,
       "gradient_norm": norm,
       "skipped": state.skipped,

@@ -23,6 +23,10 @@ INTERRUPTED = 75
 """Asked to stop, and saved; the same command resumes."""
 NOT_FINITE = 76
 """Too many steps gave a loss or a gradient that is not finite."""
+GONE = 77
+"""Another process of the run was killed; the same commands resume."""
+TOGETHER = (CANNOT_SAVE, INTERRUPTED, NOT_FINITE)
+"""Those that all processes of a run come to at the same step."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
