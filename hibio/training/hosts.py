@@ -73,6 +73,7 @@ def joined(
     yield
   except BaseException as end:
     if not (isinstance(end, RunStopped) and end.code in TOGETHER):
+      told.set()
       _end_all(end)
     _part(told, listening)
     raise
