@@ -146,6 +146,14 @@ def _check(coordinator: str, num_processes: int | None, process_id: int | None) 
       "flags", "--process_id", str(process_id), f"0 to {num_processes - 1}",
       "number the processes from 0; --num_processes says how many there are",
     )  # fmt: skip
+  if process_id == 0 and num_processes > 1:
+    try:
+      socket.create_server(("", int(port))).close()
+    except OSError as error:  # JAX would crash
+      raise BadInputError(
+        "flags", "--coordinator", f"port {port}: {os.strerror(error.errno)}",
+        "a port that is free on the first process's host", "give all processes another one",
+      ) from error  # fmt: skip
 
 
 def _meet(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
@@ -169,7 +177,8 @@ def _meet(coordinator: str, num_processes: int | None, process_id: int | None) -
     jax.devices()  # meets the others once more
   except (ValueError, RuntimeError, OSError, ImportError) as error:
     raise BadInputError(
-      "environment", "launcher", str(error).splitlines()[0], "several processes that JAX can join",
+      "environment", "launcher", str(error).partition("\n")[0],
+      "several processes that JAX can join",
       f"give {', '.join(_FLAGS)} to every process, or --num_processes=1 to one that is alone",
     ) from error  # fmt: skip
   finally:

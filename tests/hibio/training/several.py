@@ -1,6 +1,7 @@
 """The toy run as one of several processes: `python -m tests.hibio.training.several DIR PORT N I`.
 
-With `--die=STEP` this process is killed when it is asked for that step's batch.
+With `--SIGKILL=STEP` or `--SIGTERM=STEP` this process gets the signal when it asks for that step's
+batch.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ from hibio.batch import Batch
 from hibio.training import hosts, sharding
 from tests.hibio.training import toy
 
-CONFIG = toy.config(num_steps=8, mesh=(-1, 1, 1), evaluate_every=4, region_refresh_share=0.5)
+CONFIG = toy.config(num_steps=8, mesh=(1, -1, 1), evaluate_every=4, region_refresh_share=0.5)
 
 
 def batches(step: int) -> Iterator[Batch]:
@@ -39,18 +40,21 @@ def train(workdir: Path, **changes):
   return toy.train(workdir, **changes)
 
 
-def _killed_at(last: int):
+def _signalled(name: str, at: int) -> Callable[[int], Iterator[Batch]]:
   def some(step: int) -> Iterator[Batch]:
     for number, batch in enumerate(batches(step), step):
-      if number == last:
-        os.kill(os.getpid(), signal.SIGKILL)
+      if number == at:
+        os.kill(os.getpid(), signal.Signals[name])
       yield batch
 
   return some
 
 
 if __name__ == "__main__":
-  workdir, port, number, index, *rest = sys.argv[1:]
-  die = [int(one.removeprefix("--die=")) for one in rest]
-  with hosts.joined(f"127.0.0.1:{port}" if port != "0" else "", int(number), int(index)):
-    train(Path(workdir), **({"batches": _killed_at(die[0])} if die else {}))
+  workdir, port, number, index, *signals = sys.argv[1:]
+  changes = {}
+  for one in signals:
+    name, at = one.removeprefix("--").split("=")
+    changes = {"batches": _signalled(name, int(at))}
+  with hosts.joined(f"127.0.0.1:{port}", int(number), int(index)):
+    train(Path(workdir), **changes)

@@ -57,6 +57,13 @@ def _free_port() -> int:
     return one.getsockname()[1]
 
 
+def test_a_port_that_is_taken_is_refused():
+  with socket.create_server(("", 0)) as taken:
+    port = taken.getsockname()[1]
+    with pytest.raises(BadInputError, match=f"port {port}: "), hosts.joined(f"here:{port}", 2, 0):
+      pass
+
+
 def _begun(*arguments: str) -> subprocess.Popen:
   environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
   return subprocess.Popen(
@@ -86,7 +93,7 @@ def _curve(workdir) -> list[dict]:
 
 def test_two_processes_learn_what_one_does_and_one_goes_on_where_another_was_killed(tmp_path):
   run = ("-m", several.__name__, str(tmp_path / "two"), str(_free_port()), "2")
-  first, second = _begun(*run, "0"), _begun(*run, "1", "--die=7")
+  first, second = _begun(*run, "0"), _begun(*run, "1", "--SIGKILL=7")
   said = first.communicate(timeout=240)[1]
   second.communicate(timeout=240)
   assert (first.returncode, second.returncode) == (GONE, -9), said
