@@ -227,7 +227,7 @@ def _end_all(end: BaseException) -> NoReturn:
     multihost.get_jax_distributed_client().key_value_set(f"{_ENDED}{jax.process_index()}", words)
     if is_first():  # takes the service along
       threading.Event().wait(3 * _LISTEN_SECONDS)
-  _exit(message, code)
+  _exit("" if isinstance(end, RunStopped) else message, code)  # that one has been told
 
 
 def _last_words(end: BaseException) -> tuple[int, str]:
@@ -260,5 +260,6 @@ def _part(told: threading.Event, listening: threading.Thread) -> None:
 def _exit(message: str, code: int) -> NoReturn:
   """At once: leaving in order would wait for the others."""
   sys.stdout.flush()
-  print(message, file=sys.stderr, flush=True)
+  if message:
+    print(message, file=sys.stderr, flush=True)
   os._exit(code)

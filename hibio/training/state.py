@@ -82,9 +82,14 @@ def refreshed(
   """
   old = np.asarray(tables.regions)
   here = sharding.on_this_process((params, tables))
-  new = hosts.from_first(lambda: np.asarray(refresh(*here)), old)
-  if new.shape != old.shape:
-    raise ValueError(f"regions of shape {new.shape} cannot replace those of shape {old.shape}")
+
+  def drawn() -> np.ndarray:
+    new = np.asarray(refresh(*here))
+    if new.shape != old.shape:
+      raise ValueError(f"regions of shape {new.shape} cannot replace those of shape {old.shape}")
+    return new.astype(old.dtype)
+
+  new = hosts.from_first(drawn, old)
   logged = {}
   for level, (before, after) in enumerate(zip(old, new, strict=True), 1):
     both = (before >= 0) & (after >= 0)
@@ -96,5 +101,5 @@ def refreshed(
       f"regions/median_size_level_{level}": float(np.median(sizes)) if len(sizes) else 0.0,
     }
   layout = getattr(tables.regions, "sharding", None)
-  regions = jax.device_put(new.astype(old.dtype), layout)
+  regions = jax.device_put(new, layout)
   return tables.replace(regions=regions), logged
