@@ -34,7 +34,8 @@ def make_mesh(shape: Sequence[int], devices: Sequence[jax.Device] | None = None)
       "write (-1, 1, 1) to use all devices for data",
     )
   used = devices[: math.prod(sizes)]
-  if {device.process_index for device in used} != set(range(jax.process_count())):
+  spanned = {device.process_index for device in used}
+  if used[0] in jax.devices() and spanned != set(range(jax.process_count())):
     raise BadInputError(
       "config",
       "training.mesh",
