@@ -61,7 +61,12 @@ def batches(
   )
   own = np.arange(windows_per_batch) if rows is None else np.asarray(rows)
   steps = _Steps(start_step, _MAX_STEPS)
-  data = grain.MapDataset.source(steps).map(lambda step: order.batch(step)[own])
+
+  def numbers(step: int) -> np.ndarray:
+    batch = order.batch(step)
+    return batch[own[own < len(batch)]]  # places beyond are empty windows
+
+  data = grain.MapDataset.source(steps).map(numbers)
   return _iterate(data, windows, len(own), num_threads)
 
 
