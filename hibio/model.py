@@ -71,7 +71,7 @@ class HiBio(nn.Module):
       embedding_init=nn.initializers.normal(config.gene.width**-0.5),
       name="gene_table",
     ).embedding
-    gene_table = gathered(gene_table, ("gene_table", "embedding"))
+    gene_table = gathered(jnp.asarray(gene_table), ("gene_table", "embedding"))
 
     keywords, keyword_weight = self.keywords(batch, statistics)
     first = statistics.measured[:, : config.reference_genes]

@@ -30,7 +30,7 @@ class Dense(nn.Module):
   def __call__(self, inputs: Float[Array, "*dims width"]) -> Float[Array, "*dims {self.features}"]:
     width = inputs.shape[-1]
     kernel = self.param("kernel", self.kernel_init, (width, self.features))
-    kernel = gathered(kernel.astype(self.dtype), (*self.path, "kernel"))
+    kernel = gathered(jnp.asarray(kernel, self.dtype), (*self.path, "kernel"))
     outputs = inputs.reshape(-1, width).astype(self.dtype) @ kernel
     if self.use_bias:
       bias = self.param("bias", nn.initializers.zeros, (self.features,))

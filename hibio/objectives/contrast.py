@@ -64,7 +64,9 @@ def cross_entropy(
     scale: inverse temperature.
   """
   places = pairs.valid, pairs.positions_um, pairs.section
-  return _cross_entropy(pairs.image, pairs.gene, scale, places, rule)
+  # What lies in padding need not be of unit norm, and its exponential not finite.
+  image, gene = (jnp.where(pairs.valid[:, None], side, 0.0) for side in (pairs.image, pairs.gene))
+  return _cross_entropy(image, gene, scale, places, rule)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
