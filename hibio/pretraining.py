@@ -54,19 +54,31 @@ def run(config: ConfigDict) -> Corpus:
     BadInputError: an unknown key in the config, or a corpus that cannot be used.
   """
   clock = Stopwatch()
-  model, objectives, training = (
-    configs.from_dict(cls, config[name].to_dict(), f"config.{name}.")
-    for name, cls in (
-      ("model", configs.ModelConfig),
-      ("objectives", configs.ObjectiveConfig),
-      ("training", configs.TrainingConfig),
-    )
-  )
+  model, objectives, training = parts(config)
   with clock.part("set-up"), hosts.first_alone():
     corpus = corpora.chosen(corpora.opened(config), config.gene_sets, config.gene_sets_seed)
   workdir = Path(config.workdir)
   pretrain(corpus, workdir, model, objectives, training, config.num_threads, clock)
   return corpus
+
+
+def parts(
+  config: ConfigDict,
+) -> tuple[configs.ModelConfig, configs.ObjectiveConfig, configs.TrainingConfig]:
+  """What an experiment says of the model, the objectives and the training.
+
+  Raises:
+    BadInputError: an unknown key.
+  """
+  classes = {
+    "model": configs.ModelConfig,
+    "objectives": configs.ObjectiveConfig,
+    "training": configs.TrainingConfig,
+  }
+  return tuple(
+    configs.from_dict(cls, config[name].to_dict(), f"config.{name}.")
+    for name, cls in classes.items()
+  )
 
 
 def pretrain(

@@ -34,7 +34,7 @@ from experiments import hibio
 from experiments.benchmarks import results, side_by_side, step, towers
 from experiments.benchmarks.results import Result
 from experiments.benchmarks.side_by_side import Case, Pair
-from hibio import corpora
+from hibio import corpora, pretraining
 from hibio.batch import Batch
 
 FLAGS = entry.Flags(__doc__)
@@ -101,7 +101,7 @@ def _ceiling(quick: bool) -> Iterator[Result]:
 def _steps(size: str) -> Callable[[bool], Iterator[Result]]:
   def part(quick: bool) -> Iterator[Result]:
     config = hibio.get_config("test" if quick else size)
-    model, objectives, training = step.parts(config)
+    model, objectives, training = pretraining.parts(config)
     windows = 2 if quick else int(_WINDOWS.value[list(SIZES).index(size)])
     with tempfile.TemporaryDirectory() as folder:
       corpus = Corpus.open(corpora.corpus("tiny", 0, Path(folder)))
@@ -174,7 +174,7 @@ def _fed(quick: bool) -> Iterator[Result]:
 
 
 def _fed_or_not(quick: bool) -> Pair:
-  model, objectives, training = step.parts(hibio.get_config("test" if quick else "base"))
+  model, objectives, training = pretraining.parts(hibio.get_config("test" if quick else "base"))
   folder = tempfile.TemporaryDirectory()
   beside = Path(folder.name)
   corpora.corpus("tiny", 0, beside)

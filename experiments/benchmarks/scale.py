@@ -29,9 +29,10 @@ from data_pipelines import console, entry
 from data_pipelines.problems import BadInputError
 from experiments.benchmarks.collectives import collectives, num_bytes
 from experiments.hibio import get_config
-from hibio import configs, forward, layout
+from hibio import forward, layout
 from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.model import HiBio
+from hibio.pretraining import parts
 from hibio.training import sharding, state
 from hibio.training.optimizer import make_optimizer
 from hibio.training.step import make_train_step
@@ -110,14 +111,7 @@ def abstract_step(
   config, mesh: jax.sharding.Mesh, *, windows: int, genes: int, pathways: int, sections: int = 8
 ):
   """The training step of a config, jitted, and shapes and layout of what it is called with."""
-  model_config, objectives, training = (
-    configs.from_dict(cls, config[part].to_dict(), f"config.{part}.")
-    for part, cls in (
-      ("model", configs.ModelConfig),
-      ("objectives", configs.ObjectiveConfig),
-      ("training", configs.TrainingConfig),
-    )
-  )
+  model_config, objectives, training = parts(config)
   batch = _batch(windows, model_config.patch_px, genes)
   tables = _tables(sections, genes, pathways, windows * WINDOW_SPOTS)
   model, optimizer = HiBio(model_config, genes), make_optimizer(training)

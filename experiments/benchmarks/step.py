@@ -17,7 +17,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from data_pipelines import entry
 from data_pipelines.loading.corpus import Corpus
@@ -25,6 +24,7 @@ from hibio import configs, corpora, forward
 from hibio.batch import Batch
 from hibio.flops import count_flops
 from hibio.model import HiBio
+from hibio.pretraining import parts
 from hibio.training import sharding, state
 from hibio.training.optimizer import make_optimizer
 from hibio.training.step import make_train_step
@@ -53,21 +53,6 @@ def main() -> None:
   print(f"step          {1e3 * seconds:,.1f} ms, median of {_STEPS.value}")
   print(f"pairs         {pairs / seconds:,.0f} a second")
   print(f"operations    {operations:.3g} a step, {operations / seconds:.3g} a second")
-
-
-def parts(
-  config: ConfigDict,
-) -> tuple[configs.ModelConfig, configs.ObjectiveConfig, configs.TrainingConfig]:
-  """What an experiment says of the model, the objectives and the training."""
-  classes = {
-    "model": configs.ModelConfig,
-    "objectives": configs.ObjectiveConfig,
-    "training": configs.TrainingConfig,
-  }
-  return tuple(
-    configs.from_dict(cls, config[name].to_dict(), f"config.{name}.")
-    for name, cls in classes.items()
-  )
 
 
 def step_flops(model: configs.ModelConfig, corpus: Corpus, batch: Batch) -> float:
