@@ -24,17 +24,6 @@ from tests.data_pipelines.regions import check_regions
 
 
 @pytest.fixture
-def sources(tmp_path, monkeypatch):
-  made = [
-    hand_made.Source(hand_made.section("A1", "A", rows=5, image=hand_made.picture(tmp_path, "A1"))),
-    hand_made.Source(hand_made.section("B1", "B", rows=5)),
-    hand_made.Source(hand_made.section("B2", "B", rows=6)),
-  ]
-  hand_made.hand_over(monkeypatch, made)
-  return made
-
-
-@pytest.fixture
 def options(tmp_path):
   return PrepareOptions(
     gene_sets=(hand_made.gene_sets(tmp_path),), window_spots=20, test_donors=("A",),

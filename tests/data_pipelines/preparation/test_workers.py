@@ -19,17 +19,6 @@ from data_pipelines.readers import READERS, open_sections
 from tests.data_pipelines import annotated, hand_made, raw_folders
 
 
-@pytest.fixture
-def sources(tmp_path, monkeypatch):
-  made = [
-    hand_made.Source(hand_made.section("A1", "A", rows=5, image=hand_made.picture(tmp_path, "A1"))),
-    hand_made.Source(hand_made.section("B1", "B", rows=5)),
-    hand_made.Source(hand_made.section("B2", "B", rows=6)),
-  ]
-  hand_made.hand_over(monkeypatch, made)
-  return made
-
-
 def content(corpus):
   """Every file of a corpus but what a later run needs, as bytes."""
   return {
