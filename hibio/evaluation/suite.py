@@ -70,6 +70,9 @@ EVALUATED = (
 )  # fmt: skip
 """What an evaluation asks by default."""
 
+BY_REGION_TOO = ("annotation", "zero_shot")
+"""What is asked of regions as well as of spots; for the other tasks none are drawn for it."""
+
 OF_FEATURES = (
   "expression", "domains", "pooled_domains", "annotation", "zero_shot", "retrieval",
   "region_retrieval",
@@ -197,8 +200,10 @@ def evaluate(model: pretrained.Pretrained | None, corpus: Corpus, options: Optio
     with parts.part(f"embeddings of {method.name}", amount):
       setting = setting.with_model(method)
   with parts.part("baselines", amount):
-    setting = setting.with_region_means(MODEL) if model else setting
-    setting = with_baselines(setting, options.features).with_region_means(COMPONENTS)
+    setting = with_baselines(setting, options.features)
+    if set(asked) & set(BY_REGION_TOO):
+      for name in (MODEL, COMPONENTS) if model else (COMPONENTS,):
+        setting = setting.with_region_means(name)
     setting = beside_components(setting)
   rows = []
   for task in asked:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
+import pandas as pd
 
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
@@ -243,10 +244,10 @@ def _by_marker_mean(
 ) -> Iterator[Row]:
   """Mean expression of marker genes, of the spot and over its region of components."""
   tree = f"{COMPONENTS}/gene"
-  cohort, rows = setting.seen_by(tree), setting.cohort.spots["spot_index"].to_numpy()
+  cohort = setting.seen_by(tree)
   scores = zero_shot.marker_mean(cohort, membership)
-  region_of = dict(zip(rows.tolist(), setting.regions(tree)[0].tolist(), strict=True))
-  regions = np.array([region_of[spot] for spot in cohort.spots["spot_index"]])
+  of_spot = pd.Series(setting.regions(tree)[0], setting.cohort.spots["spot_index"])
+  regions = of_spot.loc[cohort.spots["spot_index"]].to_numpy()
   for way, read in (("", scores), (BY_REGION, domains.region_mean(scores, regions))):
     yield from zero_shot.by_scores(
       cohort, read, names, label, f"{MARKER_MEAN}/gene{way}", setting.split, sets_of_class
