@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.readers import joins
-from data_pipelines.readers.annotated import contents, places, raw_matrix
+from data_pipelines.readers.annotated import contents, places, raw_matrix, slides
 from data_pipelines.readers.annotated.sections import Choices, section_of
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.metadata import Metadata, file_name
@@ -23,7 +23,7 @@ from data_pipelines.section import Section
 SUFFIX = ".h5ad"
 DONOR_COLUMNS = ("donor_id", "donor", "patient", "patient_id")
 _TECHNICAL = frozenset(
-  (*DONOR_COLUMNS, places.LIBRARY_COLUMN, "in_tissue", "sample", "sample_id", "batch", "species")
+  (*DONOR_COLUMNS, slides.LIBRARY_COLUMN, "in_tissue", "sample", "sample_id", "batch", "species")
 )
 _CLASSES = (2, 60)
 """A column of categories with as many of them counts as a label; with more, as a name."""
@@ -38,7 +38,7 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   if path.suffix != SUFFIX or not path.is_file():
     return []
   with contents.opened(path) as found:
-    names = places.section_of_spots(found)
+    names = slides.section_of_spots(found)
     donors = _constant(found.obs, names, DONOR_COLUMNS)
   return [
     _source_of(path, name, donors.get(name), metadata) for name in dict.fromkeys(names.tolist())
@@ -70,7 +70,7 @@ def _read_section(source: SectionSource, name: str) -> Section:
   """
   entry = source.entry
   with contents.opened(source.path) as found:
-    rows = np.flatnonzero(places.section_of_spots(found) == name)
+    rows = np.flatnonzero(slides.section_of_spots(found) == name)
     choices = Choices(image=entry.path_of("image"), image_scale=entry.image_scale)
     matrix = raw_matrix.find(found)
     spots = section_of(found, choices, matrix, name, rows)

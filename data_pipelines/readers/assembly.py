@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import joins
+from data_pipelines.readers import joins, one_slide
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
@@ -125,6 +125,7 @@ def assemble(
     dropped={reason: count for reason, count in dropped.items() if count},
     notes=notes if rule is None else (*notes, f"{positions.path.name}: {rule}"),
   )
+  _refuse_several_slides(section, positions.path)
   section = section.subset(positions.on_tissue[rows], "spots beside the tissue")
   section = section.subset(section.counts.getnnz(axis=1) > 0, "spots without counts")
   if not section.num_spots:
@@ -138,6 +139,14 @@ def assemble(
     inside = on_image(section.positions_px, image, positions.path, _MIN_SHARE_INSIDE, fix)
     section = section.subset(inside, "spots outside the image")
   return _noted(_labelled(section, labels))
+
+
+def _refuse_several_slides(section: Section, path: Path) -> None:
+  where = section.array_positions, section.positions_px
+  shared = one_slide.sharing_a_place(*where)
+  if one_slide.are_several(shared):
+    fix = "give each slide as a section of its own, with its own counts and positions"
+    raise one_slide.refusal(path, *where, shared, fix)
 
 
 def _labelled(section: Section, tables: list[joins.LabelTable]) -> Section:

@@ -1,4 +1,4 @@
-"""Which section each spot of an AnnData belongs to, where it lies, and how long a pixel is.
+"""Where each spot of an AnnData lies, and how long a pixel is.
 
 No key states the length of a pixel by agreement. A factor that says so is believed; else the most
 exact rule is asked first.
@@ -20,7 +20,6 @@ from data_pipelines.readers.annotated.contents import POSITION_KEYS, Contents
 from data_pipelines.readers.space_ranger import PITCH_UM
 from data_pipelines.section import VISIUM_SPOT_UM
 
-LIBRARY_COLUMN = "library_id"
 PIXEL_COLUMNS = ("pxl_col_in_fullres", "pxl_row_in_fullres")
 """x, then y."""
 ARRAY_COLUMNS = ("array_row", "array_col")
@@ -28,52 +27,6 @@ _MOST_SHOWN = 8
 _TOLERANCE = 0.15
 _HEXAGONAL = 1.1
 """The sixth neighbour of a spot on a hexagonal lattice is hardly farther than the first."""
-
-
-def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarray:
-  """Name of the section of each spot.
-
-  It is the column that is asked for, or `obs["library_id"]`, or the only entry of
-  `uns["spatial"]`, or the column of `obs` whose values are its entries; else all spots are one
-  section, named after the file.
-
-  Raises:
-    BadInputError: no such column, spots without a section, or several entries that no column names.
-  """
-  obs, keys = contents.obs, set(contents.libraries)
-  if column is not None and column not in obs:
-    raise BadInputError(
-      contents.path,
-      f"obs[{column!r}]",
-      f"only {_shown(obs.columns)}",
-      "a column of sections",
-      "correct --library_key",
-    )
-  column = column or (LIBRARY_COLUMN if LIBRARY_COLUMN in obs else None)
-  if column is None and len(keys) == 1:
-    return np.full(len(obs), next(iter(keys)), dtype=object)
-  if column is None and len(keys) > 1:
-    column = next((name for name in obs if set(obs[name].dropna().astype(str)) == keys), None)
-    if column is None:
-      raise BadInputError(
-        contents.path,
-        "obs",
-        f"no column for the {len(keys)} sections of uns['spatial'] ({_shown(keys)}) among "
-        f"{_shown(obs.columns)}",
-        f"a column {LIBRARY_COLUMN} with their names",
-        "add it, or name it with --library_key",
-      )
-  if column is None:
-    return np.full(len(obs), contents.path.stem or "section", dtype=object)
-  if missing := int(obs[column].isna().sum()):
-    raise BadInputError(
-      contents.path,
-      f"obs[{column!r}]",
-      f"{missing} spots without a section",
-      "one for each spot",
-      "fill in the column",
-    )
-  return obs[column].astype(str).to_numpy(dtype=object)
 
 
 def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
@@ -91,7 +44,7 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
       raise BadInputError(
         contents.path,
         "obsm['spatial']",
-        f"obsm keys {_shown(contents.obsm_keys)}",
+        f"obsm keys {shown(contents.obsm_keys)}",
         "positions of the spots, x and y in pixels of the full-size image",
         "store them in obsm['spatial']",
       )
@@ -131,7 +84,8 @@ def array_positions(contents: Contents) -> np.ndarray | None:
   return values if np.isfinite(values).all() else None
 
 
-def _shown(names) -> str:
+def shown(names) -> str:
+  """Some names, for messages."""
   names = [str(name) for name in names]
   more = f", ... ({len(names)})" if len(names) > _MOST_SHOWN else ""
   return ", ".join(names[:_MOST_SHOWN]) + more if names else "none"

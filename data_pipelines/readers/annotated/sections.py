@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.annotated import places, raw_matrix
+from data_pipelines.readers.annotated import places, raw_matrix, slides
 from data_pipelines.readers.annotated.contents import Contents, Library
 from data_pipelines.readers.annotated.raw_matrix import RawMatrix
 from data_pipelines.readers.assembly import on_image
@@ -48,7 +48,7 @@ def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
   """
   if not len(contents.obs):
     raise BadInputError(contents.path, "obs", "no spots", "spots", "give a table with spots")
-  names = places.section_of_spots(contents, choices.library_key)
+  names = slides.section_of_spots(contents, choices.library_key)
   ids = list(dict.fromkeys(names.tolist()))
   if choices.image is not None and len(ids) > 1:
     raise BadInputError(
@@ -88,8 +88,9 @@ def section_of(
     BadInputError: as `sections_of`.
   """
   every = places.positions_px(contents)
-  um_per_px, how = _scale(contents, choices, name, rows, every)
-  image, image_scale = _image(contents, choices, name)
+  library = _library(contents, name, whole=len(rows) == len(contents.obs))
+  um_per_px, how = _scale(contents, choices, library, rows, every)
+  image, image_scale = _image(contents, choices, library)
   section = StreamedSection(
     section_id=name,
     rows=rows,
@@ -98,6 +99,7 @@ def section_of(
     um_per_px_source=how,
     image=image,
     image_scale=image_scale if image else 1.0,
+    notes=_foreign_images(contents, name) if library is None else (),
   )
   if image is not None:
     fix = "correct the scale factor or --image_scale"
@@ -109,7 +111,7 @@ def section_of(
       gene_ids=matrix.gene_ids[genes],
       gene_symbols=matrix.gene_symbols[genes],
       read_counts=lambda local: matrix.rows(rows[local])[:, genes],
-      notes=(f"counts from {matrix.where}",),
+      notes=(f"counts from {matrix.where}", *section.notes),
     )
   if image is None:
     raise BadInputError(
@@ -123,12 +125,11 @@ def section_of(
 
 
 def _scale(
-  contents: Contents, choices: Choices, name: str, rows: np.ndarray, every: np.ndarray
+  contents: Contents, choices: Choices, library: Library | None, rows: np.ndarray, every: np.ndarray
 ) -> tuple[float, str]:
   if choices.um_per_px is not None:
     return choices.um_per_px, "given"
   array = places.array_positions(contents)
-  library = contents.libraries.get(name)
   return places.um_per_px(
     places.Evidence(
       positions_px=every[rows],
@@ -139,10 +140,28 @@ def _scale(
   )
 
 
-def _image(contents: Contents, choices: Choices, name: str) -> tuple[SlideImage | None, float]:
+def _library(contents: Contents, name: str, whole: bool) -> Library | None:
+  """The section's entry of `uns["spatial"]`; the only one is that of a file's only section."""
+  if whole and len(contents.libraries) == 1:
+    return next(iter(contents.libraries.values()))
+  return contents.libraries.get(name)
+
+
+def _foreign_images(contents: Contents, name: str) -> tuple[str, ...]:
+  """What to say of images where none is known to be of the section."""
+  keys = [key for key, library in contents.libraries.items() if library.images or library.source]
+  if not keys:
+    return ()
+  shown = places.shown(keys)
+  return (f"images under {shown} in uns['spatial'] are not used: none of these is {name}",)
+
+
+def _image(
+  contents: Contents, choices: Choices, library: Library | None
+) -> tuple[SlideImage | None, float]:
   if choices.image is not None:
     return SlideImage.open(choices.image, "full"), choices.image_scale
-  return _stored_image(contents.libraries.get(name), contents.path)
+  return _stored_image(library, contents.path)
 
 
 def _stored_image(library: Library | None, path: Path) -> tuple[SlideImage | None, float]:

@@ -94,7 +94,11 @@ def test_without_raw_counts_every_matrix_is_named_with_what_it_holds(adata):
 
 def test_a_value_that_is_no_count_is_found_wherever_it_lies(adata):
   wide = anndata.concat([adata.copy() for _ in range(4)], index_unique="-")
-  wide.obsm["spatial"] = np.tile(np.asarray(adata.obsm["spatial"]), (4, 1))
+  beside = np.repeat(np.arange(4), adata.n_obs)
+  wide.obs["array_col"] += 40 * beside
+  wide.obsm["spatial"] = np.tile(np.asarray(adata.obsm["spatial"]), (4, 1)) + np.outer(
+    beside, [1000, 0]
+  )
   wide.var = adata.var
   row = 2  # of 360, among which 200 are looked at to choose the matrix: 0, 1, 3, 5, ...
   wide.X.data[wide.X.indptr[row]] = 0.5
@@ -174,11 +178,12 @@ def test_spots_go_to_the_section_that_a_column_names(section):
     assert {mixed.obs_names[row][0] for row in one.rows} == {one.section_id}
     np.testing.assert_array_equal(counts_of(one), mixed.X[one.rows].toarray())
   mixed.obs["slide"] = mixed.obs.pop("library_id")
-  assert len(read(mixed)) == 1
-  assert len(read(mixed, library_key="slide")) == 2
+  assert len(read(mixed)) == 2
+  mixed.obs["whose"] = mixed.obs.pop("slide")
+  assert len(read(mixed, library_key="whose")) == 2
   mixed.uns["spatial"] = {"S": {}, "T": {}}
   assert len(read(mixed)) == 2
-  del mixed.obs["slide"]
+  del mixed.obs["whose"]
   with pytest.raises(BadInputError, match="library_id"):
     read(mixed)
 

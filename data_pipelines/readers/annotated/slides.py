@@ -1,0 +1,190 @@
+"""Which section each spot of an AnnData belongs to.
+
+Files of several slides are put together in many ways, and most of them lose which is which. Spots
+of one slide lie each on a place of its own: where they do not, a column must tell slides apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers import one_slide
+from data_pipelines.readers.annotated import places
+from data_pipelines.readers.annotated.contents import Contents
+
+LIBRARY_COLUMN = "library_id"
+SLIDE_COLUMNS = (
+  LIBRARY_COLUMN, "library", "sample", "sample_id", "sample_name", "batch", "slide", "slide_id",
+  "section", "section_id", "capture_area", "dataset", "orig.ident", "source",
+)  # fmt: skip
+"""Columns that may tell slides apart, where the spots show that there are several."""
+
+_MIXED = 0.2
+"""Share of spots whose nearest is of another slide: pieces of tissue on one slide lie apart."""
+_SEQUENCE = re.compile(r"[ACGT]{12,}", re.IGNORECASE)
+
+
+def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarray:
+  """Name of the section of each spot.
+
+  It is the column that is asked for, or `obs["library_id"]`, or the only entry of
+  `uns["spatial"]`, or the column of `obs` whose values are its entries; else all spots are one
+  section, named after the file. Where spots of such a section share places, lie among each other
+  or have barcodes of several slides, a column of `SLIDE_COLUMNS` divides it.
+
+  Raises:
+    BadInputError: no such column, spots without a section, several entries that no column names,
+      or a section that must be several slides.
+  """
+  names = _named(contents, column)
+  try:
+    positions_px = places.positions_px(contents)
+  except BadInputError:  # said when the section is read
+    return names
+  array = places.array_positions(contents)
+  if column is None:
+    names = _divided(contents, names, array, positions_px)
+  codes = _codes(names)
+  shared = one_slide.sharing_a_place(array, positions_px, codes)
+  if one_slide.are_several(shared, codes):
+    fix = _fix(contents, names, array, positions_px)
+    raise one_slide.refusal(contents.path, array, positions_px, shared, fix)
+  return names
+
+
+def _named(contents: Contents, column: str | None) -> np.ndarray:
+  """What the file, or whoever names a column, says."""
+  obs, keys = contents.obs, set(contents.libraries)
+  if column is not None and column not in obs:
+    raise BadInputError(
+      contents.path,
+      f"obs[{column!r}]",
+      f"only {places.shown(obs.columns)}",
+      "a column of sections",
+      "correct library_key",
+    )
+  column = column or (LIBRARY_COLUMN if LIBRARY_COLUMN in obs else None)
+  if column is None and len(keys) == 1:
+    return np.full(len(obs), next(iter(keys)), dtype=object)
+  if column is None and len(keys) > 1:
+    column = _column_of(obs, keys)
+    if column is None:
+      raise BadInputError(
+        contents.path,
+        "obs",
+        f"no column for the {len(keys)} sections of uns['spatial'] ({places.shown(keys)}) among "
+        f"{places.shown(obs.columns)}",
+        f"a column {LIBRARY_COLUMN} with their names",
+        "add it, or name it with --library_key",
+      )
+  if column is None:
+    return np.full(len(obs), contents.path.stem or "section", dtype=object)
+  if missing := int(obs[column].isna().sum()):
+    raise BadInputError(
+      contents.path,
+      f"obs[{column!r}]",
+      f"{missing} spots without a section",
+      "one for each spot",
+      "fill in the column",
+    )
+  return _texts(obs[column])
+
+
+def _column_of(obs: pd.DataFrame, keys: set[str]) -> str | None:
+  """The column whose values are the keys; else one with some of them, or with others besides."""
+  values = {str(name): set(obs[name].dropna().astype(str)) for name in _of_names(obs)}
+  for fits in (set.__eq__, set.issubset, set.issuperset):
+    if found := next((name for name, own in values.items() if own and fits(own, keys)), None):
+      return found
+  return None
+
+
+def _divided(
+  contents: Contents, names: np.ndarray, array: np.ndarray | None, positions_px: np.ndarray
+) -> np.ndarray:
+  """The names; finer ones where spots show that a section is several slides, and a column says
+  which."""
+  codes = _codes(names)
+  several = one_slide.are_several(one_slide.sharing_a_place(array, positions_px, codes), codes)
+  for column in SLIDE_COLUMNS:
+    if column not in contents.obs or contents.obs[column].isna().any():
+      continue
+    finer = _within(names, _texts(contents.obs[column]))
+    number = len(set(finer.tolist()))
+    if number == len(set(names.tolist())) or number > len(finer) / 2:
+      continue
+    own = _codes(finer)
+    if one_slide.are_several(one_slide.sharing_a_place(array, positions_px, own), own):
+      continue
+    if several or _joined(contents.obs.index, finer) or _mixed(positions_px, own, codes):
+      return finer
+  return names
+
+
+def _within(names: np.ndarray, values: np.ndarray) -> np.ndarray:
+  """The values as names of sections; each with the section's own where sections share a value."""
+  pairs = pd.MultiIndex.from_arrays([names, values]).unique()
+  if not pairs.get_level_values(1).has_duplicates:
+    return values
+  return np.array([f"{a}_{b}" for a, b in zip(names, values, strict=True)], dtype=object)
+
+
+def _joined(spot_ids: pd.Index, names: np.ndarray) -> bool:
+  """Whether each section's barcodes have a prefix or suffix of their own: tables were joined."""
+  affixes = [_SEQUENCE.sub("", str(spot), count=1) for spot in spot_ids]
+  return (
+    len(set(zip(affixes, names.tolist(), strict=True)))
+    == len(set(affixes))
+    == len(set(names.tolist()))
+  )
+
+
+def _mixed(
+  positions_px: Float[np.ndarray, "spot 2"], finer: np.ndarray, coarser: np.ndarray
+) -> bool:
+  """Whether spots that `finer` tells apart lie among each other in a section of `coarser`."""
+  for code in range(coarser.max() + 1):
+    rows = np.flatnonzero(coarser == code)
+    if len(rows) < 3:
+      continue
+    nearest = cKDTree(positions_px[rows]).query(positions_px[rows], k=2)[1]
+    other = np.where(nearest[:, 0] == np.arange(len(rows)), nearest[:, 1], nearest[:, 0])
+    if (finer[rows] != finer[rows[other]]).mean() > _MIXED:
+      return True
+  return False
+
+
+def _fix(
+  contents: Contents, names: np.ndarray, array: np.ndarray | None, positions_px: np.ndarray
+) -> str:
+  """What to do, with the columns of `obs` that tell the slides apart."""
+  telling = []
+  for column in _of_names(contents.obs):
+    codes = _codes(_within(names, _texts(contents.obs[column])))
+    if not 1 <= codes.max() <= len(codes) // 4:
+      continue
+    if not one_slide.are_several(one_slide.sharing_a_place(array, positions_px, codes), codes):
+      telling.append(str(column))
+  if telling:
+    return f"name the column that tells slides apart (--library_key={' or '.join(telling[:3])})"
+  return f"add a column {LIBRARY_COLUMN} to obs that says which slide each spot is of"
+
+
+def _of_names(obs: pd.DataFrame) -> Iterator[str]:
+  """Columns that may hold names: of text, categories or whole numbers."""
+  return (name for name in obs if not pd.api.types.is_float_dtype(obs[name].dtype))
+
+
+def _texts(column: pd.Series) -> np.ndarray:
+  return column.astype(str).to_numpy(dtype=object)
+
+
+def _codes(names: np.ndarray) -> np.ndarray:
+  return pd.factorize(names)[0]

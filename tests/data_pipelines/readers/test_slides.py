@@ -1,0 +1,129 @@
+"""Several slides in one table: told apart by what the table says, or refused; never one section."""
+
+import anndata
+import numpy as np
+import pytest
+
+from data_pipelines import readers
+from data_pipelines.problems import BadInputError
+from data_pipelines.readers.annotated import contents, sections
+from data_pipelines.readers.annotated.sections import Choices
+from tests.data_pipelines import annotated, raw_folders
+
+
+def slide(name, seed, image=False):
+  section = annotated.section(name, seed=seed)
+  made = annotated.adata(section, image=annotated.picture(section) if image else None)
+  letters = np.random.default_rng(seed).choice(list("ACGT"), (made.n_obs, 16))
+  made.obs_names = ["".join(row) + "-1" for row in letters]
+  return made
+
+
+@pytest.fixture
+def two():
+  """Two slides, joined as anndata does: `uns` is gone, and the column `sample` says which."""
+  return anndata.concat(
+    [slide("S", 1), slide("T", 2)], label="sample", keys=["A", "B"], index_unique="-", merge="same"
+  )
+
+
+def read(adata, **choices):
+  return sections.sections_of(contents.of_object(adata), Choices(**choices))
+
+
+def names(adata, **choices):
+  return {one.section_id: one.num_spots for one in read(adata, **choices)}
+
+
+@pytest.mark.parametrize("column", ["sample", "batch", "library_id", "slide"])
+def test_slides_on_one_array_are_told_apart_by_the_column_that_says_which(two, column):
+  two.obs[column] = two.obs.pop("sample")
+  assert names(two) == {"A": 90, "B": 90}
+
+
+def test_a_column_that_calls_both_slides_alike_does_not_hide_them(two):
+  two.obs["library_id"] = "outs"
+  assert names(two) == {"A": 90, "B": 90}
+  two.obs["library_id"] = two.obs.pop("sample")
+  two.obs["batch"] = "0"
+  assert names(two) == {"A": 90, "B": 90}
+
+
+def test_one_image_for_two_slides_is_used_for_neither_and_that_is_said(two):
+  two.uns["spatial"] = slide("S", 1, image=True).uns["spatial"]
+  for one in read(two):
+    assert one.image is None
+    assert any("not used" in note for note in one.notes)
+
+
+def test_shifted_positions_do_not_hide_that_array_places_occur_twice(two):
+  two.obsm["spatial"] = two.obsm["spatial"] + np.repeat([[0, 0], [900, 0]], 90, axis=0)
+  assert names(two) == {"A": 90, "B": 90}
+
+
+def test_without_an_array_spots_that_lie_among_each_other_are_of_two_slides(two):
+  del two.obs["array_row"], two.obs["array_col"]
+  two.obsm["spatial"] = two.obsm["spatial"] + np.repeat([[0, 0], [7, 3]], 90, axis=0)
+  assert names(two, um_per_px=5.0) == {"A": 90, "B": 90}
+
+
+def test_slides_whose_tissue_does_not_overlap_are_told_apart_by_their_barcodes(two):
+  left, whose = two.obsm["spatial"][:, 0] < 100, two.obs["sample"].to_numpy() == "A"
+  apart = two[left == whose].copy()
+  assert set(names(apart)) == {"A", "B"}
+
+
+def test_two_pieces_of_tissue_on_one_slide_stay_one_section_with_its_image():
+  one = slide("S", 1, image=True)
+  one.obs["sample"] = np.where(one.obsm["spatial"][:, 0] < 100, "piece 1", "piece 2")
+  (section,) = read(one)
+  assert section.num_spots == 90
+  assert section.image is not None
+
+
+def test_the_only_image_of_a_file_is_that_of_its_only_section():
+  one = slide("S", 1, image=True)
+  one.obs["library_id"] = "another name"
+  assert read(one)[0].image is not None
+
+
+def test_a_column_of_another_name_is_suggested_and_works_when_it_is_named(two):
+  two.obs["block"] = two.obs.pop("sample")
+  with pytest.raises(BadInputError, match="90 places .* among 180 spots") as problem:
+    read(two)
+  assert "--library_key=block" in problem.value.fix
+  assert names(two, library_key="block") == {"A": 90, "B": 90}
+
+
+def test_a_column_that_does_not_tell_slides_apart_is_refused_although_it_is_named(two):
+  two.obs["half"] = np.where(two.obsm["spatial"][:, 0] < 100, "left", "right")
+  with pytest.raises(BadInputError, match="--library_key=sample"):
+    read(two, library_key="half")
+
+
+def test_slides_that_nothing_tells_apart_are_refused(two):
+  del two.obs["sample"]
+  with pytest.raises(BadInputError, match="add a column library_id"):
+    read(two)
+
+
+def test_a_single_place_that_is_written_down_twice_is_no_second_slide():
+  one = slide("S", 1)
+  one.obs.iloc[1, one.obs.columns.get_indexer(["array_row", "array_col"])] = one.obs.iloc[0][
+    ["array_row", "array_col"]
+  ]
+  assert list(names(one).values()) == [90]
+
+
+def test_two_slides_in_a_folder_of_space_ranger_are_refused(tmp_path):
+  sample = raw_folders.visium(tmp_path / "S" / "outs")
+  other = raw_folders.visium(tmp_path / "T" / "outs", seed=1)
+  sample.barcodes += [name.replace("-1", "-2") for name in other.barcodes]
+  sample.counts = np.concatenate([sample.counts, other.counts])
+  for field in ("rows", "columns", "x_px", "y_px", "in_tissue"):
+    setattr(sample, field, np.concatenate([getattr(sample, field), getattr(other, field)]))
+  sample.write_h5()
+  sample.write_positions()
+  with pytest.raises(BadInputError, match="more than once") as problem:
+    readers.read_sections(tmp_path / "S")
+  assert "section of its own" in problem.value.fix
