@@ -7,12 +7,13 @@ matrix with a wild index crashes the process. All of that is refused here, befor
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 import scipy.sparse
+from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import recognise
@@ -25,6 +26,7 @@ _MAX_OBJECTS = 100_000
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lzf: all inside h5py, none is a plugin.
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}
+_REWRITE = "write the matrix again from its source"
 _DISTRUST = "ask the sender for a file written by Space Ranger or anndata itself"
 
 
@@ -93,19 +95,37 @@ def csr_from_columns(
     BadInputError: pointers or indices do not describe a matrix of that shape.
   """
   rows, columns = shape
-  indptr, indices = _whole(indptr, "indptr", path), _whole(indices, "indices", path)
+  indptr = column_pointers(indptr, columns, (len(data), len(indices)), path)
+  indices = _whole(indices, "indices", path)
+  if len(indices) and (indices.min() < 0 or indices.max() >= rows):
+    found = f"{indices.min()} to {indices.max()}"
+    raise BadInputError(path, "indices", found, f"0 to {rows - 1}", _REWRITE)
+  return scipy.sparse.csr_matrix((data, indices, indptr), shape=(columns, rows))
+
+
+def column_pointers(
+  indptr: np.ndarray, columns: int, sizes: Sequence[int], path: Path
+) -> Int[np.ndarray, " pointer"]:
+  """Where each column begins, and the last one ends.
+
+  Args:
+    sizes: numbers of values and of indices.
+
+  Raises:
+    BadInputError: they do not rise from 0 to the number of values.
+  """
+  values, indices = sizes
+  indptr = _whole(indptr, "indptr", path)
   wrong = None
   if len(indptr) != columns + 1:
     wrong = "indptr", f"{len(indptr)} entries", f"{columns + 1}"
-  elif len(data) != len(indices):
-    wrong = "indices", f"{len(indices)} beside {len(data)} values", "as many as values"
-  elif indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
-    wrong = "indptr", "pointers out of order", f"rising from 0 to {len(data)}"
-  elif len(indices) and (indices.min() < 0 or indices.max() >= rows):
-    wrong = "indices", f"{indices.min()} to {indices.max()}", f"0 to {rows - 1}"
+  elif values != indices:
+    wrong = "indices", f"{indices} beside {values} values", "as many as values"
+  elif indptr[0] != 0 or indptr[-1] != values or (np.diff(indptr) < 0).any():
+    wrong = "indptr", "pointers out of order", f"rising from 0 to {values}"
   if wrong:
-    raise BadInputError(path, *wrong, "write the matrix again from its source")
-  return scipy.sparse.csr_matrix((data, indices, indptr), shape=(columns, rows))
+    raise BadInputError(path, *wrong, _REWRITE)
+  return indptr
 
 
 def _whole(values: np.ndarray, name: str, path: Path) -> np.ndarray:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import scipy.sparse
 
-from data_pipelines.hdf5_safety import csr_from_columns, open_hdf5
+from data_pipelines.hdf5_safety import column_pointers, csr_from_columns, open_hdf5
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.text_files import read_bytes, read_text
 
 _REQUIRED = ("barcodes", "data", "indices", "indptr", "shape")
+_ENTRIES = 4_000_000
+"""Of a piece: a hundred megabytes."""
 
 
 def read_h5(path: Path) -> RawCounts:
@@ -23,39 +27,68 @@ def read_h5(path: Path) -> RawCounts:
   Raises:
     BadInputError: the file is unsafe, damaged, or holds no such matrix.
   """
+  (whole,) = _pieces_of_h5(path, None)
+  return whole
+
+
+def pieces(h5: Path | None, matrix_market: Path | None) -> Iterator[RawCounts]:
+  """The same counts, some million entries at a time, barcodes in order; of text files all at once.
+
+  Raises:
+    BadInputError: as `read_h5` and `read_matrix_market`.
+  """
+  if h5 is None:
+    yield read_matrix_market(matrix_market)
+  else:
+    yield from _pieces_of_h5(h5, _ENTRIES)
+
+
+def _pieces_of_h5(path: Path, entries: int | None) -> Iterator[RawCounts]:
+  """Pieces of at least one barcode and about so many entries; None: everything."""
   with open_hdf5(path) as file:
     group = _matrix_group(file, path)
     if absent := [name for name in _REQUIRED if not isinstance(group.get(name), h5py.Dataset)]:
       raise _no_matrix(path, f"{group.name} without {', '.join(absent)}")
-    features = group.get("features")
-    if isinstance(features, h5py.Group):
-      ids, symbols = _strings(features, "id", path), _strings(features, "name", path)
-      kinds = _strings(features, "feature_type", path) if "feature_type" in features else None
-    else:
-      ids, symbols, kinds = (
-        _strings(group, "genes", path),
-        _strings(group, "gene_names", path),
-        None,
-      )
-    barcodes = _strings(group, "barcodes", path)
+    ids, symbols, kinds = _features(group, path)
+    barcodes = group["barcodes"].size
     shape = np.asarray(group["shape"][()]).astype(np.int64).ravel().tolist()
-    if shape != [len(ids), len(barcodes)]:
+    if shape != [len(ids), barcodes]:
       raise BadInputError(
         path,
         "shape",
         f"{shape}",
-        f"[{len(ids)}, {len(barcodes)}], features by barcodes",
+        f"[{len(ids)}, {barcodes}], features by barcodes",
         "write the matrix again from its source",
       )
-    counts = csr_from_columns(
-      data=group["data"][()],
-      indices=group["indices"][()],
-      indptr=group["indptr"][()],
-      shape=(len(ids), len(barcodes)),
-      path=path,
-    )
-  kinds = np.full(len(ids), "") if kinds is None else kinds
-  return RawCounts(path, counts, barcodes, ids, symbols, kinds)
+    sizes = [group[name].size for name in ("data", "indices")]
+    pointers = column_pointers(group["indptr"][()], barcodes, sizes, path)
+    edges = [0, barcodes]
+    if entries is not None:
+      cuts = np.searchsorted(pointers, np.arange(entries, pointers[-1], entries))
+      edges = np.unique([0, *cuts, barcodes]).tolist()
+    for first, after in itertools.pairwise(edges):
+      part = slice(pointers[first], pointers[after])
+      counts = csr_from_columns(
+        data=group["data"][part],
+        indices=group["indices"][part],
+        indptr=pointers[first : after + 1] - pointers[first],
+        shape=(len(ids), after - first),
+        path=path,
+      )
+      names = _strings(group, "barcodes", path, slice(first, after))
+      yield RawCounts(path, counts, names, ids, symbols, kinds)
+
+
+def _features(group: h5py.Group, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Id, symbol and kind of each feature; kinds are "" where the file does not say."""
+  features = group.get("features")
+  if not isinstance(features, h5py.Group):
+    ids, symbols = _strings(group, "genes", path), _strings(group, "gene_names", path)
+    return ids, symbols, np.full(len(ids), "")
+  ids, symbols = _strings(features, "id", path), _strings(features, "name", path)
+  typed = "feature_type" in features
+  kinds = _strings(features, "feature_type", path) if typed else np.full(len(ids), "")
+  return ids, symbols, kinds
 
 
 def read_matrix_market(folder: Path) -> RawCounts:
@@ -171,11 +204,13 @@ def _no_matrix(path: Path, found: str) -> BadInputError:
   )
 
 
-def _strings(group: h5py.Group, name: str, path: Path) -> np.ndarray:
+def _strings(group: h5py.Group, name: str, path: Path, part: slice | tuple[()] = ()) -> np.ndarray:
   dataset = group.get(name)
   if not isinstance(dataset, h5py.Dataset) or h5py.check_string_dtype(dataset.dtype) is None:
     raise _no_matrix(path, f"{group.name} without names in {name}")
-  return np.array([value.decode("utf-8", "replace") for value in dataset[()].ravel().tolist()], str)
+  return np.array(
+    [value.decode("utf-8", "replace") for value in dataset[part].ravel().tolist()], str
+  )
 
 
 def _lines(path: Path) -> list[str]:
