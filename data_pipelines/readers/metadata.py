@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.text_files import read_table
+from data_pipelines.text_files import as_numbers, read_table
 
-COLUMNS = ("section", "donor", "image", "image_scale", "labels", "positions", "species")
+COLUMNS = ("section", "donor", "image", "image_scale", "labels", "positions", "species", "pitch_um")
 POSITIONS = ("spots", "warped")
 
 
@@ -28,6 +28,8 @@ class Entry:
     labels: table of an id column and label columns.
     positions: "spots", or "warped" for legacy ST positions registered to another section.
     species: "human" or "mouse".
+    pitch_um: side of the squares that bins, cells or transcripts are pooled to; None: as the
+      platform's reader does by itself.
     folders: where relative paths are looked for, in this order.
   """
 
@@ -39,6 +41,7 @@ class Entry:
   labels: str | None = None
   positions: str = "spots"
   species: str | None = None
+  pitch_um: float | None = None
   folders: tuple[Path, ...] = ()
 
   def path_of(self, column: str) -> Path | None:
@@ -158,6 +161,16 @@ def _values(row: dict[str, str], path: Path) -> dict:
         repr(row["image_scale"]),
         "image pixels per pixel of the positions, e.g. 0.2876",
         "divide the image's width by the width of the image the positions were measured on",
+      )
+  if "pitch_um" in row:
+    values["pitch_um"] = as_numbers([row["pitch_um"]])[0].item()
+    if not 1 <= values["pitch_um"] <= 1000:
+      raise BadInputError(
+        path,
+        f"pitch_um {where}",
+        repr(row["pitch_um"]),
+        "micrometres from 1 to 1000, e.g. 55",
+        "correct it, or leave empty",
       )
   if row.get("positions", "spots") not in POSITIONS:
     raise BadInputError(

@@ -12,7 +12,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers.metadata import Entry, Metadata
 from data_pipelines.section import Section
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised when readers give other numbers for the same files, so that corpora are prepared again."""
 
 

@@ -7,7 +7,6 @@ of the image that was handed to Space Ranger, which is not in its output folder.
 from __future__ import annotations
 
 import functools
-import re
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ from data_pipelines.text_files import read_json
 PITCH_UM = 100.0
 _DIAMETER_TOLERANCE = 0.15
 _IMAGE_SIZE_TOLERANCE = 0.01
-_GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
+GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
 
 
 def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
@@ -45,25 +44,23 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
   """The section, named after the nearest folder upwards with a telling name."""
   folder = layout.folder.resolve()
   names = [folder.name, *(parent.name for parent in folder.parents)]
-  names = [name for name in names if name and name.lower() not in _GENERIC_NAMES] or ["section"]
-  binned = re.fullmatch(r"square_\d+um", names[0]) is not None
-  name = f"{[*names, 'section'][1]}_{names[0]}" if binned else names[0]
-  parent = layout.folder.parent if layout.folder.name in _GENERIC_NAMES else layout.folder
+  name = next((name for name in names if name and name.lower() not in GENERIC_NAMES), "section")
+  parent = layout.folder.parent if layout.folder.name in GENERIC_NAMES else layout.folder
   entry = metadata.entry(name, layout.folder, parent)
   section_id = file_name(name)
   return SectionSource(
     section_id=section_id,
     donor_id=entry.donor or section_id,
-    reader="visium_hd" if binned else "visium",
+    reader="visium",
     path=layout.folder,
     files=layout.files() + tuple(label_candidates(layout.folder, entry)),
     entry=entry,
     load=functools.partial(_read_section, layout=layout),
     checks=(
       lambda: _counts(layout),
-      lambda: read_positions(_positions_file(layout)),
-      lambda: _scalefactors(layout),
-      lambda: _image(layout, _scalefactors(layout), entry),
+      lambda: read_positions(positions_file(layout)),
+      lambda: read_scalefactors(layout),
+      lambda: image_of(layout, read_scalefactors(layout), entry),
     ),
   )
 
@@ -84,16 +81,14 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     BadInputError: a file is missing, damaged, or does not belong to the others.
   """
   raw, notes = _counts(layout)
-  positions = read_positions(_positions_file(layout))
-  scalefactors = _scalefactors(layout)
-  um_per_px, how = _scale(scalefactors, layout, positions, source.reader)
-  image, image_scale = _image(layout, scalefactors, source.entry)
+  positions = read_positions(positions_file(layout))
+  scalefactors = read_scalefactors(layout)
+  um_per_px, how = _scale(scalefactors, layout, positions)
+  image, image_scale = image_of(layout, scalefactors, source.entry)
   if layout.scalefactors is None:
     notes += ("no scalefactors_json.json: the scale comes from the spot lattice alone",)
   if source.entry.donor is None:
     notes += ("no donor given: the section counts as its own donor",)
-  if source.reader == "visium_hd":
-    notes += ("bins of Visium HD are read as spots; they hold far fewer counts than spots do",)
   return assemble(
     section_id=source.section_id,
     donor_id=source.donor_id,
@@ -113,14 +108,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
 
 def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
   notes: tuple[str, ...] = ()
-  if layout.h5 is None and layout.matrix_market is None:
-    raise BadInputError(
-      layout.folder,
-      "counts",
-      f"only {listing(layout.folder)}",
-      "filtered_feature_bc_matrix.h5 or the folder filtered_feature_bc_matrix",
-      "copy the counts beside the folder spatial",
-    )
+  refuse_without_counts(layout)
   if layout.h5 is None:
     raw = feature_barcode.read_matrix_market(layout.matrix_market)
   else:
@@ -141,7 +129,27 @@ def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
   return raw.cleaned(), notes
 
 
-def _positions_file(layout: Layout) -> Path:
+def refuse_without_counts(layout: Layout) -> None:
+  """
+  Raises:
+    BadInputError: the folder holds no counts.
+  """
+  if layout.h5 is None and layout.matrix_market is None:
+    raise BadInputError(
+      layout.folder,
+      "counts",
+      f"only {listing(layout.folder)}",
+      "filtered_feature_bc_matrix.h5 or the folder filtered_feature_bc_matrix",
+      "copy the counts beside the folder spatial",
+    )
+
+
+def positions_file(layout: Layout) -> Path:
+  """The positions file.
+
+  Raises:
+    BadInputError: there is none.
+  """
   if layout.positions is not None:
     return layout.positions
   if layout.packed is not None:
@@ -157,21 +165,16 @@ def _positions_file(layout: Layout) -> Path:
   )
 
 
-def _scalefactors(layout: Layout) -> dict:
+def read_scalefactors(layout: Layout) -> dict:
+  """What scalefactors_json.json holds; nothing where there is none."""
   return read_json(layout.scalefactors) if layout.scalefactors else {}
 
 
-def _scale(
-  scalefactors: dict, layout: Layout, positions: Positions, reader: str
-) -> tuple[float, str]:
-  if reader == "visium_hd":
-    pitch = _factor(scalefactors, "bin_size_um", layout.scalefactors or layout.folder)
-    nominal = np.stack([positions.columns, positions.rows], axis=1) * pitch
-    return lattice.um_per_px(nominal, positions.positions_px, positions.path), "bin size"
+def _scale(scalefactors: dict, layout: Layout, positions: Positions) -> tuple[float, str]:
   nominal = lattice.hexagonal(positions.rows, positions.columns, PITCH_UM)
   um_per_px = lattice.um_per_px(nominal, positions.positions_px, positions.path)
   if "spot_diameter_fullres" in scalefactors:
-    diameter = _factor(scalefactors, "spot_diameter_fullres", layout.scalefactors)
+    diameter = factor(scalefactors, "spot_diameter_fullres", layout.scalefactors)
     ratio = um_per_px * diameter / VISIUM_SPOT_UM
     if not 1 - _DIAMETER_TOLERANCE <= ratio <= 1 + _DIAMETER_TOLERANCE:
       raise BadInputError(
@@ -187,7 +190,7 @@ def _scale(
   return um_per_px, "lattice pitch of 100 um"
 
 
-def _image(layout: Layout, scalefactors: dict, entry: Entry) -> tuple[SlideImage | None, float]:
+def image_of(layout: Layout, scalefactors: dict, entry: Entry) -> tuple[SlideImage | None, float]:
   """The best image there is, and its pixels per full-size pixel."""
   path = entry.path_of("image")
   if path is not None:
@@ -197,8 +200,8 @@ def _image(layout: Layout, scalefactors: dict, entry: Entry) -> tuple[SlideImage
   for kind in ("hires", "lowres"):
     path = getattr(layout, kind)
     if path is not None and layout.scalefactors is not None:
-      factor = _factor(scalefactors, f"tissue_{kind}_scalef", layout.scalefactors)
-      return SlideImage.open(path, kind), factor
+      ratio = factor(scalefactors, f"tissue_{kind}_scalef", layout.scalefactors)
+      return SlideImage.open(path, kind), ratio
   return None, 1.0
 
 
@@ -209,11 +212,11 @@ def _check_size(image: SlideImage, entry: Entry, layout: Layout, scalefactors: d
   if small is None or f"tissue_{kind}_scalef" not in scalefactors:
     return
   thumbnail = SlideImage.open(small, kind)
-  factor = _factor(scalefactors, f"tissue_{kind}_scalef", layout.scalefactors)
+  ratio = factor(scalefactors, f"tissue_{kind}_scalef", layout.scalefactors)
   given = np.array([image.width_px, image.height_px]) / entry.image_scale
-  expected = np.array([thumbnail.width_px, thumbnail.height_px]) / factor
-  # A pixel of rounding in the small image is 1 / factor pixels of the large one.
-  if (np.abs(given - expected) <= _IMAGE_SIZE_TOLERANCE * expected + 1.5 / factor).all():
+  expected = np.array([thumbnail.width_px, thumbnail.height_px]) / ratio
+  # A pixel of rounding in the small image is 1 / ratio pixels of the large one.
+  if (np.abs(given - expected) <= _IMAGE_SIZE_TOLERANCE * expected + 1.5 / ratio).all():
     return
   scale = image.width_px / expected[0]
   raise BadInputError(
@@ -226,7 +229,12 @@ def _check_size(image: SlideImage, entry: Entry, layout: Layout, scalefactors: d
   )
 
 
-def _factor(scalefactors: dict, key: str, file: Path) -> float:
+def factor(scalefactors: dict, key: str, file: Path) -> float:
+  """A positive number of scalefactors_json.json.
+
+  Raises:
+    BadInputError: it is missing, or no such number.
+  """
   value = scalefactors.get(key)
   if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
     raise BadInputError(

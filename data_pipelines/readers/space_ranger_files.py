@@ -14,7 +14,7 @@ from data_pipelines.readers.metadata import Entry
 from data_pipelines.text_files import read_numbers, read_text
 
 POSITION_FILES = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
-_POSITION_COLUMNS = (
+POSITION_COLUMNS = (
   "barcode",
   "in_tissue",
   "array_row",
@@ -56,20 +56,15 @@ class Layout:
 def layout_of(folder: Path) -> Layout | None:
   """The layout of a Space Ranger output folder; None if it does not look like one.
 
-  Of a Visium HD output it is that of the coarsest bins, the nearest to spots.
-
   Raises:
     BadInputError: it holds the files of several sections.
   """
-  binned = folder / "binned_outputs"
-  if binned.is_dir():
-    bins = sorted(binned.glob("square_*um"))
-    return _layout(bins[-1]) if bins else None
-  layout = _layout(folder)
+  layout = layout_in(folder)
   return layout if layout.is_likely else None
 
 
-def _layout(folder: Path) -> Layout:
+def layout_in(folder: Path) -> Layout:
+  """Which file of a folder is what, whether or not it looks like Space Ranger's."""
   spatial = folder / "spatial"
   place = spatial if spatial.is_dir() else folder
   for kind in ("filtered", "raw"):
@@ -106,12 +101,12 @@ def read_positions(path: Path) -> Positions:
       ) from error
   else:
     table = _position_rows(path)
-  if absent := [name for name in _POSITION_COLUMNS if name not in table]:
+  if absent := [name for name in POSITION_COLUMNS if name not in table]:
     raise BadInputError(
       path,
       "header",
       ", ".join(map(str, table.columns)),
-      ", ".join(_POSITION_COLUMNS),
+      ", ".join(POSITION_COLUMNS),
       f"add or rename {absent[0]}",
     )
   on_tissue = table["in_tissue"].str.strip().str.lower()
@@ -119,7 +114,7 @@ def read_positions(path: Path) -> Positions:
   if not on_tissue.isin(("0", "1")).all():
     wrong = table["in_tissue"][~on_tissue.isin(("0", "1"))].iloc[0]
     raise BadInputError(path, "column in_tissue", repr(wrong), "0 or 1", "correct the column")
-  numbers = read_numbers(table, list(_POSITION_COLUMNS[2:]), path)
+  numbers = read_numbers(table, list(POSITION_COLUMNS[2:]), path)
   return Positions(
     path=path,
     ids=table["barcode"].to_numpy(str),
@@ -143,9 +138,9 @@ def _position_rows(path: Path) -> pd.DataFrame:
     )
   # The name of the file says nothing: both names exist with and without a header.
   header = not re.fullmatch(r"\s*(-?[\d.]+|true|false)\s*", rows[0][1], re.IGNORECASE)
-  names = [name.strip() for name in rows[0]] if header else list(_POSITION_COLUMNS)
+  names = [name.strip() for name in rows[0]] if header else list(POSITION_COLUMNS)
   if len(set(names)) < len(names):
-    raise BadInputError(path, "header", ", ".join(names), ", ".join(_POSITION_COLUMNS), "rename")
+    raise BadInputError(path, "header", ", ".join(names), ", ".join(POSITION_COLUMNS), "rename")
   return pd.DataFrame(rows[1:] if header else rows, columns=names, dtype=str)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import scipy.io
 import scipy.sparse
 from PIL import Image
@@ -93,6 +94,18 @@ class Visium:
     text = "\n".join([names, *lines] if header else lines) + "\n"
     (self.folder / "spatial" / name).write_text(text)
 
+  def write_parquet(self, **changed):
+    """Replaces the positions file by the one of Visium HD; `changed` are columns of it."""
+    columns = {
+      "barcode": self.barcodes,
+      "in_tissue": self.in_tissue,
+      "array_row": self.rows,
+      "array_col": self.columns,
+      "pxl_row_in_fullres": self.y_px,
+      "pxl_col_in_fullres": self.x_px,
+    } | changed
+    pd.DataFrame(columns).to_parquet(self.folder / "spatial" / "tissue_positions.parquet")
+
   def write_scalefactors(self, **changed):
     """Replaces scalefactors_json.json; a value of None leaves the key out."""
     factors = {
@@ -145,6 +158,49 @@ def visium(folder: Path, *, side=8, genes=30, species="human", seed=0) -> Visium
   sample.write_image("spatial/tissue_hires_image.png", HIRES)
   sample.write_image("spatial/tissue_lowres_image.png", LOWRES)
   return sample
+
+
+def visium_hd(folder: Path, *, side=48, bins_um=(2, 8, 16), genes=25, seed=0) -> dict[int, Visium]:
+  """Writes `folder/binned_outputs` with bins of each width, all of the same counts of bins of 2 um.
+
+  The slide is turned a little; bins of the last rows lie beside the tissue.
+  """
+  rng = np.random.default_rng(seed)
+  finest = rng.poisson(0.3, (side, side, genes))
+  turn = np.deg2rad(2)
+  made = {}
+  for um in bins_um:
+    across = um // 2
+    wide = side // across
+    counts = finest.reshape(wide, across, wide, across, genes).sum((1, 3))
+    rows, columns = np.divmod(np.arange(wide * wide), wide)
+    place_um = (np.stack([columns, rows], 1) + 0.5) * um
+    x = (place_um @ [np.cos(turn), -np.sin(turn)] + 20) * 2 * PX_PER_UM
+    y = (place_um @ [np.sin(turn), np.cos(turn)] + 20) * 2 * PX_PER_UM
+    sample = Visium(
+      folder=folder / "binned_outputs" / f"square_{um:03d}um",
+      barcodes=[f"s_{um:03d}um_{r:05d}_{c:05d}-1" for r, c in zip(rows, columns, strict=True)],
+      counts=counts.reshape(-1, genes),
+      gene_ids=[f"ENSG{n:011d}" for n in range(genes)],
+      symbols=[f"GENE{n}" for n in range(genes)],
+      rows=rows,
+      columns=columns,
+      x_px=x,
+      y_px=y,
+      in_tissue=(rows < wide - 48 // um).astype(int),
+      width=round((side * 2 + 60) * 2 * PX_PER_UM),
+      height=round((side * 2 + 60) * 2 * PX_PER_UM),
+    )
+    (sample.folder / "spatial").mkdir(parents=True)
+    sample.write_h5()
+    sample.write_parquet()
+    diameter = um * 2 * PX_PER_UM
+    sample.write_scalefactors(
+      bin_size_um=float(um), microns_per_pixel=um / diameter, spot_diameter_fullres=diameter
+    )
+    sample.write_image("spatial/tissue_hires_image.png", HIRES)
+    made[um] = sample
+  return made
 
 
 @dataclasses.dataclass

@@ -114,10 +114,9 @@ def test_a_corpus_can_be_prepared_from_a_new_platform(study, tmp_path):
 def test_a_folder_of_nothing_names_the_new_platform_among_those_that_are_read(tmp_path):
   with pytest.raises(BadInputError) as problem:
     readers.open_sections(tmp_path)
-  assert problem.value.expected == (
-    "Space Ranger folders (feature_bc_matrix and spatial), legacy ST (counts and spots), .h5ad "
-    "files or toy folders (counts.csv and places.csv)"
-  )
+  *others, last = [reader.holds for reader in READERS.values()]
+  assert problem.value.expected == f"{', '.join(others)} or {last}"
+  assert last == "toy folders (counts.csv and places.csv)"
 
 
 def test_a_file_is_offered_to_readers_of_its_ending_alone(tmp_path, monkeypatch):

@@ -398,19 +398,6 @@ def test_labels_of_another_section_are_refused(sample):
   assert "xyz" in str(problem)
 
 
-def test_bins_of_visium_hd_are_read_on_their_square_lattice(tmp_path):
-  sample = raw_folders.visium(tmp_path / "S1" / "binned_outputs" / "square_016um")
-  rows, columns = np.divmod(np.arange(64), 8)
-  sample.rows, sample.columns = rows, columns
-  sample.x_px, sample.y_px = 100 + 8.0 * columns, 60 + 8.0 * rows
-  sample.write_positions()
-  sample.write_scalefactors(bin_size_um=16.0)
-  (section,) = readers.read_sections(tmp_path / "S1")
-  assert section.platform == "visium_hd"
-  assert section.section_id == "S1_square_016um"
-  assert section.um_per_px * HIRES == pytest.approx(2.0)
-
-
 def test_real_visium_sections_read_with_all_their_counts(real_data):
   (cortex,) = readers.read_sections(real_data / "visium_dlpfc_151510")
   assert cortex.counts.shape == (4634, 500)
@@ -435,8 +422,6 @@ def test_real_fixtures_that_do_not_fit_together_are_refused(real_data):
   fixtures = real_data / "fixtures"
   cases = {
     "visium_v1_tiny/section1": "shape",
-    "visium_hd_tiny": "counts",
-    "visium_hd_016um_mixed": "spots",
     "xenium_tiny": "platform",
     "cosmx_tiny": "platform",
     "merscope_tiny": "platform",
