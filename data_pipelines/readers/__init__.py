@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError, nearest
-from data_pipelines.readers import anndata, legacy_st, space_ranger, visium_hd
+from data_pipelines.readers import anndata, legacy_st, space_ranger, visium_hd, xenium
 from data_pipelines.readers.metadata import Metadata
 from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
 from data_pipelines.section import Section
@@ -20,6 +20,7 @@ __all__ = ["READERS", "READER_VERSION", "Reader", "SectionSource", "open_section
 READERS: dict[str, Reader] = {
   "visium_hd": visium_hd.READER,
   "visium": space_ranger.READER,
+  "xenium": xenium.READER,
   "legacy_st": legacy_st.READER,
   "anndata": anndata.READER,
 }
@@ -29,8 +30,6 @@ _MOST_FOLDERS = 20_000
 _DEPTH = 5
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 _NOT_READ_YET = {
-  "cell_feature_matrix.h5": "a Xenium output",
-  "experiment.xenium": "a Xenium output",
   "exprmat_file.csv": "a CosMx output",
   "cell_by_gene.csv": "a MERSCOPE output",
 }

@@ -68,8 +68,8 @@ def layout_in(folder: Path) -> Layout:
   spatial = folder / "spatial"
   place = spatial if spatial.is_dir() else folder
   for kind in ("filtered", "raw"):
-    h5 = _first(folder, f"{kind}_feature_bc_matrix.h5")
-    matrix_market = _first(folder, f"{kind}_feature_bc_matrix", directory=True)
+    h5 = first(folder, f"{kind}_feature_bc_matrix.h5")
+    matrix_market = first(folder, f"{kind}_feature_bc_matrix", directory=True)
     if h5 or matrix_market:
       break
   return Layout(
@@ -77,11 +77,11 @@ def layout_in(folder: Path) -> Layout:
     h5=h5,
     matrix_market=matrix_market,
     filtered=kind == "filtered",
-    positions=_first(place, *POSITION_FILES, *(f"{name}.gz" for name in POSITION_FILES)),
-    scalefactors=_first(place, "scalefactors_json.json"),
-    hires=_first(place, "tissue_hires_image.png", "tissue_hires_image.jpg"),
-    lowres=_first(place, "tissue_lowres_image.png", "tissue_lowres_image.jpg"),
-    packed=_first(folder, "spatial.tar.gz", "spatial.zip", "spatial.tar"),
+    positions=first(place, *POSITION_FILES, *(f"{name}.gz" for name in POSITION_FILES)),
+    scalefactors=first(place, "scalefactors_json.json"),
+    hires=first(place, "tissue_hires_image.png", "tissue_hires_image.jpg"),
+    lowres=first(place, "tissue_lowres_image.png", "tissue_lowres_image.jpg"),
+    packed=first(folder, "spatial.tar.gz", "spatial.zip", "spatial.tar"),
   )
 
 
@@ -159,7 +159,7 @@ def label_candidates(folder: Path, entry: Entry) -> list[Path]:
   return candidates
 
 
-def _first(folder: Path, *names: str, directory: bool = False) -> Path | None:
+def first(folder: Path, *names: str, directory: bool = False) -> Path | None:
   """The file of one of these names, else the only one that ends in one: exports add a prefix."""
   for name in names:
     path = folder / name

@@ -204,6 +204,70 @@ def visium_hd(folder: Path, *, side=48, bins_um=(2, 8, 16), genes=25, seed=0) ->
 
 
 @dataclasses.dataclass
+class CellTable:
+  """Cells of an in-situ platform, and the transcripts that they are sums of."""
+
+  folder: Path
+  ids: list
+  genes: list
+  counts: np.ndarray
+  positions_um: np.ndarray
+
+  def pooled(self, pitch_um):
+    """(row, column) of a square -> the sum of the cells whose centres lie in it."""
+    sums = {}
+    for place, row in zip(np.floor(self.positions_um / pitch_um), self.counts, strict=True):
+      key = int(place[1]), int(place[0])
+      sums[key] = sums.get(key, 0) + row
+    return {key: row for key, row in sums.items() if row.sum()}
+
+  def transcripts(self, gene="gene", x="x", y="y", um=1.0):
+    """One row a count, where its cell lies."""
+    cell, number = np.nonzero(self.counts)
+    times = self.counts[cell, number]
+    cell, number = np.repeat(cell, times), np.repeat(number, times)
+    x_um, y_um = self.positions_um[cell].T
+    return pd.DataFrame({gene: np.array(self.genes)[number], x: x_um / um, y: y_um / um})
+
+
+def cell_table(folder: Path, *, cells=120, genes=25, side_um=400.0, seed=0) -> CellTable:
+  """Cells strewn over a square; the folder is made, and nothing is written into it."""
+  rng = np.random.default_rng(seed)
+  folder.mkdir(parents=True)
+  return CellTable(
+    folder,
+    ids=[f"cell{n}" for n in rng.permutation(cells)],
+    genes=[f"GENE{n}" for n in range(genes)],
+    counts=rng.poisson(0.7, (cells, genes)),
+    positions_um=rng.uniform(-50, side_um, (cells, 2)),
+  )
+
+
+def xenium(folder: Path, *, text=False, seed=0) -> CellTable:
+  """Writes `folder` as a Xenium output, with an H&E image that is turned and mirrored beside it."""
+  made = cell_table(folder, seed=seed)
+  matrix = Visium(
+    folder, made.ids, np.c_[made.counts, np.ones(len(made.ids), int)],
+    [f"ENSG{n:011d}" for n in range(len(made.genes))] + ["NegControlProbe_00001"],
+    [*made.genes, "NegControlProbe_00001"],
+    *[np.ones(len(made.ids), int)] * 5, 0, 0,
+  )  # fmt: skip
+  matrix.write_h5(
+    "cell_feature_matrix.h5",
+    feature_type=["Gene Expression"] * len(made.genes) + ["Negative Control Probe"],
+  )
+  x, y = made.positions_um.T
+  order = np.random.default_rng(1).permutation(len(x))
+  table = pd.DataFrame({"cell_id": made.ids, "x_centroid": x, "y_centroid": y}).iloc[order]
+  if text:
+    table.to_csv(folder / "cells.csv.gz")
+  else:
+    table.to_parquet(folder / "cells.parquet")
+  (folder / "experiment.xenium").write_text(json.dumps({"pixel_size": 0.2125}))
+  return made
+
+
+@dataclasses.dataclass
 class LegacyST:
   """A folder of first-generation arrays and what was put into it."""
 
