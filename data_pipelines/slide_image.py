@@ -1,15 +1,19 @@
 """A handle on a section's H&E image: opened late, decoded once, never kept.
 
-A tiled TIFF is decoded tile by tile, in bounded memory; everything else as a whole.
+A tiled TIFF and a scanner's slide are decoded part by part, in bounded memory; everything else as a
+whole.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
+import io
 import os
 import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +21,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
+from data_pipelines import pixels, scanner_slide, stated_scale
 from data_pipelines.problems import BadInputError
+from data_pipelines.scanner_slide import ScannerSlide
+from data_pipelines.stated_scale import Stated
 from data_pipelines.tiled_image import TiledImage, is_tiled
 
 MAX_PIXELS = 2_000_000_000
@@ -28,8 +35,19 @@ _AHEAD_BYTES = 128 << 20
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _EXIF_ORIENTATION = 0x0112
-_X_RESOLUTION, _RESOLUTION_UNIT = 282, 296  # tags of TIFF
-_UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
+_TURN_BACK = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_90,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_270,
+}
+"""From what Pillow makes of a TIFF with this orientation to the pixels as they are stored."""
+
+_UNPACKED_BYTES = 1 << 30
+"""Of a gzipped image, which comes into memory as a whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +76,15 @@ class SlideImage:
       BadInputError: the file is missing, is no image, or declares an absurd number of pixels.
     """
     path = Path(path)
-    with _opened(path) as image:
+    if path.is_file() and scanner_slide.reads(path):
+      with contextlib.closing(ScannerSlide(path)) as slide:
+        return cls(path, slide.width, slide.height, kind)
+    with _opened(path) as image, _explained(path):
       width, height = image.size
-      # Pillow decodes a whole PNG in search of a tag; microscopes write JPEG and TIFF.
-      tags = image.getexif() if image.format != "PNG" else {}
-      rotated = tags.get(_EXIF_ORIENTATION, 1) not in (0, 1)
+      if _turned_by_pillow(image) >= 5:
+        width, height = height, width
+      rotated = _asks_to_be_turned(image)
+      pixels.check_pages(image)
     if width * height > MAX_PIXELS:
       raise BadInputError(
         path,
@@ -100,7 +122,7 @@ class SlideImage:
     The image is decoded once and released when the iterator ends. Outside the image is white.
     """
     with self._readable() as image:
-      if not isinstance(image, TiledImage):
+      if isinstance(image, Image.Image):
         yield from (_view(image, centre, sizes) for centre in centres_px.tolist())
         return
       ahead = max(1, _AHEAD_BYTES // sum(3 * out_px**2 for _, out_px in sizes))
@@ -116,53 +138,45 @@ class SlideImage:
     image.thumbnail((longest_px, longest_px), Image.Resampling.BOX, reducing_gap=2.0)
     return np.asarray(image)
 
-  def stated_um_per_px(self) -> float | None:
-    """Micrometres per pixel by the resolution tags of a TIFF; None where it has none.
+  def stated_um_per_px(self) -> Stated | None:
+    """Micrometres per pixel as the file states it: by its scanner, by OME, or by the resolution of
+    a TIFF, which programs often make up; None where it does not.
 
-    Other formats carry a number that programs make up, mostly 72 an inch.
+    Other formats carry a number that is made up for screens, mostly 72 an inch.
     """
+    if scanner_slide.reads(self.path):
+      with contextlib.closing(ScannerSlide(self.path)) as slide:
+        return slide.um_per_px and Stated(*slide.um_per_px, "the scanner")
     with _opened(self.path) as image:
-      tags = getattr(image, "tag_v2", {})
-      unit_um = _UM_PER_UNIT.get(tags.get(_RESOLUTION_UNIT, 2))
-      try:
-        resolution = float(tags[_X_RESOLUTION])
-      except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    return unit_um / resolution if unit_um and resolution > 0 else None
+      return stated_scale.by_tags(getattr(image, "tag_v2", {}))
 
   @contextlib.contextmanager
-  def _readable(self) -> Iterator[Image.Image | TiledImage]:
-    """Something to crop from: the decoded image, or the file whose tiles are decoded as asked."""
+  def _readable(self) -> Iterator[Image.Image | TiledImage | ScannerSlide]:
+    """Something to crop from: the decoded image, or a file whose parts are decoded as asked."""
+    if scanner_slide.reads(self.path):
+      with contextlib.closing(ScannerSlide(self.path)) as slide, _explained(self.path):
+        yield slide
+      return
     with _opened(self.path) as image:
-      if not is_tiled(image):
+      if self.path.suffix == ".gz" or not is_tiled(image):
         yield self._decoded()
         return
-      tiled = TiledImage(self.path, image, _to_rgb)
-      with contextlib.closing(tiled), self._damage_explained():
+      tiled = TiledImage(self.path, image, pixels.of_image)
+      with contextlib.closing(tiled), _explained(self.path):
         yield tiled
 
   def _decoded(self, at_least_px: int | None = None) -> Image.Image:
     """The image in RGB; a JPEG or a pyramid comes at a fraction of its size where that will do."""
-    with _opened(self.path) as image, self._damage_explained(), _large_allowed():
+    if scanner_slide.reads(self.path):
+      with contextlib.closing(ScannerSlide(self.path)) as slide, _explained(self.path):
+        return slide.at_least(at_least_px)
+    with _opened(self.path) as image, _explained(self.path), _large_allowed():
       if at_least_px is not None:
         image.draft("RGB", (at_least_px, at_least_px))
         _seek_level(image, at_least_px)
-      return _to_rgb(image)
-
-  @contextlib.contextmanager
-  def _damage_explained(self) -> Iterator[None]:
-    try:
-      yield
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-      if isinstance(error, BadInputError):
-        raise
-      raise BadInputError(
-        self.path,
-        "pixels",
-        f"damaged image data ({error})",
-        "a complete PNG, JPEG or TIFF",
-        "copy the file again from its source",
-      ) from error
+      turn_back = _TURN_BACK.get(_turned_by_pillow(image))
+      rgb = pixels.of_image(image)
+      return rgb if turn_back is None else rgb.transpose(turn_back)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +184,7 @@ class ArrayImage(SlideImage):
   """An image that another file holds as an array, e.g. `uns["spatial"]` of an AnnData.
 
   Attributes:
-    load: reads the array: height x width x 3 or 4, 8-bit, or floats from 0 to 1.
+    load: reads the array; see `data_pipelines.pixels` for what is understood.
     inside: name of the array in the file; empty where it lies in memory.
   """
 
@@ -186,39 +200,25 @@ class ArrayImage(SlideImage):
     Raises:
       BadInputError: the shape is none of an RGB image.
     """
-    if len(shape) != 3 or shape[2] not in (3, 4) or not shape[0] * shape[1]:
-      raise BadInputError(
-        path,
-        f"image {kind}",
-        f"an array of shape {tuple(shape)}",
-        "height x width x 3, RGB",
-        "store the H&E image in colour, or name its file",
-      )
-    return cls(Path(path), int(shape[1]), int(shape[0]), kind, load=load, inside=inside)
+    with _explained(path, f"image {kind}"):
+      height, width = pixels.size_of(shape)
+    return cls(Path(path), int(width), int(height), kind, load=load, inside=inside)
+
+  def stated_um_per_px(self) -> None:
+    """An array states nothing."""
 
   @contextlib.contextmanager
   def _readable(self) -> Iterator[Image.Image]:
     yield self._decoded()
 
   def _decoded(self, at_least_px: int | None = None) -> Image.Image:
-    pixels = np.asarray(self.load())
-    if pixels.dtype.kind == "f":
-      pixels = np.round(np.clip(np.nan_to_num(pixels), 0.0, 1.0) * 255.0)
-    return _to_rgb(Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8))))
+    with _explained(self.path, f"image {self.kind}"):
+      return pixels.of_array(np.asarray(self.load()))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-  if image.mode in ("I", "F"):
-    raise ValueError("more than 16 bits per pixel: not a brightfield image")
-  if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-    rgba = image.convert("RGBA")
-    background = Image.new("RGBA", rgba.size, "white")
-    return Image.alpha_composite(background, rgba).convert("RGB")
-  if image.mode.startswith("I;16"):
-    grey = (np.asarray(image) >> 8).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-  image.load()
-  return image if image.mode == "RGB" else image.convert("RGB")
+def _turned_by_pillow(image: Image.Image) -> int:
+  """The orientation that Pillow applies by itself, of TIFFs alone; 1 for none."""
+  return image.getexif().get(_EXIF_ORIENTATION, 1) if image.format == "TIFF" else 1
 
 
 def _seek_level(image: Image.Image, at_least_px: int) -> None:
@@ -237,7 +237,9 @@ def _seek_level(image: Image.Image, at_least_px: int) -> None:
 
 
 def _view(
-  image: Image.Image | TiledImage, centre: list[float], sizes: Sequence[tuple[float, int]]
+  image: Image.Image | TiledImage | ScannerSlide,
+  centre: list[float],
+  sizes: Sequence[tuple[float, int]],
 ) -> tuple[UInt8[np.ndarray, "out out 3"], ...]:
   x, y = centre
   boxes = ((x - s / 2, y - s / 2, x - s / 2 + s, y - s / 2 + s) for s, _ in sizes)
@@ -247,7 +249,7 @@ def _view(
 
 
 def _crop_on_white(
-  image: Image.Image | TiledImage, box: tuple[float, ...], out_px: int
+  image: Image.Image | TiledImage | ScannerSlide, box: tuple[float, ...], out_px: int
 ) -> UInt8[np.ndarray, "out out 3"]:
   left, top, right, bottom = box
   if left < 0 or top < 0 or right > image.width or bottom > image.height:
@@ -275,8 +277,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     )
   try:
     with _large_allowed():
-      image = Image.open(path, formats=_FORMATS)
-  except (OSError, Image.DecompressionBombError, struct.error) as error:
+      packed = path.suffix.lower() == ".gz"
+      image = Image.open(_unpacked(path) if packed else path, formats=_FORMATS)
+  except (OSError, EOFError, zlib.error, Image.DecompressionBombError, struct.error) as error:
     raise BadInputError(
       path,
       "image",
@@ -298,3 +301,44 @@ def _large_allowed() -> Iterator[None]:
       yield
     finally:
       Image.MAX_IMAGE_PIXELS = limit
+
+
+def _unpacked(path: Path) -> io.BytesIO:
+  """What a gzipped file holds.
+
+  Raises:
+    BadInputError: more than fits comfortably into memory.
+  """
+  with gzip.open(path) as stream:
+    data = stream.read(_UNPACKED_BYTES + 1)
+  if len(data) > _UNPACKED_BYTES:
+    raise BadInputError(
+      path, "image", f"more than {_UNPACKED_BYTES:,} bytes when unpacked", "a smaller image",
+      f"gunzip {path.name}, and name the unpacked file",
+    )  # fmt: skip
+  return io.BytesIO(data)
+
+
+@contextlib.contextmanager
+def _explained(path: str | os.PathLike, field: str = "pixels") -> Iterator[None]:
+  """Damaged data and unusable pixels as problems of this file."""
+  try:
+    yield
+  except pixels.UnusablePixels as problem:
+    raise BadInputError(path, field, problem.found, problem.expected, problem.fix) from problem
+  except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+    if isinstance(error, BadInputError):
+      raise
+    raise BadInputError(
+      path,
+      field,
+      f"damaged image data ({error})",
+      "a complete PNG, JPEG or TIFF",
+      "copy the file again from its source",
+    ) from error
+
+
+def _asks_to_be_turned(image: Image.Image) -> bool:
+  # Pillow decodes a whole PNG in search of a tag behind the pixels; one before them is known.
+  tags = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+  return tags.get(_EXIF_ORIENTATION, 1) not in (0, 1)

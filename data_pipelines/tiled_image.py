@@ -42,6 +42,7 @@ def is_tiled(image: Image.Image) -> bool:
     all(tag in tags for tag in _TILE.values())
     and tags.get(_PLANAR, 1) == 1
     and tags.get(_ORIENTATION, 1) in (0, 1)
+    and set(np.atleast_1d(tags.get(_BITS, 1)).tolist()) == {8}  # wider ones are judged as a whole
   )
 
 

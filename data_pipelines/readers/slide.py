@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from data_pipelines import scanner_slide
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import StreamedSection
 from data_pipelines.slide_image import SlideImage
@@ -127,7 +128,7 @@ def _centred(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.nd
   return np.stack([x + (width - np.ptp(x)) / 2, y + (height - np.ptp(y)) / 2], axis=1)
 
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+SUFFIXES = (*scanner_slide.SUFFIXES, ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".btf")
 PLAUSIBLE_UM_PER_PX = (0.1, 20.0)
 _MIN_TISSUE = 0.5
 _MOST_PLACES = 5_000_000
@@ -234,9 +235,9 @@ def scale_of(image: SlideImage, given: float | None) -> tuple[float, str]:
       )
     return given, "given"
   stated = image.stated_um_per_px()
-  if stated is not None and low <= stated <= high:
-    return stated, "resolution in the TIFF"
-  found = "nothing" if stated is None else f"{stated:.4g} by the TIFF's resolution"
+  if stated is not None and low <= stated.across <= high:
+    return stated.across, stated.source
+  found = "nothing" if stated is None else f"{stated.across:.4g} by {stated.source}"
   raise BadInputError(
     image.path,
     "micrometres per pixel",

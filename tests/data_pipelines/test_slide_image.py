@@ -1,5 +1,6 @@
 """Images as microscopes and people write them."""
 
+import gzip
 import struct
 import zlib
 
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.slide_image import SlideImage
+from data_pipelines.slide_image import ArrayImage, SlideImage
+from data_pipelines.stated_scale import by_tags
 
 
 def picture(height=40, width=60):
@@ -72,10 +74,93 @@ def test_other_colour_modes_become_rgb_of_the_same_brightness(tmp_path, mode):
   assert np.abs(pixels[..., 0].astype(int) - picture()[..., 0]).max() <= tolerance
 
 
-def test_a_floating_point_image_is_refused(tmp_path):
-  image = written(tmp_path, Image.fromarray(picture()[..., 0].astype(np.float32)), "image.tif")
-  with pytest.raises(BadInputError, match="brightfield"):
+TOO_WIDE = np.linspace(-2.1, 2.6, 60 * 40).reshape(40, 60)
+
+
+@pytest.mark.parametrize(
+  "values",
+  [
+    picture() / 255.0,
+    picture() / 255.0 * 1.04,  # overshoot of resampling; clipped
+    picture().astype(np.float32),
+    picture().astype(np.uint16) * 257,
+    picture().astype(np.uint16) * 16,  # twelve bits
+    picture().astype(np.int64),
+    np.moveaxis(picture(), -1, 0),
+    picture()[None],
+    np.dstack([picture(), np.full((40, 60), 255, np.uint8)]),
+  ],
+)
+def test_an_array_of_any_type_and_order_of_axes_becomes_the_same_colours(values):
+  image = ArrayImage.of("a.h5ad", values.shape, "hires", lambda: values)
+  assert (image.width_px, image.height_px) == (60, 40)
+  assert np.abs(image.pixels().astype(int) - picture()).max() <= 7
+
+
+@pytest.mark.parametrize(
+  ("values", "found"),
+  [
+    (np.dstack([TOO_WIDE] * 3), "float64 from -2.1 to 2.6"),
+    (np.full((40, 60, 3), np.nan), "float64 with 7,200 values that are no numbers"),
+    (picture().astype(np.int16) - 128, "int16 from -128"),
+    (picture().astype(np.uint32) * 2**20, "uint32 from 0"),
+    (picture().astype(np.uint16) // 10, "uint16 from 0 to 17"),  # labels
+    (picture() > 100, "values of type bool"),
+  ],
+)
+def test_an_array_that_can_mean_several_things_is_refused_with_its_type_and_range(values, found):
+  image = ArrayImage.of("a.h5ad", values.shape, "hires", lambda: values)
+  with pytest.raises(BadInputError, match=found):
     image.pixels()
+
+
+@pytest.mark.parametrize("shape", [(40, 60, 5), (7, 40, 60, 3), (60,), (0, 40, 3)])
+def test_an_array_of_another_shape_is_no_image(shape):
+  with pytest.raises(BadInputError, match="array of shape"):
+    ArrayImage.of("a.h5ad", shape, "hires", lambda: None)
+
+
+def test_a_floating_point_file_is_judged_by_its_range_too(tmp_path):
+  grey = Image.fromarray(picture()[..., 0].astype(np.float32))
+  assert np.abs(written(tmp_path, grey, "image.tif").pixels()[..., 0] - picture()[..., 0]).max() < 2
+  image = written(tmp_path, Image.fromarray(TOO_WIDE.astype(np.float32)), "wide.tif")
+  with pytest.raises(BadInputError, match=r"float32 from -2.1 to 2.6"):
+    image.pixels()
+
+
+def test_a_stack_and_a_pyramid_that_begins_with_a_small_level_are_refused(tmp_path):
+  page, small = Image.fromarray(picture()), Image.fromarray(picture(20, 30))
+  written(tmp_path, page, "pyramid.tif", save_all=True, append_images=[small])
+  with pytest.raises(BadInputError, match="3 pages of 60 x 40 px"):
+    written(tmp_path, page, "stack.tif", save_all=True, append_images=[page, page])
+  with pytest.raises(BadInputError, match="finest page first"):
+    written(tmp_path, small, "upside.tif", save_all=True, append_images=[page])
+
+
+def test_a_gzipped_image_is_read_as_the_image_in_it(tmp_path):
+  plain = written(tmp_path, Image.fromarray(picture()))
+  packed = tmp_path / "image.png.gz"
+  packed.write_bytes(gzip.compress(plain.path.read_bytes()))
+  np.testing.assert_array_equal(SlideImage.open(packed).pixels(), picture())
+  packed.write_bytes(packed.read_bytes()[:60])
+  with pytest.raises(BadInputError, match="image"):
+    SlideImage.open(packed).pixels()
+
+
+@pytest.mark.parametrize(
+  ("tags", "um_per_px"),
+  [
+    ({270: '<OME><Pixels PhysicalSizeX="0.5" PhysicalSizeXUnit="um" /></OME>'}, 0.5),
+    ({270: '<OME><Pixels PhysicalSizeX="250" PhysicalSizeXUnit="nm" /></OME>'}, 0.25),
+    ({270: "Aperio Image Library|AppMag = 20|MPP = 0.4990"}, 0.499),
+    ({282: 20_000.0, 283: 20_000.0, 296: 3}, 0.5),
+    ({282: 0.0, 296: 3}, None),
+    ({}, None),
+  ],
+)
+def test_the_length_of_a_pixel_is_found_where_scanners_and_programs_write_it(tags, um_per_px):
+  stated = by_tags(tags)
+  assert (stated and stated.across) == (um_per_px and pytest.approx(um_per_px))
 
 
 def test_a_rotation_tag_is_reported_and_not_applied(tmp_path):
@@ -85,6 +170,9 @@ def test_a_rotation_tag_is_reported_and_not_applied(tmp_path):
   assert image.rotated_by_tag
   assert image.pixels().shape == (40, 60, 3)
   assert not written(tmp_path, Image.fromarray(picture())).rotated_by_tag
+  turned = written(tmp_path, Image.fromarray(picture()), "image.tif", tiffinfo={274: 6})
+  assert turned.rotated_by_tag
+  np.testing.assert_array_equal(turned.pixels(), picture())  # as stored
 
 
 def test_a_thumbnail_keeps_the_shape_and_its_longest_side(tmp_path):
