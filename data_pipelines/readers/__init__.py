@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError, nearest
-from data_pipelines.readers import anndata, legacy_st, space_ranger, visium_hd, xenium
+from data_pipelines.readers import anndata, legacy_st, space_ranger, stimage, visium_hd, xenium
 from data_pipelines.readers.metadata import Metadata
 from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
 from data_pipelines.section import Section
@@ -20,6 +20,7 @@ __all__ = ["READERS", "READER_VERSION", "Reader", "SectionSource", "open_section
 READERS: dict[str, Reader] = {
   "visium_hd": visium_hd.READER,
   "visium": space_ranger.READER,
+  "stimage": stimage.READER,
   "xenium": xenium.READER,
   "legacy_st": legacy_st.READER,
   "anndata": anndata.READER,

@@ -332,3 +332,34 @@ def _for_hdf5(value):
   if isinstance(value, list):
     return np.array([str(item).encode() for item in value])
   return value
+
+
+def stimage(folder: Path, name: str, kind: str, *, image=True, seed=0) -> dict:
+  """Writes a slide into `folder/<kind>` as STimage-1K4M does; returns spot -> (x, y, counts)."""
+  rng = np.random.default_rng(seed)
+  row, column = np.divmod(np.arange(63), 9)
+  if kind == "ST":
+    names, um = [f"{x}x{y}" for x, y in zip(column, row, strict=True)], 200 * np.c_[column, row]
+  elif kind == "VisiumHD":
+    names = [f"s_016um_{r:05d}_{c:05d}-1" for r, c in zip(row, column, strict=True)]
+    um = 16 * np.c_[column, row]
+  else:
+    names = ["".join(rng.choice(list("ACGT"), 16)) + "-1" for _ in row]
+    um = 100 * np.c_[column + row % 2 / 2, row * np.sqrt(0.75)]
+  radius_um = {"ST": 50, "Visium": 32.5, "VisiumHD": 8}[kind]
+  px = um / 2 + 60
+  spots = [f"{name}_{spot}" for spot in names]
+  counts = rng.poisson(1.0, (len(spots), 25)) + 1
+  for part in ("coord", "gene_exp", "image"):
+    (folder / kind / part).mkdir(parents=True, exist_ok=True)
+  pd.DataFrame({"yaxis": px[:, 1], "xaxis": px[:, 0], "r": radius_um / 2}, index=spots).to_csv(
+    folder / kind / "coord" / f"{name}_coord.csv"
+  )
+  genes = [f"GENE{n}" for n in range(25)]
+  table = pd.DataFrame(counts, spots, genes).sample(frac=1, random_state=seed)
+  table.to_csv(folder / kind / "gene_exp" / f"{name}_count.csv")
+  if image:
+    width, height = (px.max(axis=0) + 60).astype(int)
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / kind / "image" / f"{name}.png")
+  return dict(zip(spots, zip(*px.T, counts, strict=True), strict=True))
