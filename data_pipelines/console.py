@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from data_pipelines.problems import printable
+
 _silent = False
 
 
 def say(line: str) -> None:
   """One line to whoever watches."""
   if not _silent:
-    print(line, file=sys.stderr, flush=True)
+    print("\n".join(map(printable, line.split("\n"))), file=sys.stderr, flush=True)
 
 
 def silence() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 PACKAGES = (
   "hibio-st", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "array-record",
@@ -16,6 +19,8 @@ PACKAGES = (
 )  # fmt: skip
 """Those whose version can change a result."""
 
+SEAL = "sha256"
+"""Key of the digest in what `sealed` writes."""
 
 _PIECES, _PIECE = 32, 1 << 15
 """How many pieces of a file a sampled digest is of, and their bytes."""
@@ -53,6 +58,44 @@ def sha256(path: Path) -> str:
   """Digest of a file, in hexadecimal digits."""
   with path.open("rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_intact(path: Path, digest: str) -> bool:
+  """Whether a file has this SHA-256; one that nobody touches is read once a process."""
+  status = path.stat()
+  stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+  return _known_sha256(path.absolute(), stamp) == digest
+
+
+@functools.lru_cache(maxsize=100_000)
+def _known_sha256(path: Path, stamp: tuple[int, ...]) -> str:
+  return sha256(path)
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+  """A JSON object whose last key is the SHA-256 of the others: no bit of it can change unseen."""
+  return _json({**content, SEAL: hashlib.sha256(_json(content)).hexdigest()})
+
+
+def unsealed(raw: bytes) -> dict[str, Any]:
+  """The object that `sealed` wrote.
+
+  Raises:
+    ValueError: a byte is not as it was written, or it was written by something else.
+  """
+  try:
+    content = json.loads(raw)
+    seal = content.pop(SEAL)
+    whole = sealed(content) == raw
+  except (AttributeError, KeyError, RecursionError, TypeError) as error:
+    raise ValueError("not sealed") from error
+  if not whole:
+    raise ValueError(f"changed since it was written (its seal says {str(seal)[:16]})")
+  return content
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+  return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
 def sampled_sha256(path: Path) -> str:

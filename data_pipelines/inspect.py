@@ -17,7 +17,6 @@ import numpy as np
 
 from data_pipelines import entry, readers
 from data_pipelines.features import store
-from data_pipelines.files import sha256
 from data_pipelines.genes import is_ensembl
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation.splits import content_hash
@@ -149,31 +148,17 @@ def _report_manifest(folder: Path, manifest: manifests.Manifest) -> int:
     print(f"  features: {', '.join(features)}")
   for split, donors in manifest["splits"].items():
     print(f"  {split}: {len(donors)} donors ({', '.join(donors[:8])})")
-  bad = 0
   for section in sections:
     image = "image" if section["has_image"] else "no image"
     print(
       f"  {section['section_id']}  {section['split']}  donor {section['donor_id']}  "
       f"{section['num_spots']:,} spots  {image}"
     )
-    for name, digest in section["shards"].items():
-      problem = _shard_problem(folder, section["section_id"], name, digest)
-      if problem:
-        bad += 1
-        print(f"    PROBLEM {problem}")
-  print(f"{bad} damaged or missing files" if bad else "every file is as it was written")
+  bad = list(manifests.damage(folder, manifest))
+  for path, what in bad:
+    print(f"  PROBLEM {path}: {what}; {manifests.AGAIN}")
+  print(f"{len(bad)} damaged or missing files" if bad else "every file is as it was written")
   return EXIT_PROBLEMS if bad else 0
-
-
-def _shard_problem(folder: Path, section_id: str, name: str, digest: str) -> str | None:
-  places = (folder / name, folder / "windows" / section_id / name)
-  nested = sorted((folder / "windows" / section_id).rglob(Path(name).name))
-  path = next((place for place in (*places, *nested) if place.is_file()), None)
-  if path is None:
-    return f"{name}: missing; prepare the corpus again"
-  if sha256(path) != digest:
-    return f"{path}: changed since it was written; prepare the corpus again"
-  return None
 
 
 if __name__ == "__main__":

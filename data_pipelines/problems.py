@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 EXIT_USAGE = 2
 EXIT_BAD_INPUT = 3
+EXIT_INTERRUPTED = 75
+"""Asked to stop; the same command goes on from there."""
+
+_LONGEST = 600
+"""Characters of what was found that are shown: a cell may have millions."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class BadInputError(ValueError):
@@ -27,13 +37,51 @@ class BadInputError(ValueError):
   def __init__(self, file: str | os.PathLike, field: str, found: str, expected: str, fix: str):
     self.file, self.field = os.fspath(file), field
     self.found, self.expected, self.fix = found, expected, fix
-    self.fix = fix
-    super().__init__(
-      f"hibio: {self.file}: {field}: found {found}, expected {expected}. Fix: {fix.rstrip('.')}."
+    file, field, found, expected, fix = map(
+      _shown, (self.file, field, found, expected, fix.rstrip("."))
     )
+    super().__init__(f"hibio: {file}: {field}: found {found}, expected {expected}. Fix: {fix}.")
 
   def __reduce__(self):
     return type(self), (self.file, self.field, self.found, self.expected, self.fix)
+
+
+def printable(text: str) -> str:
+  """The text on one line, with what a terminal would obey, such as colours, written out."""
+  return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def _shown(text: str) -> str:
+  text = printable(text)
+  return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
+
+
+@contextlib.contextmanager
+def disk_explained(output: str | os.PathLike, flag: str, needed: str) -> Iterator[None]:
+  """Says in one line that what is written there has no room, or may not be written.
+
+  Args:
+    output: folder that is written to.
+    flag: that names it.
+    needed: how much room there should be, in words.
+
+  Raises:
+    BadInputError: the disk is full, or not ours to write to.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.errno in _FULL:
+      raise BadInputError(
+        output, "disk", f"no room left ({error.strerror})", needed,
+        "free some space and run the same command again; what is finished is kept",
+      ) from error  # fmt: skip
+    if error.errno in _NOT_OURS and str(error.filename).startswith(os.fspath(output)):
+      raise BadInputError(
+        error.filename, flag, f"not writable ({error.strerror})", "a folder that can be written to",
+        f"give another {flag}, or ask for the right to write there",
+      ) from error  # fmt: skip
+    raise
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

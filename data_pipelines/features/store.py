@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from data_pipelines.files import sampled_sha256, sha256, write_bytes, write_text
+from data_pipelines.files import is_intact, sampled_sha256, sealed, unsealed, write_bytes
 from data_pipelines.preparation import section_image
+from data_pipelines.preparation.manifest import NAME
 from data_pipelines.problems import BadInputError, nearest
 
 FOLDER = "features"
@@ -66,7 +66,7 @@ class Store:
   def __init__(
     self, corpus: Path, name: str, sections: list[Mapping[str, Any]], spots: pd.DataFrame
   ):
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", name):
+    if not NAME.fullmatch(name):
       raise BadInputError(
         "features", "name", repr(name), "letters, digits, '.', '_' and '-', at most 80", "rename"
       )
@@ -162,7 +162,10 @@ class Store:
           "a changed file, or those of another preparation or of another slide",
           "features of this corpus as they were written",
         )  # fmt: skip
-      values = np.load(self._file(name))
+      try:
+        values = np.load(self._file(name))
+      except (OSError, ValueError) as error:
+        raise self._wrong(self._file(name), "content", str(error), "an array") from error
       if values.shape != (section["num_spots"], width):
         raise self._wrong(
           self._file(name), "shape", str(values.shape), str((section["num_spots"], width))
@@ -179,7 +182,7 @@ class Store:
       row["stamp"] == self._stamps.get(section_id)
       and (row.get("slide") is None or self._slide(section_id) in (None, row["slide"]))
       and file.is_file()
-      and sha256(file) == row["sha256"]
+      and is_intact(file, row["sha256"])
     )
 
   def _slide(self, section_id: str) -> str | None:
@@ -193,7 +196,7 @@ class Store:
 
   def _read(self) -> dict[str, Any]:
     try:
-      found = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+      found = unsealed((self.folder / ABOUT).read_bytes())
       if found["version"] == _VERSION and found["encoder"]["hash"] and found["encoder"]["width"]:
         return found
       problem = f"version {found['version']}"
@@ -205,7 +208,7 @@ class Store:
     )  # fmt: skip
 
   def _write(self, content: Mapping[str, Any]) -> None:
-    write_text(self.folder / ABOUT, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_bytes(self.folder / ABOUT, sealed(content))
 
   def _missing(self) -> BadInputError:
     there = names(self._corpus)
@@ -237,7 +240,7 @@ def of_encoder(corpus: Path, hash: str) -> str:
   """Name of the features beside a corpus that an encoder of this hash extracted; empty if none."""
   for name in names(corpus):
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-      found = json.loads((corpus / FOLDER / name / ABOUT).read_text(encoding="utf-8"))
+      found = unsealed((corpus / FOLDER / name / ABOUT).read_bytes())
       if found["encoder"]["hash"] == hash:
         return name
   return ""

@@ -30,6 +30,15 @@ from data_pipelines.problems import BadInputError
 _ROUND_SPOTS = 16
 """Few shapes, so that what is compiled for one corpus often serves another."""
 
+_TABLES = (
+  manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS,
+  manifests.FIRST_REGIONS,
+)  # fmt: skip
+
+_MAX_EXPANSION = 500
+"""Unpacked bytes a byte of a table; membership of gene sets, nearly all of it False, is below."""
+_SMALL_BYTES = 256 << 20  # below this, expansion does no harm
+
 _AGAIN = "delete manifest.json and run the same data_pipelines.prepare command again"
 
 
@@ -64,46 +73,43 @@ class Corpus:
 
   @classmethod
   def open(cls, path: str | os.PathLike) -> Corpus:
-    """Reads the tables and checks that they belong together; windows are not read.
+    """Reads the tables, as they were written; windows are looked at when they are first used.
 
     Raises:
-      BadInputError: no corpus there, one that is unfinished or of another version, or a missing or
-        foreign file in it.
+      BadInputError: no corpus there, one that is unfinished or of another version, or a missing,
+        changed or foreign file in it.
     """
     path = Path(path)
     manifest = manifests.read(path)
-    panel = GenePanel.load(_file(path, manifests.PANEL))
-    if panel.hash != manifest["panel"]["hash"]:
-      raise BadInputError(
-        path / manifests.PANEL,
-        "gene panel",
-        f"hash {panel.hash}",
-        manifest["panel"]["hash"],
-        "put back the panel that the corpus was prepared with, or prepare it again",
-      )
-    gene_sets = _arrays(path, manifests.GENE_SETS)
-    tables = _arrays(path, manifests.STATISTICS)
-    if spatial_genes.EXCESS not in tables:
-      raise BadInputError(
-        path / manifests.STATISTICS,
-        "tables",
-        "those of an earlier version",
-        "how patterned each gene is over each section",
-        "run the same data_pipelines.prepare command again; finished sections are kept",
-      )
     try:
-      spots = pd.read_parquet(_file(path, manifests.SPOTS))
+      return cls._of(path, manifest)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+      raise BadInputError(
+        path, "content", f"tables that do not fit together ({error!r})", "a prepared corpus",
+        "prepare it again into a new folder",
+      ) from error  # fmt: skip
+
+  @classmethod
+  def _of(cls, path: Path, manifest: manifests.Manifest) -> Corpus:
+    for name in _TABLES:
+      manifests.check(path, manifest, name)
+    gene_sets, tables, regions = map(
+      functools.partial(_arrays, path),
+      (manifests.GENE_SETS, manifests.STATISTICS, manifests.FIRST_REGIONS),
+    )
+    try:
+      spots = pd.read_parquet(path / manifests.SPOTS)
     except (OSError, ValueError) as error:
       raise _unreadable(path / manifests.SPOTS, error) from error
     corpus = cls(
       path=path,
       manifest=manifest,
-      panel=panel,
+      panel=GenePanel.load(path / manifests.PANEL),
       spatial_excess=tables.pop(spatial_genes.EXCESS),
       statistics=tables,
       membership=gene_sets["membership"],
       gene_set_names=tuple(gene_sets["names"].tolist()),
-      regions=_arrays(path, manifests.FIRST_REGIONS)["regions"],
+      regions=regions["regions"],
       spots=spots,
     )
     corpus._check()
@@ -119,8 +125,15 @@ class Corpus:
   def fingerprint(self) -> str:
     """16 hexadecimal digits that change if a shard, the panel, a gene set or a split does."""
     m = self.manifest
+    shards = {section["section_id"]: {} for section in m["sections"]}
+    for name, digest in m["files"].items():
+      if ".array_record" in name:
+        _, section, inside = name.split("/", 2)
+        shards[section][inside] = digest
     content = {
-      "sections": [[s["section_id"], s["donor_id"], s["shards"]] for s in m["sections"]],
+      "sections": [
+        [s["section_id"], s["donor_id"], shards[s["section_id"]]] for s in m["sections"]
+      ],
       "panel": m["panel"]["hash"],
       "gene_sets": m["gene_sets"],
       "splits": m["splits"],
@@ -173,6 +186,27 @@ class Corpus:
   def section_folder(self, section: int) -> Path:
     """Where the windows of a section lie, by its row in the tables."""
     return self.path / "windows" / self.manifest["sections"][section]["section_id"]
+
+  def stored_windows(self, section: int) -> shards.StoredWindows:
+    """The windows of a section, by its row in the tables.
+
+    Raises:
+      BadInputError: a file of the section is missing, or not as it was written.
+    """
+    folder = self.section_folder(section)
+    manifests.check(self.path, self.manifest, f"windows/{folder.name}/")
+    return shards.StoredWindows(folder, len(self.panel))
+
+  def thumbnail(self, section: Mapping[str, Any]) -> Path | None:
+    """The small image of a section, by its entry in the manifest; None where it has none.
+
+    Raises:
+      BadInputError: it is missing, or not as it was written.
+    """
+    if not section.get("thumbnail"):
+      return None
+    manifests.check(self.path, self.manifest, section["thumbnail"])
+    return self.path / section["thumbnail"]
 
   def resplit(
     self,
@@ -231,7 +265,7 @@ class Corpus:
     progress = Progress("gene sets", len(sections), "sections", every_seconds=0)
     activities = []
     for row, section in enumerate(sections):
-      counts = shards.read_counts(self.section_folder(row), len(self.panel))
+      counts = self.stored_windows(row).counts()
       known = (self.statistics[name][row] for name in ("measured", "log_mean", "log_std"))
       activities.append(
         statistics.activity_statistics(lambda counts=counts: [counts], *known, sets.membership)
@@ -253,9 +287,9 @@ class Corpus:
     return self.with_gene_sets(Pathways.random(self.membership, measured, seed))
 
   def _check(self) -> None:
-    for number, section in enumerate(self.manifest["sections"]):
-      for name in section["shards"]:
-        _file(self.section_folder(number), name)
+    for name in self.manifest["files"]:
+      if not (self.path / name).is_file():
+        raise BadInputError(self.path / name, "file", "none", "a file of the corpus", _AGAIN)
     spots = sum(section["num_spots"] for section in self.manifest["sections"])
     for file, what, found in (
       (manifests.SPOTS, "rows", len(self.spots)),
@@ -274,19 +308,16 @@ class Corpus:
       )
 
 
-def _file(folder: Path, name: str) -> Path:
-  path = folder / name
-  if not path.is_file():
-    raise BadInputError(path, "file", "none", "a file that the manifest lists", _AGAIN)
-  return path
-
-
 def _arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
-  path = _file(folder, name)
+  path = folder / name
   try:
+    with zipfile.ZipFile(path) as inside:
+      declared = sum(one.file_size for one in inside.infolist())
+    if declared > max(_SMALL_BYTES, _MAX_EXPANSION * path.stat().st_size):
+      raise ValueError(f"{declared:,} bytes when unpacked")
     with np.load(path) as arrays:
       return dict(arrays)
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, ValueError, RuntimeError, MemoryError, EOFError, zipfile.BadZipFile) as error:
     raise _unreadable(path, error) from error
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Int
 
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.preparation import shards
 from data_pipelines.preparation.splits import SPLITS
 from data_pipelines.problems import BadInputError
 
@@ -48,16 +47,14 @@ class Windows:
     numbers = [sections[row]["num_windows"] for row in rows]
     self.section = np.repeat(np.array(rows, np.int32), numbers)
     self._number = np.concatenate([np.arange(number) for number in numbers])
-    self._opened = functools.lru_cache(maxsize=None)(self._open)
+    self._opened = functools.lru_cache(maxsize=None)(corpus.stored_windows)
 
   def __len__(self) -> int:
     return len(self.section)
 
   def __getitem__(self, number: int) -> dict[str, np.ndarray]:
     row = int(self.section[number])
-    element = shards.read_window(
-      self._opened(row), int(self._number[number]), self.corpus.section_folder(row)
-    )
+    element = self._opened(row)[int(self._number[number])]
     offset = self.corpus.manifest["sections"][row]["spot_offset"]
     return {
       **element,
@@ -67,6 +64,3 @@ class Windows:
 
   def __repr__(self) -> str:
     return f"Windows({self.corpus.fingerprint}, {self._splits})"
-
-  def _open(self, row: int):
-    return shards.open_windows(self.corpus.section_folder(row))

@@ -5,28 +5,28 @@ A section is finished when its folder is renamed into place, the corpus when `ma
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_pipelines import readers
 from data_pipelines.console import Progress, say
-from data_pipelines.files import sha256, versions
+from data_pipelines.files import sha256, versions, write_text
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel, choose_panel, extended
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import section_folder
-from data_pipelines.preparation.manifest import WORK, Manifest, claimed, disk_full_explained
+from data_pipelines.preparation.manifest import NAME, WORK, Manifest, claimed
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.reading import Found, Sections
 from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
 from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
 from data_pipelines.preparation.workers import Each, by_itself, workers
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, disk_explained
 
 _DEFAULTS = PrepareOptions()
 
@@ -60,7 +60,7 @@ def prepare(
   stamp = f" {sha256(Path(options.gene_names))}" if names else ""
   fingerprints = {name: source.fingerprint() + stamp for name, source in sources.items()}
   key = _corpus_key(fingerprints, splits, options)
-  with claimed(output), disk_full_explained(output):
+  with claimed(output), _half_written_cleared(output):
     if (done := _finished(output, key)) is not None:
       say(f"prepare: {output} is finished; nothing to do")
       return done
@@ -83,13 +83,13 @@ def _prepare(
   # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
   (output / manifests.FILE).unlink(missing_ok=True)
   entries = _write_sections(sections, output, panel, options, each)
+  files = {name: digest for entry in entries for name, digest in entry.pop("files").items()}
   num_spots = _place(entries, splits)
   panel.save(output / manifests.PANEL)
   labels = write_tables(output, entries, sets.membership, sets.names, options.region_um, each)
   manifest = {
     "format": manifests.FORMAT,
     "version": manifests.FORMAT_VERSION,
-    "key": key,
     "units": {"position": "um"},
     "patch": {"um": options.patch_um, "px": options.patch_px},
     "window_spots": options.window_spots,
@@ -102,7 +102,13 @@ def _prepare(
     "min_counts": options.min_counts,
     "created_with": versions(),
   }
+  tables = (
+    manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS,
+    manifests.FIRST_REGIONS,
+  )  # fmt: skip
+  manifest["files"] = {name: sha256(output / name) for name in tables} | files
   manifests.write(output, manifest)
+  write_text(output / WORK / "key", key)
   windows = sum(entry["num_windows"] for entry in entries)
   say(
     f"prepare: {output}: {len(entries)} sections, {num_spots:,} spots in {windows:,} windows,"
@@ -205,7 +211,7 @@ def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
   for folder in map(Path, inputs):
     for source in readers.open_sections(folder, options.metadata):
       name = source.section_id
-      if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", name):
+      if not NAME.fullmatch(name):
         raise BadInputError(
           source.path,
           "section name",
@@ -255,13 +261,29 @@ def _corpus_key(
 
 
 def _finished(output: Path, key: str) -> Manifest | None:
-  if not (output / manifests.FILE).is_file():
+  """The manifest, where these inputs and options are prepared and not a byte has changed since."""
+  try:
+    if (output / WORK / "key").read_text() != key:
+      return None
+    manifest = manifests.read(output)
+  except (OSError, UnicodeDecodeError):
     return None
-  manifest = manifests.read(output)
-  files = [manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS]
-  files += [manifests.FIRST_REGIONS]
-  for entry in manifest["sections"]:
-    files += [f"windows/{entry['section_id']}/{name}" for name in entry["shards"]]
-  if manifest.get("key") == key and all((output / name).is_file() for name in files):
-    return manifest
-  return None
+  except BadInputError as problem:
+    if (output / manifests.FILE).is_file():
+      say(f"prepare: {problem}")
+    return None
+  bad = list(manifests.damage(output, manifest))
+  for path, what in bad:
+    say(f"prepare: {path}: {what}; it is made again")
+  return None if bad else manifest
+
+
+@contextlib.contextmanager
+def _half_written_cleared(output: Path) -> Iterator[None]:
+  """Leaves nothing half-written behind, whatever ends the work."""
+  try:
+    with disk_explained(output, "--output", "room for the whole corpus"):
+      yield
+  except BaseException:
+    shutil.rmtree(output / WORK / "partial", ignore_errors=True)
+    raise

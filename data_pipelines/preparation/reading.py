@@ -7,8 +7,8 @@ disk; small sections stay in memory for the second. Workers read them, and hand 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,12 @@ class Sections:
   def summaries(self, each: Each) -> Iterator[tuple[str, Summary]]:
     """What the choice of genes needs of each section, by name."""
     calls = (
-      (Found(source, self.names), self._folder / f"{name}.npz", self.fingerprints[name], self._most)
+      (
+        Found(source, self.names),
+        self._folder / f"{name}.summary",
+        self.fingerprints[name],
+        self._most,
+      )
       for name, source in self.sources.items()
     )
     for name, (summary, section) in zip(self.sources, each(_summarised, calls), strict=True):
@@ -112,7 +117,7 @@ def _size(section: Section) -> int:
 
 
 def _save(path: Path, summary: Summary, fingerprint: str) -> None:
-  """Writes it in one step."""
+  """Writes it in one step, behind its digest."""
   buffer = io.BytesIO()
   genes = summary.genes
   np.savez_compressed(
@@ -124,22 +129,25 @@ def _save(path: Path, summary: Summary, fingerprint: str) -> None:
     gene_symbols=genes.gene_symbols.astype(str),
     document_frequency=genes.document_frequency,
   )
-  write_bytes(path, buffer.getvalue())
+  write_bytes(path, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
 
 
 def _load(path: Path, section_id: str, fingerprint: str) -> Summary | None:
-  """What `_save` wrote, if the section has not changed since."""
+  """What `_save` wrote, if neither it nor the section has changed since."""
   try:
-    with np.load(path) as arrays:
-      if str(arrays["fingerprint"]) != fingerprint:
-        return None
-      genes = GeneSummary(
-        section_id=section_id,
-        num_spots=int(arrays["num_spots"]),
-        gene_ids=arrays["gene_ids"].astype(object),
-        gene_symbols=arrays["gene_symbols"].astype(object),
-        document_frequency=arrays["document_frequency"],
-      )
-      return Summary(genes, str(arrays["content"]))
-  except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    digest, content = (raw := path.read_bytes())[:32], raw[32:]
+  except OSError:
     return None
+  if hashlib.sha256(content).digest() != digest:
+    return None
+  with np.load(io.BytesIO(content)) as arrays:
+    if str(arrays["fingerprint"]) != fingerprint:
+      return None
+    genes = GeneSummary(
+      section_id=section_id,
+      num_spots=int(arrays["num_spots"]),
+      gene_ids=arrays["gene_ids"].astype(object),
+      gene_symbols=arrays["gene_symbols"].astype(object),
+      document_frequency=arrays["document_frequency"],
+    )
+    return Summary(genes, str(arrays["content"]))

@@ -1,13 +1,13 @@
 """One section of a corpus: written beside its place, put there by one rename when it is complete.
 
-`windows/<section>/` holds the dataset of windows, the section's spots and what the manifest will
-say of it. Its key names everything that went in, so that a later run knows whether it still holds.
+`windows/<section>/` holds the dataset of windows and the section's spots; what the manifest will
+say of it lies in `WORK`. Its key names everything that went in, so that a later run knows whether
+it still holds.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.alignment import align
-from data_pipelines.files import write_bytes, write_text
+from data_pipelines.files import is_intact, sealed, sha256, unsealed, write_bytes
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest, section_image, shards, windows
 from data_pipelines.preparation.manifest import WORK
@@ -29,8 +29,7 @@ from data_pipelines.section import Section
 
 SPOTS = "spots.parquet"
 MEASURED = "measured.npy"
-_ENTRY = "section.json"
-_STEP = "2"
+_STEP = "3"
 """Raised when the same section would be written differently."""
 
 
@@ -45,21 +44,14 @@ def section_key(fingerprint: str, panel: GenePanel, options: PrepareOptions) -> 
 
 
 def finished(corpus: Path, section_id: str, key: str) -> dict[str, Any] | None:
-  """The manifest's entry of a section that is already there with this key."""
-  folder = corpus / "windows" / section_id
+  """The manifest's entry of a section that is there with this key, every file as it was written."""
   try:
-    kept = json.loads((folder / _ENTRY).read_text())
+    kept = unsealed(_state(corpus, section_id).read_bytes())
+    files = kept["entry"]["files"] if kept["key"] == key else {"": ""}
+    whole = all(is_intact(corpus / name, digest) for name, digest in files.items())
   except (OSError, ValueError):
     return None
-  entry = kept.get("entry", {})
-  files = [
-    folder / SPOTS,
-    folder / MEASURED,
-    *(folder / name for name in entry.get("shards", {"missing": ""})),
-  ]
-  if entry.get("thumbnail"):
-    files.append(corpus / entry["thumbnail"])
-  return entry if kept.get("key") == key and all(f.is_file() for f in files) else None
+  return kept["entry"] if whole else None
 
 
 def write_section(
@@ -68,7 +60,8 @@ def write_section(
   """Aligns, cuts and writes one section.
 
   Returns:
-    Its entry for the manifest, all but its split and its place in the corpus.
+    Its entry for the manifest, all but its split and its place in the corpus; under "files" what
+    was written, with SHA-256.
 
   Raises:
     BadInputError: no spot of it has enough counts over the panel, or it shares no genes with it.
@@ -93,7 +86,7 @@ def write_section(
   partial = corpus / WORK / "partial" / section.section_id
   shutil.rmtree(partial, ignore_errors=True)
   partial.mkdir(parents=True)
-  written = shards.write(
+  shards.write(
     shards.WindowedSpots(
       counts=counts,
       positions_um=section.positions_um,
@@ -122,18 +115,26 @@ def write_section(
     "dropped": {**section.dropped, **dropped},
     "notes": list(section.notes),
     "content": content,
-    "shards": written,
     "thumbnail": str(_thumbnail(section)) if picture else None,
     "thumbnail_um_per_px": picture.um_per_px if picture else None,
   }
   np.save(partial / MEASURED, measured)
-  write_text(partial / _ENTRY, json.dumps({"key": key, "entry": entry}, indent=1, allow_nan=False))
   place = corpus / "windows" / section.section_id
+  state = _state(corpus, section.section_id)
+  state.unlink(missing_ok=True)
   place.parent.mkdir(exist_ok=True)
   if place.exists():
     shutil.rmtree(place)
   os.rename(partial, place)
+  files = sorted(path for path in place.rglob("*") if path.is_file())
+  files += [corpus / _thumbnail(section)] if picture else []
+  entry["files"] = {path.relative_to(corpus).as_posix(): sha256(path) for path in files}
+  write_bytes(state, sealed({"key": key, "entry": entry}))
   return entry
+
+
+def _state(corpus: Path, section_id: str) -> Path:
+  return corpus / WORK / "sections" / f"{section_id}.json"
 
 
 def _spots(section: Section, counts, window: np.ndarray) -> pd.DataFrame:

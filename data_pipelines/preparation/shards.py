@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import functools
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import scipy.sparse
 import tensorflow_datasets as tfds
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Float, Int
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-from data_pipelines.files import sha256
 from data_pipelines.problems import BadInputError
 
 VERSION = "1.0.0"
@@ -49,12 +51,8 @@ class WindowedSpots:
   patch_px: int
 
 
-def write(spots: WindowedSpots, folder: Path) -> dict[str, str]:
-  """Writes the dataset into `folder/<VERSION>`.
-
-  Returns:
-    File, relative to `folder` -> SHA-256 in hexadecimal digits.
-  """
+def write(spots: WindowedSpots, folder: Path) -> None:
+  """Writes the dataset into `folder/<VERSION>`."""
   work = folder / ".tfds"
   builder = SectionWindows(_elements(spots), spots.patch_px, str(work))
   config = tfds.download.DownloadConfig(
@@ -62,64 +60,90 @@ def write(spots: WindowedSpots, folder: Path) -> dict[str, str]:
     try_download_gcs=False,
     compute_stats=tfds.download.ComputeStatsMode.SKIP,
   )
-  with _quiet(), _same_bytes_each_time():
+  with _quiet(), _same_bytes_each_time(), _full_disk_told():
     builder.download_and_prepare(download_config=config)
   os.rename(Path(builder.data_dir), folder / VERSION)
   for left in sorted(work.rglob("*"), reverse=True):
     left.rmdir() if left.is_dir() else left.unlink()
   work.rmdir()
-  return {
-    f"{VERSION}/{path.name}": sha256(path)
-    for path in sorted((folder / VERSION).iterdir())
-    if ".array_record" in path.name
-  }
 
 
-def open_windows(folder: Path):
+class StoredWindows:
   """Random access to the windows of one section's folder: `len()`, `[number] -> dict of arrays`.
 
-  Patches stay JPEG bytes.
-
-  Raises:
-    BadInputError: no dataset there, or a damaged one.
+  Patches stay JPEG bytes. What the folder says of its own features is not read: TFDS would import
+  whatever module it names.
   """
-  try:
-    builder = tfds.builder_from_directory(folder / VERSION)
-    return builder.as_data_source(split=SPLIT, decoders={"patches": _KeepEncoded()})
-  except Exception as error:  # TFDS and ArrayRecord raise bare RuntimeErrors and others
-    raise damaged(folder, "the dataset", error) from error
+
+  def __init__(self, folder: Path, num_genes: int):
+    """Opens the shards.
+
+    Args:
+      num_genes: of the panel that counts are over.
+
+    Raises:
+      BadInputError: no dataset there, or a damaged one.
+    """
+    self._folder, self._num_genes = folder, num_genes
+    try:
+      self._records = ArrayRecordDataSource(_shards(folder))
+    except Exception as error:  # ArrayRecord raises bare RuntimeErrors and others
+      raise damaged(folder, "the dataset", error) from error
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+    """One element.
+
+    Raises:
+      BadInputError: the record is damaged; names the shard and the record.
+    """
+    try:
+      element = _features().deserialize_example_np(
+        self._records[number], decoders={"patches": _KeepEncoded()}
+      )
+      _check(element, self._num_genes)
+    except Exception as error:  # as above, and whatever TFDS raises
+      raise damaged(self._folder, f"window {number}", error) from error
+    return element
+
+  def counts(self) -> scipy.sparse.csr_matrix:
+    """The counts of all spots over the panel, in order."""
+    elements = [self[number] for number in range(len(self))]
+    genes, counts = (np.concatenate([one[name] for one in elements]) for name in ("gene", "count"))
+    lengths = np.concatenate([np.diff(one["offsets"]) for one in elements])
+    indptr = np.r_[0, np.cumsum(lengths)]
+    return scipy.sparse.csr_matrix(
+      (counts, genes, indptr), shape=(len(indptr) - 1, self._num_genes)
+    )
 
 
-def read_counts(folder: Path, num_genes: int) -> scipy.sparse.csr_matrix:
-  """The counts of one section's folder over the panel, spots in order."""
-  windows = open_windows(folder)
-  genes, counts, lengths = [], [], []
-  for number in range(len(windows)):
-    element = read_window(windows, number, folder)
-    genes.append(element["gene"])
-    counts.append(element["count"])
-    lengths.append(np.diff(element["offsets"]))
-  indptr = np.r_[0, np.cumsum(np.concatenate(lengths))]
-  return scipy.sparse.csr_matrix(
-    (np.concatenate(counts), np.concatenate(genes), indptr), shape=(len(indptr) - 1, num_genes)
+def _check(element: Mapping[str, np.ndarray], num_genes: int) -> None:
+  """Refuses what would crash whoever uses it: a file that is intact may have been made so."""
+  gene, count, offsets = (element[name] for name in ("gene", "count", "offsets"))
+  spots = len(element["spot_index"])
+  fits = (
+    len(offsets) == spots + 1
+    and (offsets[0], offsets[-1]) == (0, len(gene))
+    and (np.diff(offsets) >= 0).all()
+    and len(count) == len(gene)
+    and (not len(gene) or (gene.min() >= 0 and gene.max() < num_genes and count.min() >= 0))
+    and element["positions_um"].shape == (spots, 2)
+    and np.isfinite(element["positions_um"]).all()
+    and len(element["patches"]) in (0, spots)
   )
+  if not fits:
+    raise ValueError("its parts do not fit together")
 
 
-def read_window(windows, number: int, folder: Path) -> dict[str, np.ndarray]:
-  """One element.
-
-  Raises:
-    BadInputError: the record is damaged; names the shard and the record.
-  """
-  try:
-    return windows[number]
-  except Exception as error:  # as above
-    raise damaged(folder, f"window {number}", error) from error
+def _shards(folder: Path) -> list[Path]:
+  return sorted((folder / VERSION).glob("*.array_record*"))
 
 
 def damaged(folder: Path, field: str, error: Exception) -> BadInputError:
   """What to say of a dataset that cannot be read."""
-  shards = sorted((folder / VERSION).glob("*.array_record*"))
+  shards = _shards(folder)
   found = (
     f"damaged data ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})"
   )
@@ -154,21 +178,8 @@ class SectionWindows(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     super().__init__(data_dir=data_dir, file_format="array_record")
 
   def _info(self) -> tfds.core.DatasetInfo:
-    px = self._patch_px
-    flat = dict(shape=(None,), dtype=np.int32, encoding=_F.Encoding.BYTES)
     return tfds.core.DatasetInfo(
-      builder=self,
-      disable_shuffling=True,
-      features=_F.FeaturesDict(
-        {
-          "patches": _F.Sequence(_F.Image(shape=(px, px, 3), encoding_format="jpeg")),
-          "gene": _F.Tensor(**flat),
-          "count": _F.Tensor(**flat),
-          "offsets": _F.Tensor(**flat),
-          "positions_um": _F.Tensor(shape=(None, 2), dtype=np.float32),
-          "spot_index": _F.Tensor(**flat),
-        }
-      ),
+      builder=self, disable_shuffling=True, features=_features(self._patch_px)
     )
 
   def _split_generators(self, dl_manager):
@@ -176,6 +187,22 @@ class SectionWindows(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _generate_examples(self):
     yield from self._elements
+
+
+@functools.cache
+def _features(patch_px: int | None = None) -> _F.FeaturesDict:
+  """What an element is made of; of whoever reads, the side of a patch is not asked."""
+  flat = dict(shape=(None,), dtype=np.int32, encoding=_F.Encoding.BYTES)
+  return _F.FeaturesDict(
+    {
+      "patches": _F.Sequence(_F.Image(shape=(patch_px, patch_px, 3), encoding_format="jpeg")),
+      "gene": _F.Tensor(**flat),
+      "count": _F.Tensor(**flat),
+      "offsets": _F.Tensor(**flat),
+      "positions_um": _F.Tensor(shape=(None, 2), dtype=np.float32),
+      "spot_index": _F.Tensor(**flat),
+    }
+  )
 
 
 def _elements(spots: WindowedSpots) -> Iterator[tuple[int, dict]]:
@@ -208,6 +235,17 @@ def _same_bytes_each_time() -> Iterator[None]:
 
   with mock.patch.object(ExampleSerializer, "serialize_example", serialize):
     yield
+
+
+@contextlib.contextmanager
+def _full_disk_told() -> Iterator[None]:
+  """ArrayRecord raises what the system says of a full disk under another name."""
+  try:
+    yield
+  except (RuntimeError, ValueError) as error:
+    if "No space left" in str(error):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+    raise
 
 
 @contextlib.contextmanager

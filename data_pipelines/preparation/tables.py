@@ -20,7 +20,7 @@ from data_pipelines.preparation import manifest, regions, shards, spatial_genes,
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
 from data_pipelines.preparation.workers import Each
 
-TABLES_VERSION = 5
+TABLES_VERSION = 6
 """Raised when the same sections would give other tables; finished sections are then kept."""
 
 _FIXED = (
@@ -88,7 +88,7 @@ class _Section(NamedTuple):
 def _tables_of(
   folder: Path, membership: Bool[np.ndarray, "pathway gene"], region_um: Sequence[float]
 ) -> _Section:
-  counts = shards.read_counts(folder, membership.shape[1])
+  counts = shards.StoredWindows(folder, membership.shape[1]).counts()
   spots = pd.read_parquet(folder / SPOTS).assign(section_id=folder.name)
   positions_um = spots[["x_um", "y_um"]].to_numpy()
   features = regions.expression_features(statistics.log_expression(counts))

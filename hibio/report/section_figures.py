@@ -144,8 +144,8 @@ def of_corpus(corpus: Corpus, section_id: str) -> Tissue:
   entry = next(s for s in corpus.manifest["sections"] if s["section_id"] == section_id)
   spots = corpus.spots[corpus.spots["section_id"] == section_id]
   pixels = None
-  if entry.get("thumbnail"):
-    with Image.open(corpus.path / entry["thumbnail"]) as image:
+  if thumbnail := corpus.thumbnail(entry):
+    with Image.open(thumbnail) as image:
       pixels = np.asarray(image.convert("RGB"))
   um_per_px = float(entry.get("thumbnail_um_per_px") or 1.0)
   positions_um = spots[["x_um", "y_um"]].to_numpy(float)

@@ -27,6 +27,20 @@ def test_what_was_there_stays_if_writing_fails(tmp_path):
   assert [one.name for one in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_no_bit_of_what_is_sealed_can_change_unseen():
+  content = {"a": [1, 2.5e-7, None, "\u00b5m"], "b": {"c": True}}
+  raw = files.sealed(content)
+  assert files.unsealed(raw) == content
+  for bit in range(8 * len(raw)):
+    changed = bytearray(raw)
+    changed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ValueError):  # noqa: PT011 - any of many
+      files.unsealed(bytes(changed))
+  for other in (b"[]", b"{}", b"[" * 100_000, b"", b"7"):
+    with pytest.raises(ValueError):  # noqa: PT011
+      files.unsealed(other)
+
+
 def test_versions_name_the_packages_that_are_installed():
   found = files.versions()
   assert {"jax", "numpy", "h5py"} <= found.keys() <= set(files.PACKAGES)

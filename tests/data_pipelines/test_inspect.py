@@ -1,7 +1,6 @@
 """The report on a folder: everything at once, and an exit status that scripts can use."""
 
 import hashlib
-import json
 import shutil
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import entry, inspect
+from data_pipelines.preparation import manifest as manifests
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from tests.data_pipelines import raw_folders
 
@@ -82,14 +82,15 @@ def corpus(folder):
   shard.write_bytes(np.arange(100).tobytes())
   section = {
     "section_id": "S", "donor_id": "d", "split": "train", "num_spots": 7, "has_image": True,
-    "shards": {"windows/S/1.0.0/w.array_record": hashlib.sha256(shard.read_bytes()).hexdigest()},
+    "num_windows": 1,
   }  # fmt: skip
   manifest = {
     "format": "hibio-corpus", "version": 1, "patch": {"um": 112.0, "px": 32}, "window_spots": 64,
     "panel": {"file": "panel.tsv", "hash": "ab", "num_genes": 9}, "gene_sets": {"names": ["x"]},
+    "files": {"windows/S/1.0.0/w.array_record": hashlib.sha256(shard.read_bytes()).hexdigest()},
     "sections": [section], "splits": {"train": ["d"], "validation": [], "test": []},
   }  # fmt: skip
-  (folder / "manifest.json").write_text(json.dumps(manifest))
+  manifests.write(folder, manifest)
   return shard
 
 
@@ -103,7 +104,7 @@ def test_a_prepared_corpus_is_checked_file_by_file(tmp_path, capsys):
   assert status == 1
   assert "changed since it was written" in text
   shutil.rmtree(shard.parent)
-  assert "missing" in report(capsys, tmp_path)[1]
+  assert "no such file" in report(capsys, tmp_path)[1]
 
 
 def test_a_manifest_of_something_else_or_with_holes_is_refused(tmp_path, capsys):
@@ -112,4 +113,4 @@ def test_a_manifest_of_something_else_or_with_holes_is_refused(tmp_path, capsys)
   (tmp_path / "manifest.json").write_text('{"format": "hibio-corpus", "version": 1}')
   status, text = report(capsys, tmp_path)
   assert status == 3
-  assert "prepare the corpus again" in text
+  assert "run the same data_pipelines.prepare command again" in text

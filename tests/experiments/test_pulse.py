@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation import manifest as manifests
 from hibio.evaluation.suite import EVALUATED
 from hibio.report import canvas, curves, section_figures
 from hibio.training.metrics import read as read_metrics
@@ -183,7 +184,7 @@ def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
 def test_a_corpus_prepared_with_other_splits_is_scored_by_those_of_the_run(workdir, tmp_path):
   corpus = tmp_path / "corpus"
   shutil.copytree(workdir.parent / "synthetic-tiny" / "corpus", corpus)
-  manifest = json.loads((corpus / "manifest.json").read_text())
+  manifest = manifests.read(corpus)
   splits = manifest["splits"]
   held_out = splits["test"]
   splits["train"], splits["test"] = splits["test"], splits["train"]
@@ -191,7 +192,7 @@ def test_a_corpus_prepared_with_other_splits_is_scored_by_those_of_the_run(workd
     section["split"] = next(
       name for name, donors in splits.items() if section["donor_id"] in donors
     )
-  (corpus / "manifest.json").write_text(json.dumps(manifest))
+  manifests.write(corpus, manifest)
   done = run(
     "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
     "--tasks=contrast", f"--output={tmp_path / 'out'}",

@@ -48,7 +48,9 @@ def corpus(tmp_path):
     "section_id": [*"ABABAB"], "x_um": [100.0, 100.0, 200.0, 200.0, 300.0, 300.0],
     "y_um": [100.0] * 6,
   })  # fmt: skip
-  yield mock.Mock(Corpus, path=tmp_path, manifest={"sections": sections}, spots=spots)
+  made = mock.Mock(Corpus, path=tmp_path, manifest={"sections": sections}, spots=spots)
+  made.thumbnail.side_effect = lambda entry: tmp_path / "A.png" if "thumbnail" in entry else None
+  yield made
   plt.close("all")
 
 
