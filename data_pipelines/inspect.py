@@ -21,6 +21,7 @@ from data_pipelines.genes import is_ensembl
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation.splits import content_hash
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
+from data_pipelines.readers.flags import WordFlags
 from data_pipelines.section import Section
 
 EXIT_PROBLEMS = 1
@@ -28,13 +29,16 @@ EXIT_PROBLEMS = 1
 FLAGS = entry.Flags(__doc__)
 _INPUT = FLAGS.string("input", None, "Folder of raw sections, or a prepared corpus", required=True)
 _METADATA = FLAGS.string("metadata", None, "Table with a column `section`")
+_SAID = WordFlags(FLAGS)
 
 
 def main() -> None:
-  sys.exit(report(Path(_INPUT.value), _METADATA.value))
+  sys.exit(report(Path(_INPUT.value), _METADATA.value, _SAID.words()))
 
 
-def report(folder: Path, metadata: str | os.PathLike | None = None) -> int:
+def report(
+  folder: Path, metadata: str | os.PathLike | None = None, words: readers.Words | None = None
+) -> int:
   """Prints what a folder holds.
 
   Returns:
@@ -45,7 +49,7 @@ def report(folder: Path, metadata: str | os.PathLike | None = None) -> int:
   """
   if (folder / manifests.FILE).is_file():
     return _report_corpus(folder)
-  return _report_sections(readers.open_sections(folder, metadata))
+  return _report_sections(readers.open_sections(folder, metadata, words))
 
 
 def _report_sections(sources: Sequence[readers.SectionSource]) -> int:

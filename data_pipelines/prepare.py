@@ -17,6 +17,8 @@ from data_pipelines import entry
 from data_pipelines.console import say
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.pipeline import prepare
+from data_pipelines.readers.flags import WordFlags
+from data_pipelines.readers.metadata import COLUMNS
 
 __all__ = ["PrepareOptions", "prepare"]
 
@@ -31,9 +33,8 @@ _OUTPUT = FLAGS.string("output", None, "Folder of the corpus", required=True)
 _GENE_SETS = FLAGS.multi_string(
   "gene_sets", [], "GMT file of gene sets (pathways); can be given several times"
 )
-_METADATA = FLAGS.string(
-  "metadata", None, "Table of sections: donor, image, image_scale, labels, positions, species"
-)
+_METADATA = FLAGS.string("metadata", None, f"Table of sections: {', '.join(COLUMNS[1:])}")
+_SAID = WordFlags(FLAGS)
 _GENE_NAMES = FLAGS.string(
   "gene_names",
   None,
@@ -83,6 +84,7 @@ def main() -> None:
   options = PrepareOptions(
     gene_sets=tuple(map(Path, _GENE_SETS.value)),
     metadata=_path(_METADATA.value),
+    words=_SAID.words(),
     gene_names=_path(_GENE_NAMES.value),
     panel=_path(_PANEL.value),
     extend_panel=_path(_EXTEND_PANEL.value),

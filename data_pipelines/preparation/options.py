@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_pipelines.preparation.regions import REGION_UM
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers.metadata import Words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,7 @@ class PrepareOptions:
   Attributes:
     gene_sets: GMT files; without one the corpus has no pathways.
     metadata: table of sections, donors, images and labels, as the readers describe it.
+    words: what is said of every section of which the table says nothing else.
     gene_names: table of Ensembl ids and symbols, for sections that name genes differently.
     panel: `panel.tsv` of another corpus, to prepare data for a model trained there.
     extend_panel: `panel.tsv` of a checkpoint to finetune: its genes first, in its order, then those
@@ -34,6 +36,7 @@ class PrepareOptions:
 
   gene_sets: tuple[Path, ...] = ()
   metadata: Path | None = None
+  words: Words = Words()
   gene_names: Path | None = None
   panel: Path | None = None
   extend_panel: Path | None = None

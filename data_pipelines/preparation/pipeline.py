@@ -209,7 +209,7 @@ def _written(found: Found, *rest) -> dict[str, Any]:
 def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
   found: dict[str, Any] = {}
   for folder in map(Path, inputs):
-    for source in readers.open_sections(folder, options.metadata):
+    for source in readers.open_sections(folder, options.metadata, options.words):
       name = source.section_id
       if not NAME.fullmatch(name):
         raise BadInputError(

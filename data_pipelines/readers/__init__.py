@@ -5,17 +5,21 @@ A platform is one file with a `Reader`, and one line in `READERS`.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers import anndata, legacy_st, space_ranger, stimage, visium_hd, xenium
-from data_pipelines.readers.metadata import Metadata
+from data_pipelines.readers.metadata import Metadata, Words, file_name
+from data_pipelines.readers.names import told_apart
 from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
 from data_pipelines.section import Section
 
-__all__ = ["READERS", "READER_VERSION", "Reader", "SectionSource", "open_sections", "read_sections"]
+__all__ = [
+  "READERS", "READER_VERSION", "Reader", "SectionSource", "Words", "open_sections", "read_sections",
+]  # fmt: skip
 
 READERS: dict[str, Reader] = {
   "visium_hd": visium_hd.READER,
@@ -27,6 +31,9 @@ READERS: dict[str, Reader] = {
 }
 """The platforms; the first that recognises a folder or file reads it."""
 
+PLATFORMS = ("visium", "visium_hd", "legacy_st")
+"""Arrays whose pitch is known, which a user may say that an `.h5ad` file is of."""
+
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
@@ -37,41 +44,40 @@ _NOT_READ_YET = {
 
 
 def open_sections(
-  path: str | os.PathLike, metadata: str | os.PathLike | None = None
+  path: str | os.PathLike,
+  metadata: str | os.PathLike | None = None,
+  words: Words | None = None,
 ) -> list[SectionSource]:
   """The sections of a folder, by name; none of them is read yet.
+
+  A file that cannot be used is a section too, which says so when it is read: one of many stops no
+  others.
 
   Args:
     path: one section, or a folder of many at any depth up to five, of every platform in `READERS`:
       Space Ranger output folders, folders of legacy ST with `counts` and `spots`, `.h5ad` files.
     metadata: table with a column `section`; else `metadata.csv` or `metadata.tsv` in `path`.
+    words: what holds for every section of which the table says nothing else.
 
   Raises:
-    BadInputError: no section is found, two have one name, or the table is of other sections.
+    BadInputError: no section is found, two have one name, the table is of other sections, or words
+      that do not apply.
   """
   root = Path(path).expanduser()
   if root.is_dir():
     root = _above_inner_folder(root)
-    table = _metadata(root, metadata)
+    table = _metadata(root, metadata, words)
+    _check_platforms(table)
     sources = list(_within(root, table))
   else:
-    table = _metadata(root.parent, metadata)
+    table = _metadata(root.parent, metadata, words)
+    _check_platforms(table)
     sources = _of_file(root, table) if root.is_file() else []
     if not sources:
       raise _no_folder(root)
   if not sources:
-    raise _nothing_found(root)
-  by_id: dict[str, SectionSource] = {}
-  for source in sorted(sources, key=lambda s: s.section_id):
-    if source.section_id in by_id:
-      raise BadInputError(
-        root,
-        "sections",
-        f"{source.section_id} twice ({by_id[source.section_id].path} and {source.path})",
-        "each section once",
-        "rename one of the folders",
-      )
-    by_id[source.section_id] = source
+    raise _nothing_found(root, table)
+  by_id = told_apart(sources, root)
   if table.rows and not any(source.entry.table for source in sources):
     raise BadInputError(
       next(iter(table.rows.values()))[0].table,
@@ -80,23 +86,62 @@ def open_sections(
       f"names of sections: {', '.join(list(by_id)[:3])}",
       "write the names as the folders or count files have them",
     )
+  _check_words(table, sources)
   return list(by_id.values())
 
 
 def read_sections(
-  path: str | os.PathLike, metadata: str | os.PathLike | None = None
+  path: str | os.PathLike,
+  metadata: str | os.PathLike | None = None,
+  words: Words | None = None,
 ) -> list[Section]:
   """Every section of a folder, as `open_sections` finds them; all of them in memory."""
-  return [source.read() for source in open_sections(path, metadata)]
+  return [source.read() for source in open_sections(path, metadata, words)]
 
 
-def _metadata(root: Path, path: str | os.PathLike | None) -> Metadata:
+def _metadata(root: Path, path: str | os.PathLike | None, words: Words | None) -> Metadata:
   if path is not None:
-    return Metadata.read(Path(path).expanduser(), root)
+    return Metadata.read(Path(path).expanduser(), root, words)
   for name in ("metadata.csv", "metadata.tsv"):
     if (root / name).is_file():
-      return Metadata.read(root / name, root)
-  return Metadata()
+      return Metadata.read(root / name, root, words)
+  return Metadata(words=words or Words())
+
+
+def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:
+  """Words that would be ignored are a misunderstanding.
+
+  Raises:
+    BadInputError: one that does not apply, or an unknown platform.
+  """
+  said, files = table.words.given(), any(source.path.suffix == anndata.SUFFIX for source in sources)
+  for name in ("layer", "library_key"):
+    if name in said and not files:
+      found = f"given with {sources[0].reader} alone"
+      raise BadInputError(f"--{name}", "use", found, "with .h5ad files", "leave it out")
+  if "image" in said and len(sources) > 1:
+    raise BadInputError(
+      "--image",
+      "use",
+      f"one image for {len(sources)} sections ({', '.join(s.section_id for s in sources[:3])})",
+      "one section",
+      "name the images in the column image of the metadata table",
+    )
+
+
+def _check_platforms(table: Metadata) -> None:
+  rows = [row for rows in table.rows.values() for row in rows]
+  said = [(row.table, f"platform of section {row.section}", row.platform) for row in rows]
+  for file, field, platform in (*said, ("--platform", "value", table.words.platform)):
+    if platform is not None and platform not in (*READERS, *PLATFORMS):
+      near = nearest(platform, (*READERS, *PLATFORMS))
+      raise BadInputError(
+        file,
+        field,
+        repr(platform),
+        f"one of {', '.join(dict.fromkeys((*READERS, *PLATFORMS)))}",
+        f"write {near}" if near else "correct it, or leave it out",
+      )
 
 
 def _within(root: Path, metadata: Metadata) -> Iterator[SectionSource]:
@@ -108,39 +153,82 @@ def _within(root: Path, metadata: Metadata) -> Iterator[SectionSource]:
     if real in seen or len(seen) > _MOST_FOLDERS:
       continue
     seen.add(real)
-    if sources := _of_folder(folder, metadata):
+    if sources := _or_its_problem(_of_folder, folder, metadata):
       yield from sources
       continue
-    files, folders = _content(folder)
+    files, folders, broken = _content(folder)
     for file in files:
-      yield from _of_file(file, metadata)
+      yield from _or_its_problem(_of_file, file, metadata)
+    for link in broken:
+      yield from _or_its_problem(_refuse_link, link, metadata)
     if depth < _DEPTH:
       waiting += [(child, depth + 1) for child in folders]
 
 
+Find = Callable[[Path, Metadata], Sequence[SectionSource]]
+
+
+def _or_its_problem(find: Find, path: Path, metadata: Metadata) -> Sequence[SectionSource]:
+  """What is found here; where it cannot be looked at, a section that says why when it is read."""
+  try:
+    return find(path, metadata)
+  except BadInputError as problem:
+    name = file_name(path.stem if path.is_file() else path.name)
+    entry, load = metadata.entry(name), functools.partial(_refused, problem=problem)
+    return [SectionSource(name, entry.donor or name, "unknown", path, (), entry, load)]
+
+
+def _refused(source: SectionSource, problem: BadInputError) -> Section:
+  raise problem
+
+
 def _of_folder(folder: Path, metadata: Metadata) -> Sequence[SectionSource]:
-  return next(filter(None, (reader.find(folder, metadata) for reader in READERS.values())), ())
+  return _first(READERS, folder, metadata)
 
 
 def _of_file(file: Path, metadata: Metadata) -> Sequence[SectionSource]:
-  readers = [r for r in READERS.values() if r.suffix and file.name.endswith(r.suffix)]
-  return next(filter(None, (reader.find(file, metadata) for reader in readers)), ())
+  readers = {n: r for n, r in READERS.items() if r.suffix and file.name.endswith(r.suffix)}
+  return _first(readers, file, metadata)
 
 
-def _content(folder: Path) -> tuple[list[Path], list[Path]]:
-  """Files and folders in it that are not hidden."""
+def _first(readers: Mapping[str, Reader], path: Path, metadata: Metadata) -> list[SectionSource]:
+  """What the first reader finds that recognises it and is of the platform that is asked for."""
+  for name, reader in readers.items():
+    found = [
+      source
+      for source in reader.find(path, metadata)
+      if source.entry.platform in (None, name, source.reader) or reader.suffix
+    ]
+    if found:
+      return found
+  return []
+
+
+def _refuse_link(link: Path, _: Metadata) -> Sequence[SectionSource]:
+  found = f"a broken link (to {os.readlink(link)})"
+  raise BadInputError(link, "link", found, "a file or folder", "correct the link, or remove it")
+
+
+def _content(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+  """Files, folders and broken links in it that may be sections; none that is hidden.
+
+  Raises:
+    BadInputError: the folder must not be read.
+  """
   try:
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
   except PermissionError as error:
     raise BadInputError(
       folder, "folder", "not readable", "a readable folder", "check its permissions"
     ) from error
-  return [p for p in paths if p.is_file()], [p for p in paths if p.is_dir()]
+  endings = {"", *(reader.suffix for reader in READERS.values())}
+  broken = [p for p in paths if p.is_symlink() and not p.exists() and p.suffix in endings]
+  return [p for p in paths if p.is_file()], [p for p in paths if p.is_dir()], broken
 
 
 def _above_inner_folder(root: Path) -> Path:
   """The section's folder, where a folder inside it was given."""
-  above = root.resolve().parent
+  above = Path(os.path.abspath(root)).parent
   inner = (r for r in READERS.values() if root.name in r.inner_folders)
   return above if any(reader.find(above, Metadata()) for reader in inner) else root
 
@@ -164,8 +252,9 @@ def _no_folder(root: Path) -> BadInputError:
   return BadInputError(root, "input", "no such folder", "a folder of sections", fix)
 
 
-def _nothing_found(root: Path) -> BadInputError:
-  expected = _or([reader.holds for reader in READERS.values()])
+def _nothing_found(root: Path, table: Metadata) -> BadInputError:
+  asked = READERS.get(table.words.platform or "")
+  expected = _or([reader.holds for reader in ([asked] if asked else READERS.values())])
   for path in root.rglob("*"):
     for ending, platform in _NOT_READ_YET.items():
       if path.name.lower().endswith(ending):

@@ -5,17 +5,20 @@ To run a trained model over such a file without reading it whole, see `readers.a
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins
 from data_pipelines.readers.annotated import contents, places, raw_matrix, slides
 from data_pipelines.readers.annotated.sections import Choices, section_of
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.metadata import Metadata, file_name
+from data_pipelines.readers.names import names_of
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.section import Section
@@ -37,17 +40,33 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   """
   if path.suffix != SUFFIX or not path.is_file():
     return []
+  of_file = metadata.entry(path.stem, path.parent)
   with contents.opened(path) as found:
-    names = slides.section_of_spots(found)
+    names = slides.section_of_spots(found, of_file.library_key)
     donors = _constant(found.obs, names, DONOR_COLUMNS)
-  return [
-    _source_of(path, name, donors.get(name), metadata) for name in dict.fromkeys(names.tolist())
-  ]
+  ids = list(dict.fromkeys(names.tolist()))
+  if len(ids) > 1 and of_file.table and of_file.image:
+    raise BadInputError(
+      of_file.table,
+      f"image of section {of_file.section}",
+      f"one image for {len(ids)} sections ({', '.join(ids[:3])})",
+      "a row for each section",
+      "name the sections of the file in the table, with an image each",
+    )
+  return [_source_of(path, name, len(ids) == 1, donors.get(name), metadata) for name in ids]
 
 
-def _source_of(path: Path, name: str, donor: str | None, metadata: Metadata) -> SectionSource:
-  entry = metadata.entry(name, path.parent)
-  section_id = file_name(name)
+def _source_of(
+  path: Path, name: str, alone: bool, donor: str | None, metadata: Metadata
+) -> SectionSource:
+  """A section; the table may say something of it, or of the file that holds it."""
+  own = [*names_of(path), file_name(f"{path.stem}_{name}")]
+  names = own if alone else [*(f"{one}_{name}" for one in own[:-1])]
+  entry = metadata.entry(name, path.parent, also=names)
+  of_file = metadata.entry(path.stem, path.parent)
+  if entry.table is None and not alone:
+    entry = dataclasses.replace(of_file, section=file_name(name))
+  section_id = file_name(entry.section)
   return SectionSource(
     section_id=section_id,
     donor_id=entry.donor or donor or section_id,
@@ -55,14 +74,15 @@ def _source_of(path: Path, name: str, donor: str | None, metadata: Metadata) -> 
     path=path,
     files=(path,),
     entry=entry,
-    load=functools.partial(_read_section, name=name),
+    load=functools.partial(_read_section, name=name, library_key=of_file.library_key),
+    other_names=tuple(map(file_name, names)),
   )
 
 
 READER = Reader(find=_find, holds=".h5ad files", suffix=SUFFIX)
 
 
-def _read_section(source: SectionSource, name: str) -> Section:
+def _read_section(source: SectionSource, name: str, library_key: str | None) -> Section:
   """One section of a file, its counts in memory; spots without counts are left out.
 
   Raises:
@@ -70,9 +90,15 @@ def _read_section(source: SectionSource, name: str) -> Section:
   """
   entry = source.entry
   with contents.opened(source.path) as found:
-    rows = np.flatnonzero(slides.section_of_spots(found) == name)
-    choices = Choices(image=entry.path_of("image"), image_scale=entry.image_scale)
-    matrix = raw_matrix.find(found)
+    rows = np.flatnonzero(slides.section_of_spots(found, library_key) == name)
+    choices = Choices(
+      layer=entry.layer,
+      image=entry.path_of("image"),
+      image_scale=entry.image_scale,
+      um_per_px=entry.um_per_px,
+      platform=entry.platform,
+    )
+    matrix = raw_matrix.find(found, entry.layer)
     spots = section_of(found, choices, matrix, name, rows)
     array = places.array_positions(found)
     obs = found.obs.iloc[rows]

@@ -19,6 +19,7 @@ from data_pipelines.readers import joins, lattice
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.count_table import read_counts
 from data_pipelines.readers.metadata import Entry, Metadata, file_name
+from data_pipelines.readers.names import names_of
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.section import Section
 from data_pipelines.slide_image import SlideImage
@@ -82,8 +83,9 @@ def _layouts_of(folder: Path) -> list[Layout]:
 
 def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
   """The section; a letter and a digit, as in HER2ST, name donor and section."""
-  section_id = file_name(layout.name)
-  entry = metadata.entry(layout.name, layout.folder)
+  _, *others = names_of(layout.folder / layout.name, name=layout.name)
+  entry = metadata.entry(layout.name, layout.folder, also=others)
+  section_id = file_name(entry.section)
   letter = layout.name[0] if _LETTER_AND_DIGIT.fullmatch(layout.name) else section_id
   return SectionSource(
     section_id=section_id,
@@ -99,6 +101,7 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
       lambda: layout.labels and _pathologist(layout.labels),
       lambda: layout.image and SlideImage.open(layout.image),
     ),
+    other_names=tuple(others),
   )
 
 
@@ -122,7 +125,12 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     positions = _warped(positions, layout)
     notes.append("positions as registered to another section of the donor")
   nominal = lattice.square(positions.rows, positions.columns, PITCH_UM)
-  um_per_px = lattice.um_per_px(nominal, positions.positions_px, positions.path)
+  um_per_px, how = entry.scale(
+    lambda: (
+      lattice.um_per_px(nominal, positions.positions_px, positions.path),
+      f"lattice pitch of {PITCH_UM:g} um",
+    )
+  )
   path = entry.path_of("image") or layout.image
   image = SlideImage.open(path, "full") if path else None
   if entry.donor is None:
@@ -140,7 +148,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     every_spot_counted=False,
     positions=positions,
     um_per_px=um_per_px,
-    um_per_px_source="lattice pitch of 200 um",
+    um_per_px_source=how,
     image=image,
     image_scale=entry.image_scale,
     labels=_labels(entry, layout, table, positions),

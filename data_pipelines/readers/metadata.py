@@ -5,14 +5,64 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.text_files import as_numbers, read_table
+from data_pipelines.text_files import read_table
 
-COLUMNS = ("section", "donor", "image", "image_scale", "labels", "positions", "species", "pitch_um")
+COLUMNS = (
+  "section", "donor", "image", "image_scale", "um_per_px", "labels", "positions", "species",
+  "pitch_um", "platform", "layer", "library_key",
+)  # fmt: skip
 POSITIONS = ("spots", "warped")
+_RANGES = {
+  "image_scale": (
+    0.0, 100.0, "image pixels per pixel of the positions, e.g. 0.2876",
+    "divide the image's width by the width of the image the positions were measured on",
+  ),
+  "um_per_px": (
+    0.0, 1000.0, "micrometres a pixel of the positions, e.g. 0.5",
+    "give the length of a pixel of the full-size image (1 where positions are micrometres)",
+  ),
+  "pitch_um": (1.0, 1000.0, "micrometres from 1 to 1000, e.g. 55", "correct it, or leave empty"),
+}  # fmt: skip
+"""Column of numbers -> the least and the largest, what it means, and how to find it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+  """What is said on the command line, of every section of which the table does not say it.
+
+  Attributes:
+    um_per_px: micrometres a pixel of the positions.
+    layer: matrix of raw counts in `.h5ad` files.
+    library_key: column of `obs` that names sections in `.h5ad` files.
+    image: H&E image of the only section.
+    image_scale: its pixels per pixel of the positions.
+    platform: what the data are of: a reader's name.
+    pitch_um: side of the squares that bins, cells or transcripts are pooled to.
+
+  Raises:
+    BadInputError: a number out of range.
+  """
+
+  um_per_px: float | None = None
+  layer: str | None = None
+  library_key: str | None = None
+  image: str | None = None
+  image_scale: float | None = None
+  platform: str | None = None
+  pitch_um: float | None = None
+
+  def __post_init__(self):
+    for name in _RANGES:
+      if getattr(self, name) is not None:
+        _number(str(getattr(self, name)), name, f"--{name}", "value")
+
+  def given(self) -> dict[str, str | float]:
+    """Those that are said."""
+    return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +75,15 @@ class Entry:
     donor: person or animal.
     image: H&E image.
     image_scale: image pixels per pixel of the position file.
+    um_per_px: micrometres per pixel of the position file; it wins over what files say.
     labels: table of an id column and label columns.
     positions: "spots", or "warped" for legacy ST positions registered to another section.
     species: "human" or "mouse".
     pitch_um: side of the squares that bins, cells or transcripts are pooled to; None: as the
       platform's reader does by itself.
+    platform: name of the reader, or what an `.h5ad` file holds the spots of.
+    layer: matrix of raw counts of an `.h5ad` file.
+    library_key: column of `obs` that names the sections of an `.h5ad` file.
     folders: where relative paths are looked for, in this order.
   """
 
@@ -38,10 +92,14 @@ class Entry:
   donor: str | None = None
   image: str | None = None
   image_scale: float = 1.0
+  um_per_px: float | None = None
   labels: str | None = None
   positions: str = "spots"
   species: str | None = None
   pitch_um: float | None = None
+  platform: str | None = None
+  layer: str | None = None
+  library_key: str | None = None
   folders: tuple[Path, ...] = ()
 
   def path_of(self, column: str) -> Path | None:
@@ -64,6 +122,20 @@ class Entry:
       )
     return found
 
+  def scale(self, by_platform: Callable[[], tuple[float, str]]) -> tuple[float, str]:
+    """Micrometres per pixel of the positions, and where from: as said here, else by the platform.
+
+    Raises:
+      BadInputError: nothing is said here, and the platform's rule fails.
+    """
+    if self.um_per_px is None:
+      return by_platform()
+    try:
+      found, how = by_platform()
+    except BadInputError:
+      return self.um_per_px, "given"
+    return self.um_per_px, f"given ({found:.4g} by {how})"
+
   @property
   def has_its_image(self) -> bool:
     """Whether the image it names is there; True where it names none."""
@@ -82,9 +154,10 @@ class Metadata:
   """
 
   rows: Mapping[str, tuple[Entry, ...]] = dataclasses.field(default_factory=dict)
+  words: Words = dataclasses.field(default_factory=Words)
 
   @classmethod
-  def read(cls, path: Path, folder: Path) -> Metadata:
+  def read(cls, path: Path, folder: Path, words: Words | None = None) -> Metadata:
     """From a file. Relative paths are looked for beside the table, then in `folder`.
 
     Raises:
@@ -109,19 +182,30 @@ class Metadata:
           "remove one of the rows",
         )
       rows[entry.section] = (*earlier, entry)
-    return cls(rows)
+    return cls(rows, words or Words())
 
-  def entry(self, name: str, *folders: Path) -> Entry:
+  def entry(self, name: str, *folders: Path, also: Sequence[str] = ()) -> Entry:
     """What the table says of a section: its first row whose image is there, or that names none.
 
     Args:
       name: the section's name as its platform writes it; the table may also hold its file name.
       folders: where the section lies; files are looked for there too.
+      also: other names that the table may call it by; the entry's `section` is the one it does.
     """
-    rows = self.rows.get(name) or self.rows.get(file_name(name))
-    rows = rows or (Entry(section=file_name(name)),)
+    known = (self.rows.get(one) or self.rows.get(file_name(one)) for one in (name, *also))
+    rows = next(filter(None, known), (Entry(section=file_name(name)),))
     rows = [dataclasses.replace(row, folders=(*row.folders, *folders)) for row in rows]
-    return next((row for row in rows if row.has_its_image), rows[-1])
+    return self._with_words(next((row for row in rows if row.has_its_image), rows[-1]))
+
+  def _with_words(self, entry: Entry) -> Entry:
+    """The entry with what the command line says where the table says nothing."""
+    said = self.words.given()
+    if entry.image is not None:  # its scale goes with it
+      said = {name: value for name, value in said.items() if not name.startswith("image")}
+    elif "image" in said:
+      entry = dataclasses.replace(entry, folders=(Path.cwd(), *entry.folders))
+    left = {name: v for name, v in said.items() if getattr(entry, name) in (None, 1.0)}
+    return dataclasses.replace(entry, **left)
 
 
 def file_name(name: str) -> str:
@@ -149,29 +233,9 @@ def _check_columns(names: list[str], path: Path) -> None:
 def _values(row: dict[str, str], path: Path) -> dict:
   where = f"of section {row['section']}"
   values: dict = dict(row)
-  if "image_scale" in row:
-    try:
-      values["image_scale"] = float(row["image_scale"])
-    except ValueError:
-      values["image_scale"] = -1.0
-    if not 0 < values["image_scale"] <= 100:
-      raise BadInputError(
-        path,
-        f"image_scale {where}",
-        repr(row["image_scale"]),
-        "image pixels per pixel of the positions, e.g. 0.2876",
-        "divide the image's width by the width of the image the positions were measured on",
-      )
-  if "pitch_um" in row:
-    values["pitch_um"] = as_numbers([row["pitch_um"]])[0].item()
-    if not 1 <= values["pitch_um"] <= 1000:
-      raise BadInputError(
-        path,
-        f"pitch_um {where}",
-        repr(row["pitch_um"]),
-        "micrometres from 1 to 1000, e.g. 55",
-        "correct it, or leave empty",
-      )
+  for name in _RANGES:
+    if name in row:
+      values[name] = _number(row[name], name, path, f"{name} {where}")
   if row.get("positions", "spots") not in POSITIONS:
     raise BadInputError(
       path, f"positions {where}", repr(row["positions"]), " or ".join(POSITIONS), "correct it"
@@ -181,3 +245,14 @@ def _values(row: dict[str, str], path: Path) -> dict:
       path, f"species {where}", repr(row["species"]), "human or mouse", "correct it, or leave empty"
     )
   return values
+
+
+def _number(text: str, name: str, file: Path | str, field: str) -> float:
+  least, most, expected, fix = _RANGES[name]
+  try:
+    value = float(text)
+  except ValueError:
+    value = 0.0
+  if not (value > 0 and least <= value <= most):
+    raise BadInputError(file, field, repr(text), expected, fix)
+  return value

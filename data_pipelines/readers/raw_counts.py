@@ -79,7 +79,7 @@ def _refuse_repeated_spots(raw: RawCounts) -> None:
       "spots",
       f"{len(twice)} names twice ({', '.join(twice[:3])})",
       "each spot once",
-      "remove the repeated rows",
+      "give each section by itself, or remove rows that are there twice",
     )
 
 

@@ -47,6 +47,7 @@ class SectionSource:
     entry: its row of the metadata table.
     load: reads it.
     checks: look at one of its files each; what they raise is a problem of that file alone.
+    other_names: what to call it where another section has its name, best first.
   """
 
   section_id: str
@@ -57,10 +58,16 @@ class SectionSource:
   entry: Entry
   load: Callable[[SectionSource], Section]
   checks: tuple[Callable[[], object], ...] = ()
+  other_names: tuple[str, ...] = ()
 
   def __getstate__(self):
     """What another process needs to read it: all but the checks."""
     return {**self.__dict__, "checks": ()}
+
+  def called(self, name: str) -> SectionSource:
+    """The same section under another name; one that counts as its own donor still does."""
+    donor = name if self.donor_id == self.section_id else self.donor_id
+    return dataclasses.replace(self, section_id=name, donor_id=donor)
 
   def read(self) -> Section:
     """The section.

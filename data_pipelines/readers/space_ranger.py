@@ -15,6 +15,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers import feature_barcode, joins, lattice
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.metadata import Entry, Metadata, file_name
+from data_pipelines.readers.names import names_of
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.readers.space_ranger_files import (
@@ -35,6 +36,11 @@ _IMAGE_SIZE_TOLERANCE = 0.01
 GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
 
 
+def is_generic(name: str) -> bool:
+  """Whether a folder is called as every output is."""
+  return name.lower() in GENERIC_NAMES
+
+
 def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   layout = layout_of(path) if path.is_dir() else None
   return [_source_of(layout, metadata)] if layout else []
@@ -42,12 +48,10 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
 
 def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
   """The section, named after the nearest folder upwards with a telling name."""
-  folder = layout.folder.resolve()
-  names = [folder.name, *(parent.name for parent in folder.parents)]
-  name = next((name for name in names if name and name.lower() not in GENERIC_NAMES), "section")
+  name, *others = names_of(layout.folder, is_generic)
   parent = layout.folder.parent if layout.folder.name in GENERIC_NAMES else layout.folder
-  entry = metadata.entry(name, layout.folder, parent)
-  section_id = file_name(name)
+  entry = metadata.entry(name, layout.folder, parent, also=others)
+  section_id = file_name(entry.section)
   return SectionSource(
     section_id=section_id,
     donor_id=entry.donor or section_id,
@@ -62,6 +66,7 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
       lambda: read_scalefactors(layout),
       lambda: image_of(layout, read_scalefactors(layout), entry),
     ),
+    other_names=tuple(others),
   )
 
 
@@ -83,7 +88,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   raw, notes = _counts(layout)
   positions = read_positions(positions_file(layout))
   scalefactors = read_scalefactors(layout)
-  um_per_px, how = _scale(scalefactors, layout, positions)
+  um_per_px, how = source.entry.scale(lambda: _scale(scalefactors, layout, positions))
   image, image_scale = image_of(layout, scalefactors, source.entry)
   if layout.scalefactors is None:
     notes += ("no scalefactors_json.json: the scale comes from the spot lattice alone",)

@@ -19,6 +19,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers import feature_barcode, joins, lattice, pooling, space_ranger
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.metadata import Metadata, file_name
+from data_pipelines.readers.names import names_of
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.readers.space_ranger_files import (
   Layout,
@@ -51,12 +52,10 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   folders = _bin_folders(path)
   if not folders:
     return []
-  above = [path.resolve(), *path.resolve().parents]
-  telling = (p.name for p in above if not _is_generic(p.name))
-  name = next(telling, "section")
-  entry = metadata.entry(name, path, path.parent)
+  name, *others = names_of(path, _is_generic)
+  entry = metadata.entry(name, path, path.parent, also=others)
   plan = _plan(folders, entry.pitch_um, path)
-  section_id = file_name(name)
+  section_id = file_name(entry.section)
   source = SectionSource(
     section_id=section_id,
     donor_id=entry.donor or section_id,
@@ -72,6 +71,7 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
         plan.layout, space_ranger.read_scalefactors(plan.layout), entry
       ),
     ),
+    other_names=tuple(others),
   )
   return [source]
 
@@ -84,9 +84,7 @@ READER = Reader(
 
 
 def _is_generic(name: str) -> bool:
-  return (
-    not name or name.lower() in space_ranger.GENERIC_NAMES or _FOLDER.fullmatch(name) is not None
-  )
+  return space_ranger.is_generic(name) or _FOLDER.fullmatch(name) is not None
 
 
 def _bin_folders(path: Path) -> dict[float, Path]:

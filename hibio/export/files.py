@@ -53,6 +53,16 @@ class Request:
   overwrite: bool = False
   command: str = ""
 
+  def words(self) -> readers.Words:
+    """What is said of the sections of a folder."""
+    return readers.Words(
+      um_per_px=self.um_per_px,
+      layer=self.layer,
+      library_key=self.library_key,
+      image=None if self.image is None else str(self.image),
+      image_scale=None if self.image_scale == 1.0 else self.image_scale,
+    )
+
   def about(self) -> dict[str, Any]:
     """What `uns["hibio"]["settings"]` keeps: the command, and the flags that apply."""
     values = {name: getattr(self, name) for name in _kind(self.source).flags}
@@ -104,7 +114,7 @@ def write(checkpoint: str, request: Request) -> str:
 
 
 def _folder(model: Pretrained, request: Request, settings: Settings) -> None:
-  sources = readers.open_sections(request.source, request.metadata)
+  sources = readers.open_sections(request.source, request.metadata, request.words())
   known = {source.section_id: source for source in sources}
   for name in request.sections:
     if name not in known:
@@ -151,9 +161,10 @@ def _image(model: Pretrained, request: Request, settings: Settings) -> None:
   _put(adata, request.output)
 
 
-FOLDER = Kind("a folder", _folder, ("sections", "metadata"))
+_SAID = ("layer", "library_key", "image", "image_scale", "um_per_px")
+FOLDER = Kind("a folder", _folder, ("sections", "metadata", *_SAID))
 FILE = Kind("a file of sections", _folder, FOLDER.flags)
-H5AD = Kind("an .h5ad file", _h5ad, ("layer", "library_key", "image", "image_scale", "um_per_px"))
+H5AD = Kind("an .h5ad file", _h5ad, _SAID)
 IMAGE = Kind("an image", _image, ("um_per_px", "spots", "grid", "grid_um"))
 
 

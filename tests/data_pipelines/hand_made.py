@@ -90,7 +90,7 @@ class Source:
 
 def hand_over(monkeypatch, sources):
   """Makes `prepare` find these sources, whatever folder it is given."""
-  monkeypatch.setattr(readers, "open_sections", lambda path, metadata=None: list(sources))
+  monkeypatch.setattr(readers, "open_sections", lambda path, *_: list(sources))
 
 
 def gene_sets(folder):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import lattice
 from data_pipelines.readers.annotated import places, raw_matrix, slides
 from data_pipelines.readers.annotated.contents import Contents, Library
 from data_pipelines.readers.annotated.raw_matrix import RawMatrix
@@ -31,6 +33,7 @@ class Choices:
     image: H&E image file, for an AnnData of one section.
     image_scale: pixels of `image` per pixel of the positions.
     um_per_px: micrometres per pixel of the positions.
+    platform: array that the spots are of, where its pitch is known: a name in `PITCHES`.
   """
 
   layer: str | None = None
@@ -38,6 +41,14 @@ class Choices:
   image: Path | None = None
   image_scale: float = 1.0
   um_per_px: float | None = None
+  platform: str | None = None
+
+
+PITCHES: dict[str, tuple[Callable[..., np.ndarray], float]] = {
+  "visium": (lattice.hexagonal, 100.0),
+  "legacy_st": (lattice.square, 200.0),
+}
+"""Array -> its lattice, and micrometres from spot to spot."""
 
 
 def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
@@ -130,6 +141,11 @@ def _scale(
   if choices.um_per_px is not None:
     return choices.um_per_px, "given"
   array = places.array_positions(contents)
+  if choices.platform in PITCHES and array is not None:
+    nominal, pitch_um = PITCHES[choices.platform]
+    on_array = nominal(*array[rows].T, pitch_um)
+    um_per_px = lattice.um_per_px(on_array, every[rows], contents.path)
+    return um_per_px, f"lattice pitch of {pitch_um:g} um ({choices.platform})"
   return places.um_per_px(
     places.Evidence(
       positions_px=every[rows],

@@ -331,6 +331,47 @@ def test_a_section_read_from_it_is_the_one_that_was_written(section, tmp_path):
   assert found.labels["side"].tolist() == section.labels["side"][kept].tolist()
 
 
+def test_what_a_file_does_not_say_is_said_in_the_table_or_by_a_word(section, tmp_path):
+  adata = annotated.adata(section)
+  adata.layers["umi"] = adata.X.copy()
+  adata.X = adata.X.log1p()
+  adata.obs["array_col"] = adata.obs["array_col"] // 2
+  adata.obs["block"] = np.where(adata.obsm["spatial"][:, 0] < 100, "left", "right")
+  path = written(adata, tmp_path / "S.h5ad")
+  words = readers.Words(layer="umi", um_per_px=0.5, library_key="block")
+  found = readers.read_sections(path, words=words)
+  assert [(one.section_id, one.um_per_px) for one in found] == [("left", 0.5), ("right", 0.5)]
+  (tmp_path / "metadata.csv").write_text(
+    "section,layer,um_per_px,library_key,donor\nS,umi,0.25,block,d\nleft,umi,0.5,,e\n"
+  )
+  found = readers.read_sections(path)
+  assert [(one.section_id, one.um_per_px, one.donor_id) for one in found] == [
+    ("left", 0.5, "e"), ("right", 0.25, "d")
+  ]  # fmt: skip
+
+
+def test_the_array_that_a_file_is_of_can_be_said(section, tmp_path):
+  adata = annotated.adata(section)
+  adata.obs["array_col"] = np.arange(90) % 10  # a square array whose pitch no file says
+  adata.obsm["spatial"] = adata.obs[["array_col", "array_row"]].to_numpy() * 40.0
+  path = written(adata, tmp_path / "S.h5ad")
+  with pytest.raises(BadInputError, match="micrometres per pixel"):
+    readers.read_sections(path)
+  (found,) = readers.read_sections(path, words=readers.Words(platform="legacy_st"))
+  assert found.um_per_px == pytest.approx(5.0)
+
+
+def test_files_that_share_the_name_of_their_section_are_called_as_the_files(section, tmp_path):
+  for name, seed in (("TENX1", 1), ("TENX2", 2)):
+    made = annotated.adata(annotated.section("S", seed=seed), library="ST")
+    made.write_h5ad(tmp_path / f"{name}.h5ad")
+  sources = readers.open_sections(tmp_path)
+  assert [(s.section_id, s.donor_id) for s in sources] == [("TENX1", "TENX1"), ("TENX2", "TENX2")]
+  assert [s.read().section_id for s in sources] == ["TENX1", "TENX2"]
+  (tmp_path / "metadata.csv").write_text("section,donor\nTENX2,d\n")
+  assert [s.donor_id for s in readers.open_sections(tmp_path)] == ["ST", "d"]
+
+
 def test_runs_are_the_stretches_without_a_gap():
   assert list(count_rows.runs(np.array([2, 3, 4, 9, 11, 12]))) == [(2, 5), (9, 10), (11, 13)]
   assert list(count_rows.runs(np.array([], int))) == []

@@ -52,9 +52,41 @@ def test_a_link_back_to_the_folder_does_not_find_a_section_twice(study):
   assert ids(study) == ["A1", "one", "two"]
 
 
-def test_two_sections_of_one_name_are_refused(study):
+def test_sections_of_one_name_are_told_apart_by_the_folders_above_them(study):
   shutil.copytree(study / "one", study / "copy" / "one")
-  assert "one twice" in problem_of(study).found
+  assert ids(study) == ["A1", "copy_one", "study_one", "two"]
+  sources = {source.section_id: source for source in readers.open_sections(study)}
+  assert sources["copy_one"].donor_id == "copy_one"
+  write_table(study, "section,donor\ncopy_one,d\n")
+  assert ids(study) == ["A1", "copy_one", "one", "two"]
+  write_table(study, "section,donor\none,d\n")
+  problem = problem_of(study)
+  assert "one twice" in problem.found
+  assert "copy_one and study_one" in problem.fix or "study_one and copy_one" in problem.fix
+
+
+def test_a_link_has_its_own_name_and_not_that_of_what_it_leads_to(study):
+  (study / "staged").mkdir()
+  (study / "staged" / "S1").symlink_to("../one/outs")
+  assert ids(study / "staged") == ["S1"]
+  write_table(study / "staged", "section,donor\nS1,d\n")
+  assert readers.open_sections(study / "staged")[0].donor_id == "d"
+
+
+def test_a_broken_link_is_a_section_that_says_so(study):
+  (study / "S9").symlink_to("nowhere")
+  sources = {source.section_id: source for source in readers.open_sections(study)}
+  assert set(sources) == {"A1", "S9", "one", "two"}
+  with pytest.raises(BadInputError, match="broken link"):
+    sources["S9"].read()
+
+
+def test_a_file_that_cannot_be_used_stops_no_others(study):
+  (study / "bad.h5ad").write_text("no HDF5")
+  sources = {source.section_id: source for source in readers.open_sections(study)}
+  assert set(sources) == {"A1", "bad", "one", "two"}
+  with pytest.raises(BadInputError, match="HDF5"):
+    sources["bad"].read()
 
 
 @pytest.mark.parametrize(
@@ -115,6 +147,8 @@ def test_a_metadata_table_is_read_whatever_its_separator_and_ids_stay_text(study
     ("section,donor\nthree,d\n", "section"),
     ("section,image_scale\none,0\n", "image_scale of section one"),
     ("section,image_scale\none,half\n", "image_scale of section one"),
+    ("section,um_per_px\none,-1\n", "um_per_px of section one"),
+    ("section,platform\none,visum\n", "platform of section one"),
     ("section,positions\none,bent\n", "positions of section one"),
     ("section,species\none,martian\n", "species of section one"),
   ],
@@ -122,6 +156,35 @@ def test_a_metadata_table_is_read_whatever_its_separator_and_ids_stay_text(study
 def test_a_mistake_in_the_table_is_named(study, text, field):
   write_table(study, text)
   assert problem_of(study).field == field
+
+
+@pytest.mark.parametrize(
+  ("words", "fix"),
+  [
+    ({"layer": "counts"}, "leave it out"),
+    ({"library_key": "sample"}, "leave it out"),
+    ({"image": "he.png"}, "metadata table"),
+    ({"platform": "legacyst"}, "legacy_st"),
+  ],
+)
+def test_words_that_would_be_ignored_are_refused(study, words, fix):
+  assert fix in problem_of(study, words=readers.Words(**words)).fix
+
+
+def test_a_word_holds_where_the_table_says_nothing(study):
+  write_table(study, "section,um_per_px\none,0.25\n")
+  words = readers.Words(um_per_px=0.5)
+  found = {s.section_id: s.read() for s in readers.open_sections(study, words=words)}
+  assert found["two"].um_per_px_source.startswith("given (2 by lattice pitch")
+  scales = {name: one.um_per_px * one.image_scale for name, one in found.items()}
+  assert scales == pytest.approx({"A1": 0.5, "one": 0.25, "two": 0.5})
+
+
+def test_the_platform_that_is_said_chooses_the_reader(study):
+  for name in ("counts", "spots"):
+    shutil.copytree(study / "arrays" / name, study / "one" / "outs" / name)
+  assert ids(study / "one") == ["one"]
+  assert ids(study / "one", words=readers.Words(platform="legacy_st")) == ["A1"]
 
 
 def test_a_missing_image_names_every_place_it_was_looked_for(study):

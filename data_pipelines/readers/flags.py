@@ -1,0 +1,29 @@
+"""Flags that say what files do not, the same for every command that reads sections."""
+
+from __future__ import annotations
+
+from data_pipelines.entry import Flags
+from data_pipelines.readers.metadata import Words
+
+
+class WordFlags:
+  """Defines them; `words()` is what was said, once the command line is parsed."""
+
+  def __init__(self, flags: Flags):
+    self._flags = (
+      flags.float("um_per_px", None, "Micrometres a pixel of the positions, if files do not say"),
+      flags.string("layer", None, "Matrix of raw counts in .h5ad files"),
+      flags.string("library_key", None, "Column of obs that names sections in .h5ad files"),
+      flags.string("image", None, "H&E image of the only section"),
+      flags.float("image_scale", None, "Pixels of --image per pixel of the positions"),
+      flags.string("platform", None, "Platform to read as, or the array of an .h5ad file"),
+      flags.float("pitch_um", None, "Side of the squares that bins or cells are pooled to"),
+    )
+
+  def words(self) -> Words:
+    """What was said.
+
+    Raises:
+      BadInputError: a number out of range.
+    """
+    return Words(**{flag.name: flag.value for flag in self._flags})
