@@ -34,6 +34,9 @@ READERS: dict[str, Reader] = {
 PLATFORMS = ("visium", "visium_hd", "legacy_st")
 """Arrays whose pitch is known, which a user may say that an `.h5ad` file is of."""
 
+UNKNOWN = "unknown"
+"""The platform of a folder or file that cannot be looked at."""
+
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
@@ -77,8 +80,11 @@ def open_sections(
       raise _no_folder(root)
   if not sources:
     raise _nothing_found(root, table)
+  unusable = [source for source in sources if source.reader == UNKNOWN]
+  if len(unusable) == len(sources):
+    unusable[0].read()
   by_id = told_apart(sources, root)
-  if table.rows and not any(source.entry.table for source in sources):
+  if table.rows and not unusable and not any(source.entry.table for source in sources):
     raise BadInputError(
       next(iter(table.rows.values()))[0].table,
       "section",
@@ -175,7 +181,7 @@ def _or_its_problem(find: Find, path: Path, metadata: Metadata) -> Sequence[Sect
   except BadInputError as problem:
     name = file_name(path.stem if path.is_file() else path.name)
     entry, load = metadata.entry(name), functools.partial(_refused, problem=problem)
-    return [SectionSource(name, entry.donor or name, "unknown", path, (), entry, load)]
+    return [SectionSource(name, entry.donor or name, UNKNOWN, path, (), entry, load)]
 
 
 def _refused(source: SectionSource, problem: BadInputError) -> Section:
