@@ -41,6 +41,12 @@ _DOMAIN_UM = FLAGS.list(
   None,
   "Micrometres of a domain's side at each level, finest first; empty for no domains",
 )
+_NUM_DOMAINS = FLAGS.integer(
+  "num_domains",
+  None,
+  "Kinds of tissue that all sections are told apart into; by default the most stable number",
+  lower_bound=1,
+)
 _PREDICT = FLAGS.bool("predict_expression", False, "Also predict the expression of genes")
 _WEIGHTS = FLAGS.string(
   "weights", None, "Weights of the image encoder whose features the model reads"
@@ -70,6 +76,7 @@ def main() -> None:
     grid_um=_GRID_UM.value,
     gene_names=_path(_GENE_NAMES),
     domain_um=entry.positive_numbers(_DOMAIN_UM),
+    num_domains=_NUM_DOMAINS.value,
     predict_expression=_PREDICT.value,
     weights=_path(_WEIGHTS),
     overwrite=_OVERWRITE.value,

@@ -24,7 +24,7 @@ from hibio.export import results
 from hibio.export.counts import CountsAlone, counts_alone
 from hibio.export.results import InMemory
 from hibio.export.section import Reader
-from hibio.export.sections import Settings, about_checkpoint, write_sections
+from hibio.export.sections import Settings, about_checkpoint, predicted_genes, write_sections
 from hibio.pathways import marker_anchors
 
 Modality = Literal["image", "gene"]
@@ -96,6 +96,7 @@ class Model:
     library_key: str | None = None,
     gene_names: str | os.PathLike | None = None,
     domain_um: Sequence[float] | None = None,
+    num_domains: int | None = None,
     predict_expression: bool = False,
     weights: str | os.PathLike | None = None,
     copy: bool = False,
@@ -115,8 +116,11 @@ class Model:
       gene_names: table of Ensembl ids and symbols, to find genes by.
       domain_um: side that domains aim for at each level, finest first; by default as in
         training; empty for no domains.
+      num_domains: kinds of tissue in `obs["hibio_domain"]`, the same in all sections; by default
+        as many as are found again, see `uns["hibio"]["domain_stability"]`.
       predict_expression: also `obsm["hibio_predicted"]`, with a column for each gene in
-        `uns["hibio"]["predicted_genes"]`; see `predict_expression`.
+        `uns["hibio"]["predicted_genes"]`, and `layers["hibio_log1p_cp10k"]`; see
+        `predict_expression`.
       weights: file of the weights of the image encoder, where the model reads features of one and
         they do not lie where they are looked for.
       copy: leave `adata` alone and add to a copy of it.
@@ -145,6 +149,7 @@ class Model:
     adata = adata.copy() if copy else adata
     settings = Settings(
       domain_um=None if domain_um is None else tuple(map(float, domain_um)),
+      num_domains=num_domains,
       predict_expression=predict_expression,
       gene_names=None if gene_names is None else GeneNames.read(Path(gene_names)),
       weights=None if weights is None else Path(weights),
@@ -178,13 +183,14 @@ class Model:
     Returns:
       A new AnnData of the same spots with the predicted genes, and no others, in `X`; NaN in spots
       of which nothing is known. It has the positions and the image of `adata`, and plots as it
-      does. By a readout that is stored with the checkpoint, from the image: log1p of counts per
-      10,000 about the training sections' mean, with the spread over readouts fitted without some
-      training sections in `layers["hibio_sd"]`, and in `var` the correlation with what was measured
-      in sections that a fit had not seen (`hibio_r`, its spread `hibio_r_sd`) and the highest that
-      the noise of counting allows (`hibio_ceiling`). Else by the model's own head: standardised in
-      the section (mean 0, standard deviation 1). `uns["hibio"]["sections"]["predicted_by"]` says
-      which of the two.
+      does. In units that compare sections, log1p of counts per 10,000, they are in
+      `layers["hibio_log1p_cp10k"]`. In `X`: by a readout that is stored with the checkpoint, from
+      the image, the same about the training sections' mean, with the spread over readouts fitted
+      without some training sections in `layers["hibio_sd"]`, and in `var` the correlation with what
+      was measured in sections that a fit had not seen (`hibio_r`, its spread `hibio_r_sd`) and the
+      highest that the noise of counting allows (`hibio_ceiling`). Else by the model's own head:
+      standardised in the section (mean 0, standard deviation 1).
+      `uns["hibio"]["sections"]["predicted_by"]` says which of the two.
 
     Raises:
       BadInputError: something in `adata` cannot be used, or a gene that the model does not know.
@@ -198,7 +204,8 @@ class Model:
       ((451, 2), ['GLANDULAR1', 'FIBROUS3'])
     """
     genes = [genes] if isinstance(genes, str) else genes
-    shell = anndata.AnnData(obs=adata.obs[[]].copy())
+    of = predicted_genes(self._reader().panel, adata.var, genes)
+    shell = anndata.AnnData(obs=adata.obs[[]].copy(), var=pd.DataFrame(index=pd.Index(of.names)))
     settings = Settings(
       domain_um=(),
       predict_expression=True,
@@ -210,7 +217,8 @@ class Model:
     found = anndata.AnnData(
       X=shell.obsm[results.PREDICTED],
       obs=adata.obs.assign(**{results.SEES: shell.obs[results.SEES]}),
-      var=pd.DataFrame(index=pd.Index(shell.uns[results.UNS]["predicted_genes"].astype(str))),
+      var=shell.var,
+      layers=dict(shell.layers),
       uns={results.UNS: shell.uns[results.UNS]},
       obsm={
         key: np.asarray(adata.obsm[key]) for key in contents.POSITION_KEYS if key in adata.obsm
@@ -292,7 +300,8 @@ class Model:
 
     Returns:
       The cosine of each spot with the anchor of each set: a row a spot, a column a set. NaN in
-      spots without that modality, and for sets without a gene on the model's panel.
+      spots without that modality, and for sets without a gene on the model's panel. It compares
+      spots of one section: stain and depth shift all cosines of a section.
 
     Raises:
       BadInputError: none of the genes is on the model's panel.

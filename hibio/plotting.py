@@ -88,6 +88,25 @@ def values_of(adata: anndata.AnnData, name: str) -> pd.Series | None:
   )  # fmt: skip
 
 
+def stability(table: pd.DataFrame) -> Figure:
+  """How well each number of domains is found again: the curve that chose how many there are.
+
+  Args:
+    table: `uns["hibio"]["domain_stability"]` of an AnnData with results.
+  """
+  figure, axis = plt.subplots(figsize=(5.0, 3.2), layout="constrained")
+  numbers = table.index.to_numpy(int)
+  axis.errorbar(numbers, table["stability"], table["spread"], marker="o", capsize=3)
+  taken = table[table["chosen"].astype(bool)]
+  axis.plot(
+    taken.index, taken["stability"], "o", markersize=11, mfc="none", mec="C3", label="chosen"
+  )
+  axis.set(xlabel="domains", ylabel="stability", ylim=(0, 1.05), xticks=numbers)
+  axis.legend(frameon=False)
+  plt.close(figure)
+  return figure
+
+
 def _are_numbers(values: pd.Series) -> bool:
   return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 

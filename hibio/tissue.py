@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anndata
@@ -153,6 +153,23 @@ def of_slide(slide: Slide) -> anndata.AnnData:
     section.section_id: _library(section.image, 1.0, section.um_per_px, slide.spot_um)
   }
   return adata
+
+
+def with_genes(adata: anndata.AnnData, panel: Mapping[str, Sequence[str]]) -> anndata.AnnData:
+  """The spots of an image with genes to predict: columns, and no counts.
+
+  Args:
+    panel: `ids` and `symbols` of the genes.
+  """
+  times = collections.Counter(panel["symbols"])
+  pairs = list(zip(panel["ids"], panel["symbols"], strict=True))
+  var = pd.DataFrame(
+    {"gene_ids": [id_ for id_, _ in pairs], "gene_symbols": [symbol for _, symbol in pairs]},
+    index=pd.Index([id_ if times[symbol] > 1 else symbol for id_, symbol in pairs]),
+  )
+  found = anndata.AnnData(obs=adata.obs, var=var, uns=adata.uns)
+  found.obsm["spatial"] = adata.obsm["spatial"]
+  return found
 
 
 def _column_names(sections: Sequence[Section]) -> dict[str, str]:

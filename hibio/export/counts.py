@@ -18,7 +18,12 @@ from jaxtyping import Bool, Float, Int
 
 from data_pipelines.alignment import PanelMap, map_onto
 from data_pipelines.genes import GenePanel
-from data_pipelines.preparation.statistics import SectionTable, streamed_table
+from data_pipelines.preparation.statistics import (
+  MIN_LOG_STD,
+  SCALE,
+  SectionTable,
+  streamed_table,
+)
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import StreamedSection
 from hibio import keywords, pathways
@@ -93,6 +98,20 @@ class CorpusTables:
     )
     tables = Tables(statistics, self.membership, np.full((1, 1), -1, np.int32))
     return jax.tree.map(jnp.asarray, tables)
+
+  def log_level(
+    self, table: SectionTable
+  ) -> tuple[Float[np.ndarray, " gene"], Float[np.ndarray, " gene"]]:
+    """Mean and standard deviation of log1p of counts per 10,000 that a section is taken to have.
+
+    Its own of the genes that it measures. Of the others the training sections': from how often a
+    gene is seen there and how much of it, as if every spot that shows it showed as much.
+    """
+    shown = np.clip(self.document_share, 1e-6, 1.0)
+    level = np.log1p(SCALE * self.mean_fraction / shown)
+    mean = np.where(table.measured, table.log_mean, shown * level)
+    deviation = np.where(table.measured, table.log_std, np.sqrt(shown * (1 - shown)) * level)
+    return mean, np.maximum(deviation, MIN_LOG_STD)
 
 
 def unmeasured(num_genes: int, num_pathways: int) -> SectionTable:

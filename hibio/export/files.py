@@ -25,7 +25,7 @@ from data_pipelines.readers.annotated import contents
 from data_pipelines.readers.annotated.sections import Choices, sections_of
 from data_pipelines.section import of_section
 from hibio import pretrained, tissue
-from hibio.export.results import InFile, InMemory
+from hibio.export.results import STABILITY, UNS, InFile, InMemory
 from hibio.export.sections import Settings, write_sections
 from hibio.pretrained import Pretrained
 
@@ -48,6 +48,7 @@ class Request:
   grid_um: float = 100.0
   gene_names: Path | None = None
   domain_um: tuple[float, ...] | None = None
+  num_domains: int | None = None
   predict_expression: bool = False
   weights: Path | None = None
   overwrite: bool = False
@@ -105,12 +106,30 @@ def write(checkpoint: str, request: Request) -> str:
     )  # fmt: skip
   settings = Settings(
     domain_um=request.domain_um,
+    num_domains=request.num_domains,
     predict_expression=request.predict_expression,
     gene_names=None if request.gene_names is None else GeneNames.read(request.gene_names),
     weights=request.weights,
   )
   kind.write(pretrained.load(checkpoint), request, settings)
-  return f"embeddings, domains and pathway scores: {request.output}"
+  drawn = _draw_stability(request.output)
+  return f"embeddings, domains and pathway scores: {request.output}{drawn}"
+
+
+def _draw_stability(output: Path) -> str:
+  """Draws beside the output how well each number of domains is found again, if any were tried."""
+  from anndata.io import read_elem
+
+  from hibio import plotting
+  from hibio.report.section_figures import saved
+
+  with h5py.File(output) as file:
+    about = read_elem(file[f"uns/{UNS}"])
+  if STABILITY not in about or not len(about[STABILITY]):
+    return ""
+  path = output.with_suffix(".domains.png")
+  saved(plotting.stability(about[STABILITY]), path)
+  return f"\nhow many domains: {path}"
 
 
 def _folder(model: Pretrained, request: Request, settings: Settings) -> None:
@@ -157,6 +176,8 @@ def _image(model: Pretrained, request: Request, settings: Settings) -> None:
   else:
     found = slide.with_grid(request.source, request.um_per_px, request.grid, request.grid_um)
   adata = tissue.of_slide(found)
+  if settings.predict_expression:
+    adata = tissue.with_genes(adata, model.meta["panel"])
   write_sections(model, [found.section], adata.var, InMemory(adata), settings, request.about())
   _put(adata, request.output)
 

@@ -10,9 +10,12 @@ hibio_predicted  expression as it is predicted from the image; a column for each
                  `uns["hibio"]["predicted_genes"]`. By a readout that is stored with the checkpoint
                  in log1p of counts per 10,000; by the model's head standardised in its section
 hibio_predicted_sd  standard deviation of that over readouts fitted without some training sections
+hibio_log1p_cp10k  layer: the same in log1p of counts per 10,000, whatever predicted it, so that
+                 sections can be compared; NaN for genes that the model does not know
 hibio_sees       what the model had of the spot itself (see `SEES_VALUES`)
-hibio_domain_1   region of the spot at each level, finest first; contiguous and nested. Column
-                 domains_from of the table of sections says what it was drawn from
+hibio_domain     kind of tissue; one name is one kind in all sections of a call (see `domains`)
+hibio_domain_1   region of the spot at each level, finest first; contiguous and nested, of one
+                 section. Column domains_from of the table of sections says what it was drawn from
 
 A row of zeros among embeddings, and of NaN among scores, means that nothing is known of the spot.
 """
@@ -30,13 +33,19 @@ from data_pipelines import files
 
 FUSED, IMAGE, GENE = "X_hibio", "X_hibio_image", "X_hibio_gene"
 PATHWAYS, PREDICTED, PREDICTED_SD = "hibio_pathways", "hibio_predicted", "hibio_predicted_sd"
-SEES, DOMAIN, UNS = "hibio_sees", "hibio_domain_", "hibio"
+LOG1P = "hibio_log1p_cp10k"
+SEES, UNS = "hibio_sees", "hibio"
+KIND, DOMAIN = "hibio_domain", "hibio_domain_"
+STABILITY = "domain_stability"
+"""Entry of `uns["hibio"]`: how well each number of domains is found again."""
 
 SEES_VALUES = ("both", "image", "gene", "neighbours", "nothing")
 """Its patch and its counts; one of them; neither, but neighbours of which something is known; or
 nothing at all."""
 
 OBSM = (FUSED, IMAGE, GENE, PATHWAYS, PREDICTED, PREDICTED_SD)
+LAYERS = (LOG1P,)
+_UNKNOWN_IS_NAN = (PATHWAYS, PREDICTED, PREDICTED_SD, LOG1P)
 
 STORED = "stored readout: log1p of counts per 10,000"
 HEAD = "model's head: standardised in the section"
@@ -44,10 +53,15 @@ HEAD = "model's head: standardised in the section"
 
 
 def is_ours(group: str, name: str) -> bool:
-  """Whether an entry of `obs`, `obsm` or `uns` is one of these."""
+  """Whether an entry of `obs`, `obsm`, `layers` or `uns` is one of these."""
   if group == "obs":
-    return name == SEES or name.startswith(DOMAIN)
-  return name in {"obsm": OBSM, "uns": (UNS,)}[group]
+    return name in (SEES, KIND) or name.startswith(DOMAIN)
+  return name in {"obsm": OBSM, "layers": LAYERS, "uns": (UNS,)}[group]
+
+
+def group_of(name: str) -> str:
+  """Where a matrix lies: "layers", with a column for each gene of the AnnData, or "obsm"."""
+  return "layers" if name in LAYERS else "obsm"
 
 
 def column_names(names: Sequence[str]) -> list[str]:
@@ -64,10 +78,16 @@ def column_names(names: Sequence[str]) -> list[str]:
 
 @runtime_checkable
 class Results(Protocol):
-  """What the embedding of sections writes to; rows come in any order, a few at a time."""
+  """What the embedding of sections writes to; rows come in any order, a few at a time.
+
+  Attributes:
+    genes: names of the AnnData's genes: the columns of a layer.
+  """
+
+  genes: Sequence[str]
 
   def add(self, name: str, width: int, columns: Sequence[str] | None = None) -> None:
-    """Makes room in `obsm` for `width` numbers a spot.
+    """Makes room in `obsm`, or in `layers`, for `width` numbers a spot.
 
     Args:
       columns: names of them, which makes it a table; filled with NaN until written, and not with 0.
@@ -87,12 +107,12 @@ class InMemory:
   """Results in an AnnData object, put there at the end, all at once; earlier ones are replaced."""
 
   def __init__(self, adata: Any):
-    self._adata = adata
+    self._adata, self.genes = adata, tuple(map(str, adata.var_names))
     self._matrices: dict[str, np.ndarray] = {}
     self._columns: dict[str, Sequence[str]] = {}
 
   def add(self, name: str, width: int, columns: Sequence[str] | None = None) -> None:
-    fill = np.nan if name in (PATHWAYS, PREDICTED, PREDICTED_SD) else 0.0
+    fill = np.nan if name in _UNKNOWN_IS_NAN else 0.0
     self._matrices[name] = np.full((self._adata.n_obs, width), fill, np.float32)
     if columns is not None:
       self._columns[name] = columns
@@ -101,14 +121,14 @@ class InMemory:
     self._matrices[name][rows] = values
 
   def finish(self, columns: Mapping[str, pd.Categorical], about: Mapping[str, Any]) -> None:
-    for group in ("obs", "obsm", "uns"):
+    for group in ("obs", "obsm", "layers", "uns"):
       entries = getattr(self._adata, group)
       for name in [name for name in entries if is_ours(group, str(name))]:
         del entries[name]
     for name, values in self._matrices.items():
       if name in self._columns:
         values = pd.DataFrame(values, self._adata.obs_names, self._columns[name], copy=False)
-      self._adata.obsm[name] = values
+      getattr(self._adata, group_of(name))[name] = values
     for name, values in columns.items():
       self._adata.obs[name] = values
     self._adata.uns[UNS] = dict(about)
@@ -118,10 +138,11 @@ class InFile:
   """Results in an .h5ad file that is open for writing; the rest of it is not touched."""
 
   def __init__(self, file: h5py.File, spots: int):
-    from anndata.io import write_elem  # two seconds
+    from anndata.io import read_elem, write_elem  # two seconds
 
     self._file, self._spots, self._write_elem = file, spots, write_elem
-    for group in ("obsm", "uns"):
+    self.genes = tuple(map(str, pd.Index(read_elem(file["var"][file["var"].attrs["_index"]]))))
+    for group in ("obsm", "layers", "uns"):
       if group not in file:
         write_elem(file, group, {})
       for name in [name for name in file[group] if is_ours(group, name)]:
@@ -134,8 +155,8 @@ class InFile:
     if columns is not None:
       self._add_table(name, columns)
       return
-    fill = np.nan if name in (PREDICTED, PREDICTED_SD) else 0.0
-    dataset = self._file["obsm"].create_dataset(
+    fill = np.nan if name in _UNKNOWN_IS_NAN else 0.0
+    dataset = self._file[group_of(name)].create_dataset(
       name, (self._spots, width), np.float32, fillvalue=fill
     )
     dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
@@ -154,7 +175,7 @@ class InFile:
     table.attrs["column-order"] = np.array(list(columns), dtype=h5py.string_dtype())
 
   def write(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
-    place = self._file["obsm"][name]
+    place = self._file[group_of(name)][name]
     if isinstance(place, h5py.Group):
       for column, numbers in zip(place.attrs["column-order"], values.T, strict=True):
         whole = place[column][:]
@@ -188,6 +209,7 @@ def about(
   pathways: Sequence[str],
   predicted_genes: Sequence[str] | None,
   reliability: Mapping[str, np.ndarray] | None = None,
+  stability: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
   """What `uns["hibio"]` says of where results come from.
 
@@ -199,6 +221,7 @@ def about(
     settings: what was asked for; None is left out.
     predicted_genes: columns of `obsm["hibio_predicted"]`, if expression is predicted.
     reliability: column -> a value of each of these genes, where a readout is stored.
+    stability: how well each number of domains is found again, where any are drawn.
   """
   table = pd.DataFrame(list(sections)).set_index("section")
   table.index = table.index.astype(str)
@@ -219,7 +242,9 @@ def about(
     found["pathways"] = np.array(list(pathways), dtype=object)
     text[PATHWAYS] = (
       "cosine with the anchor of each of uns['hibio']['pathways'], from what column read_from of "
-      "uns['hibio']['sections'] says; a slash in a name is written as _ in the column's"
+      "uns['hibio']['sections'] says; a slash in a name is written as _ in the column's. Compares "
+      "spots of one section; not comparable between sections: stain and depth shift all of a "
+      "section's cosines"
     )
   else:
     text[PATHWAYS] = "none: the checkpoint holds no gene sets"
@@ -228,6 +253,17 @@ def about(
     text[PREDICTED] = (
       "a column for each of uns['hibio']['predicted_genes']; column predicted_by of "
       "uns['hibio']['sections'] says by what and in which units"
+    )
+    text[LOG1P] = (
+      "layer of the same in log1p of counts per 10,000 over the model's panel, comparable between "
+      "sections; the level of a gene is the section's own where its counts were given to the "
+      "model's head, else that of the training sections"
+    )
+  if stability is not None:
+    found[STABILITY] = stability
+    text[KIND] = (
+      "kind of tissue, in common to all sections of the call; uns['hibio']['domain_stability'] "
+      "says how well each number of them is found again"
     )
   if reliability is not None:
     found["predicted_reliability"] = pd.DataFrame(reliability, index=list(predicted_genes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,10 @@ from data_pipelines.section import StreamedSection
 from hibio import features
 from hibio.batch import Batch
 from hibio.evaluation import readings
+from hibio.export import domains, windows
 from hibio.export import results as names
-from hibio.export import windows
 from hibio.export.counts import CorpusTables, PanelCounts, unmeasured
-from hibio.export.predicted import StoredPredictions
+from hibio.export.predicted import Predicted, StoredPredictions
 from hibio.export.results import Results
 from hibio.features import Encoder
 from hibio.masked import unit_rows
@@ -97,11 +97,13 @@ class Written:
   Attributes:
     sees: index into `results.SEES_VALUES` of each spot.
     domains: region of each spot at each level, finest first.
+    around: modality -> embeddings of each spot and those that it touches; empty without domains.
     about: one row of the table of sections.
   """
 
   sees: Int[np.ndarray, " spot"]
   domains: Int[np.ndarray, "level spot"]
+  around: Mapping[str, Float[np.ndarray, "spot width"]]
   about: dict[str, Any]
 
 
@@ -110,14 +112,14 @@ def write_section(
   section: StreamedSection,
   results: Results,
   domain_um: Sequence[float],
-  predicted: Int[np.ndarray, " column"] | None,
+  predicted: Predicted | None,
   tell: Callable[[int, str], None],
 ) -> Written:
   """Writes the rows of one section.
 
   Args:
     domain_um: side that regions aim for at each level; empty for no domains.
-    predicted: rows of the panel whose expression is predicted, in the order of the columns.
+    predicted: the genes whose expression is predicted, if any.
     tell: called with each batch's number of spots and the section's name.
 
   Raises:
@@ -131,11 +133,13 @@ def write_section(
   stored = predicted is not None and reader.readout is not None and "image" in modalities
   by_head = predicted is not None and not stored
   read = windows.compiled(reader.model, modalities, bool(reader.tables.names), by_head)
-  tables = reader.tables.of_section(
+  table = (
     counted.table if counted else unmeasured(reader.shape.num_genes, len(reader.tables.membership))
   )
+  tables = reader.tables.of_section(table)
   readout = StoredPredictions(reader.readout, predicted, section.num_spots) if stored else None
-  rows = _Rows(reader, section, results, modalities, predicted, readout)
+  level = reader.tables.log_level(table)
+  rows = _Rows(reader, section, results, modalities, predicted, readout, level)
   waiting = None  # the device works on one batch while the next is read
   for spots, batch in windows.batches(
     section,
@@ -152,14 +156,18 @@ def write_section(
   rows.write(*waiting)
   rows.finish()
   about = _about(section, counted, modalities, rows.sees)
-  domains = np.zeros((0, section.num_spots), np.int32)
+  regions, around = np.zeros((0, section.num_spots), np.int32), {}
   if domain_um:
     about["domains_from"], read = _reading(reader, rows.vectors, section.positions_um)
     spots = spots_of_side(domain_um, section.positions_um)
-    domains = nested_regions(read, section.positions_um, spots)
+    regions = nested_regions(read, section.positions_um, spots)
+    around = {
+      name: domains.around(rows.vectors[:, number], section.positions_um)
+      for number, name in enumerate(modalities)
+    }
   if predicted is not None:
     about["predicted_by"] = names.STORED if stored else names.HEAD
-  return Written(rows.sees, domains, about)
+  return Written(rows.sees, regions, around, about)
 
 
 def _features(reader: Reader, section: StreamedSection) -> Float[np.ndarray, "spot feature"] | None:
@@ -211,12 +219,13 @@ class _Rows:
     section: StreamedSection,
     results: Results,
     modalities: tuple[str, ...],
-    predicted: Int[np.ndarray, " column"] | None,
+    predicted: Predicted | None,
     readout: StoredPredictions | None,
+    level: tuple[Float[np.ndarray, " gene"], Float[np.ndarray, " gene"]],
   ):
     self._section, self._results, self._modalities = section, results, modalities
     self._predicted, self._neighbours_um = predicted, reader.neighbours_um
-    self._readout = readout
+    self._readout, self._level = readout, level
     width = reader.model.config.embedding_width
     self.sees = np.full(section.num_spots, _NOTHING)
     self.vectors = np.zeros((section.num_spots, len(modalities), width), np.float32)
@@ -246,8 +255,11 @@ class _Rows:
     if self._readout is not None:
       self._readout.add(own, batch, real)
     elif self._predicted is not None:
-      values = np.asarray(found["predicted"])[real][:, self._predicted]
-      self._results.write(names.PREDICTED, rows, _or_nan(values, something))
+      genes = self._predicted.panel_rows
+      values = _or_nan(np.asarray(found["predicted"])[real][:, genes], something)
+      self._results.write(names.PREDICTED, rows, values)
+      mean, deviation = (part[genes] for part in self._level)
+      self._predicted.write_log1p(self._results, rows, mean + values * deviation)
 
   def finish(self) -> None:
     """Writes what is written once a section."""

@@ -20,9 +20,11 @@ from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers.annotated import raw_matrix
 from data_pipelines.section import StreamedSection
 from hibio import features
+from hibio.export import domains as kinds
 from hibio.export import results as names_
+from hibio.export.predicted import Predicted
 from hibio.export.results import Results
-from hibio.export.section import Reader, write_section
+from hibio.export.section import Reader, Written, write_section
 from hibio.pretrained import Pretrained
 
 
@@ -33,6 +35,8 @@ class Settings:
   Attributes:
     domain_um: side that domains aim for at each level, finest first; None for those of
       training, empty for no domains.
+    num_domains: kinds of tissue that the sections are told apart into; None for the most stable
+      number.
     predict_expression: also predict the expression of genes.
     genes: only these; by default every gene of the AnnData that the model knows.
     gene_names: a table of names, to find genes by.
@@ -41,6 +45,7 @@ class Settings:
   """
 
   domain_um: tuple[float, ...] | None = None
+  num_domains: int | None = None
   predict_expression: bool = False
   genes: tuple[str, ...] | None = None
   gene_names: GeneNames | None = None
@@ -52,19 +57,6 @@ class Settings:
         "--domain_um", "value", f"{min(self.domain_um):g} um", "more than 0",
         "name larger domains, or none for no domains",
       )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Predicted:
-  """The genes whose expression is predicted.
-
-  Attributes:
-    names: as the AnnData calls them, else by their symbols.
-    panel_rows: row of the panel of each.
-  """
-
-  names: tuple[str, ...]
-  panel_rows: Int[np.ndarray, " gene"]
 
 
 def write_sections(
@@ -107,25 +99,28 @@ def write_sections(
   sees = np.full(spots, names_.SEES_VALUES.index("nothing"))
   domains = np.full((len(settings.domain_um), spots), -1, np.int32)
   domain_names: list[list[str]] = [[] for _ in settings.domain_um]
-  rows = []
+  written: list[Written] = []
   for one in sections:
-    columns = predicted.panel_rows if predicted else None
-    found = write_section(reader, one, results, settings.domain_um, columns, progress.add)
+    found = write_section(reader, one, results, settings.domain_um, predicted, progress.add)
     sees[one.rows] = found.sees
     prefix = f"{one.section_id}/" if len(sections) > 1 else ""
     for level, ids in enumerate(found.domains):
       domains[level, one.rows] = len(domain_names[level]) + ids
       domain_names[level] += [f"{prefix}{number}" for number in range(int(ids.max()) + 1)]
-    rows.append(found.about)
+    written.append(found)
     say(f"embed: {one.section_id}: {_had(found.about, len(reader.panel))}")
   columns = {names_.SEES: pd.Categorical.from_codes(sees, list(names_.SEES_VALUES))}
   for level, (codes, names) in enumerate(zip(domains, domain_names, strict=True), 1):
     columns[f"{names_.DOMAIN}{level}"] = pd.Categorical.from_codes(codes, names)
+  stability = None
+  if settings.domain_um:
+    columns[names_.KIND], stability = _kinds(sections, written, domains[0], sees, settings)
   about = names_.about(
     checkpoint=about_checkpoint(checkpoint),
-    sections=rows,
+    sections=[found.about for found in written],
     settings={
       "domain_um": settings.domain_um,
+      "num_domains": settings.num_domains,
       "predict_expression": settings.predict_expression,
       **(command or {}),
     },
@@ -134,9 +129,49 @@ def write_sections(
     reliability=reader.readout.table(predicted.panel_rows)
     if _is_stored(reader, predicted)
     else None,
+    stability=stability,
   )
   results.finish(columns, about)
   return progress.finish()
+
+
+def _kinds(
+  sections: Sequence[StreamedSection],
+  written: Sequence[Written],
+  pieces: Int[np.ndarray, " spot"],
+  sees: Int[np.ndarray, " spot"],
+  settings: Settings,
+) -> tuple[pd.Categorical, pd.DataFrame]:
+  """The kind of tissue of each spot, of one name in all sections, and how stable each number is.
+
+  They are read from the modalities that all sections have, else from whatever each of them has:
+  both lie in one space. Spots of which nothing is known have none.
+  """
+  common = set.intersection(*(set(found.around) for found in written))
+  known = [sees[one.rows] != names_.SEES_VALUES.index("nothing") for one in sections]
+  if not np.concatenate(known).any():
+    return pd.Categorical.from_codes(np.full(len(sees), -1), []), kinds.NOTHING_TRIED
+  values = [
+    np.concatenate([found.around[name] for name in sorted(common)], axis=1)[seen]
+    if common
+    else np.mean(list(found.around.values()), axis=0)[seen]
+    for found, seen in zip(written, known, strict=True)
+  ]
+  rows = np.concatenate([one.rows[seen] for one, seen in zip(sections, known, strict=True)])
+  codes = np.full(len(sees), -1)
+  codes[rows], stability = kinds.shared(values, pieces[rows], settings.num_domains)
+  number = int(codes.max()) + 1
+  how = "as asked for" if settings.num_domains else _found_again(stability)
+  say(f"embed: {number} domains in common to {len(sections)} sections, {how}")
+  return pd.Categorical.from_codes(codes, [f"D{n}" for n in range(1, number + 1)]), stability
+
+
+def _found_again(stability: pd.DataFrame) -> str:
+  """In words, how far the number of domains can be trusted."""
+  taken = stability.loc[stability["chosen"], "stability"]
+  if not len(taken):
+    return "too few spots for more"
+  return f"stability {taken.iloc[0]:.2f} (1: found again everywhere, 0: by chance)"
 
 
 def predicted_genes(
@@ -206,6 +241,8 @@ def _make_room(
     say("embed: the checkpoint holds no gene sets: no pathway scores")
   if predicted is not None:
     results.add(names_.PREDICTED, len(predicted.names))
+    if results.genes:
+      results.add(names_.LOG1P, len(results.genes))
   if _is_stored(reader, predicted) and any(one.image is not None for one in sections):
     results.add(names_.PREDICTED_SD, len(predicted.names))
 

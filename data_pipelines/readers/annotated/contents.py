@@ -23,6 +23,9 @@ from data_pipelines.readers.annotated import count_rows
 from data_pipelines.readers.annotated.count_rows import CountRows, MemoryRows
 
 POSITION_KEYS = ("spatial", "X_spatial")
+RESULTS = "hibio_"
+"""Layers of earlier results begin so: they are no counts."""
+
 CACHE_BYTES = 16 * 1024**2
 """Of each matrix: rows of one window lie all over a file, and unpacking chunks is expensive."""
 
@@ -82,7 +85,11 @@ class Contents:
 def of_object(adata: Any, name: str = "adata") -> Contents:
   """From an AnnData in memory, or one that is backed by a file."""
   genes = {"var": adata.var}
-  matrices = {layer_name(key): (MemoryRows(matrix), "var") for key, matrix in adata.layers.items()}
+  matrices = {
+    layer_name(key): (MemoryRows(matrix), "var")
+    for key, matrix in adata.layers.items()
+    if not key.startswith(RESULTS)
+  }
   if adata.X is not None:
     matrices["X"] = (MemoryRows(adata.X), "var")
   if adata.raw is not None:
@@ -136,6 +143,8 @@ def _of_file(file: h5py.File, path: Path) -> Contents:
   genes = {"var": _element(file["var"], path)}
   matrices = {}
   for key, item in _group(file, "layers").items():
+    if key.startswith(RESULTS):
+      continue
     matrices[layer_name(key)] = (count_rows.stored(item, path), "var")
   if "X" in file and not _is_nothing(file["X"]):
     matrices["X"] = (count_rows.stored(file["X"], path), "var")

@@ -42,7 +42,8 @@ def test_results_lie_under_the_names_that_are_promised(model, both):
   out = model.embed(both, predict_expression=True)
   assert out is both
   assert set(out.obsm) == {"spatial", *results.OBSM} - {results.PREDICTED_SD}
-  assert set(out.obs) >= {"hibio_sees", "hibio_domain_1", "hibio_domain_2"}
+  assert set(out.obs) >= {"hibio_sees", "hibio_domain", "hibio_domain_1", "hibio_domain_2"}
+  assert set(out.layers) == set(results.LAYERS)
   assert out.obsm["hibio_predicted"].shape == (90, 40)
   assert out.uns["hibio"]["predicted_genes"].tolist() == out.var_names.tolist()
   for name in ("X_hibio", "X_hibio_image", "X_hibio_gene"):
@@ -170,6 +171,46 @@ def test_domains_are_contiguous_and_nested_and_named_by_section(model):
     assert len(set(levels[0])) > len(set(levels[1])) > 1
 
 
+def test_a_domain_has_one_name_in_all_sections_of_a_call(model):
+  one, two = annotated.section("S"), annotated.section("T", seed=1)
+  adata = anndata.concat([annotated.adata(one), annotated.adata(two)], merge="same")
+  adata.obs["library_id"] = ["S"] * 90 + ["T"] * 90
+  out = model.embed(adata, domain_um=[447.0], num_domains=2)
+  assert out.obs["hibio_domain"].cat.categories.tolist() == ["D1", "D2"]
+  # What is left in one section is left in the other.
+  share = pd.crosstab(out.obs["hibio_domain"], [out.obs["library_id"], out.obs["side"]])
+  assert share["S"].idxmax().equals(share["T"].idxmax())
+  assert share["S"].idxmax().nunique() == 2
+  assert not out.uns["hibio"]["domain_stability"]["chosen"].loc[3:].any()
+
+
+def test_predicted_expression_is_in_units_that_compare_sections(model, both):
+  """As the model standardises: its own units times the section's spread, about its mean."""
+  out = model.embed(both, copy=True, **PREDICT)
+  raw = both.X.toarray()
+  logs = np.log1p(1e4 * raw / raw.sum(axis=1, keepdims=True))
+  want = logs.mean(axis=0) + out.obsm["hibio_predicted"] * np.maximum(logs.std(axis=0), 0.1)
+  np.testing.assert_allclose(out.layers[results.LOG1P], np.maximum(want, 0), atol=1e-3)
+  alone = model.predict_expression(both, genes=["G3", "G5"])
+  np.testing.assert_allclose(
+    alone.layers[results.LOG1P], out[:, ["G3", "G5"]].layers[results.LOG1P], atol=1e-6
+  )
+
+
+def test_without_counts_the_level_of_a_gene_is_that_of_training(model, both):
+  tables = Reader.of(model.checkpoint).tables
+  mean, deviation = tables.log_level(counts.unmeasured(40, 3))
+  shown = tables.document_share
+  want = shown * np.log1p(1e4 * tables.mean_fraction / shown)
+  np.testing.assert_allclose(mean, want, rtol=1e-5)
+  assert (deviation >= 0.1).all()
+  image = model.embed(both, layer="none", copy=True, **PREDICT)
+  units, logs = image.obsm["hibio_predicted"], image.layers[results.LOG1P]
+  assert (logs >= 0).all()
+  above = logs > 0
+  np.testing.assert_allclose(logs[above], (mean + units * deviation)[above], atol=1e-4)
+
+
 def test_predicted_expression_is_there_for_genes_of_the_panel_alone(model, both):
   foreign = both.copy()
   foreign.var_names = ["FOREIGN", *both.var_names[1:]]
@@ -280,8 +321,11 @@ def test_a_file_with_results_can_be_read_again_and_keeps_none_of_them(model, tmp
   again = tmp_path / "again.h5ad"
   add_to_file(model, first, again, domain_um=(283.0,))
   got = anndata.read_h5ad(again)
-  assert [name for name in got.obs if "hibio" in name] == ["hibio_sees", "hibio_domain_1"]
+  assert [name for name in got.obs if "hibio" in name] == [
+    "hibio_sees", "hibio_domain_1", "hibio_domain",
+  ]  # fmt: skip
   assert "hibio_predicted" not in got.obsm
+  assert not got.layers
   np.testing.assert_array_equal(got.obsm["X_hibio"], made.obsm["X_hibio"])
 
 
