@@ -8,13 +8,10 @@ change. Each of --jobs processes has one section in memory, and one decoded imag
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipelines import entry
-from data_pipelines.console import say
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.pipeline import prepare
 from data_pipelines.readers.flags import WordFlags
@@ -22,7 +19,6 @@ from data_pipelines.readers.metadata import COLUMNS
 
 __all__ = ["PrepareOptions", "prepare"]
 
-EXIT_INTERRUPTED = 75
 _BY_DEFAULT = PrepareOptions()
 
 FLAGS = entry.Flags(__doc__)
@@ -79,8 +75,6 @@ _REGION_UM = FLAGS.list(
 
 
 def main() -> None:
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, _stop)
   options = PrepareOptions(
     gene_sets=tuple(map(Path, _GENE_SETS.value)),
     metadata=_path(_METADATA.value),
@@ -100,7 +94,8 @@ def main() -> None:
     region_um=entry.positive_numbers(_REGION_UM),
   )
   inputs = [Path(folder) for folder in _INPUT.value]
-  prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)
+  with entry.stoppable("prepare"):
+    prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)
 
 
 def _path(text: str | None) -> Path | None:
@@ -110,11 +105,6 @@ def _path(text: str | None) -> Path | None:
 def _names(words: Sequence[str] | None) -> tuple[str, ...] | None:
   """None where the flag is not given; `--test_donors=` names nobody."""
   return None if words is None else tuple(word for word in words if word)
-
-
-def _stop(*_) -> None:
-  say("prepare: stopped; the same command goes on from here")
-  sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def printable(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-  text = printable(text)
-  return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
+  short = printable(text[:_LONGEST])
+  return short if len(text) <= _LONGEST else f"{short}... ({len(text):,} characters)"
 
 
 @contextlib.contextmanager

@@ -18,13 +18,8 @@ FILE is a table (.parquet, .csv, .tsv) with section_id, spot_id and a column a d
 
 from __future__ import annotations
 
-import signal
-import sys
-
 from data_pipelines import entry
-from data_pipelines.console import say
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.prepare import EXIT_INTERRUPTED
 
 FLAGS = entry.Flags(__doc__)
 _CORPUS = FLAGS.string("corpus", None, "Prepared corpus, its slides where they lay", required=True)
@@ -38,8 +33,11 @@ _NAME = FLAGS.string("name", "", "Name of the features in the corpus; default: t
 
 
 def main() -> None:
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, _stop)
+  with entry.stoppable("extract"):
+    _extract()
+
+
+def _extract() -> None:
   corpus = Corpus.open(_CORPUS.value)
   # JAX: a wrong path need not wait for it.
   from hibio import features
@@ -57,11 +55,6 @@ def main() -> None:
     f"features {found.name}: {found.known.sum():,} of {len(found.known):,} spots,"
     f" {found.values.shape[1]:,} wide: {corpus.feature_store(found.name).folder}"
   )
-
-
-def _stop(*_) -> None:
-  say("extract: stopped; the same command goes on from here")
-  sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

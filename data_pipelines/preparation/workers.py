@@ -80,8 +80,9 @@ def _in_order(
 
 
 def _leave_with_parent() -> None:
-  """Ctrl-C is for the parent to answer; when it is gone, so are we."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  """Signals, sent to all of a group, are for the parent to answer; when it is gone, so are we."""
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
 
   def wait() -> None:
     multiprocessing.parent_process().join()

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from data_pipelines.problems import BadInputError
+from data_pipelines.console import Progress
+from data_pipelines.problems import BadInputError, disk_explained
 from data_pipelines.synthetic import programs, space_ranger
 from data_pipelines.synthetic.anatomy import COMPARTMENTS, LEAVES
 from data_pipelines.synthetic.presets import PRESETS, VERSION, stream
@@ -43,12 +44,17 @@ def write(preset: str, output: str | os.PathLike, seed: int = 0, field: str = "-
   if _is_complete(output, preset, seed):
     return output
   unfinished = output.with_name(output.name + ".unfinished")
-  shutil.rmtree(unfinished, ignore_errors=True)
-  unfinished.mkdir(parents=True)
-  _write_all(preset, unfinished, seed)
-  if output.is_dir():
-    output.rmdir()  # empty, or `_is_complete` would have refused it
-  unfinished.rename(output)
+  with disk_explained(output, "--output", "room for the whole set"):
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+      unfinished.mkdir(parents=True)
+      _write_all(preset, unfinished, seed)
+    except BaseException:
+      shutil.rmtree(unfinished, ignore_errors=True)
+      raise
+    if output.is_dir():
+      output.rmdir()  # empty, or `_is_complete` would have refused it
+    unfinished.rename(output)
   return output
 
 
@@ -80,7 +86,9 @@ def _write_all(name: str, folder: Path, seed: int) -> None:
   preset = PRESETS[name]
   genes = programs.draw_genes(preset, seed)
   rows, unmeasured = [], {}
-  for number in range(preset.donors * preset.sections_per_donor):
+  total = preset.donors * preset.sections_per_donor
+  progress = Progress("synthetic", total, "sections")
+  for number in range(total):
     section = draw_section(preset, genes, seed, number)
     _write_section(folder / section.name, section, genes, number)
     rows.append(
@@ -93,6 +101,7 @@ def _write_all(name: str, folder: Path, seed: int) -> None:
       }
     )
     unmeasured[section.name] = sorted(genes.symbols[~section.measured].tolist())
+    progress.add()
   pd.DataFrame(rows).to_csv(folder / "metadata.csv", index=False, lineterminator="\n")
 
   members = {program: genes.members(program) for program in programs.PROGRAMS}

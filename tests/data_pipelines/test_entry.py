@@ -1,8 +1,13 @@
-"""Flags that hold numbers say which of them is none."""
+"""Flags that hold numbers say which of them is none, and signals end a command."""
+
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from data_pipelines import entry
+from data_pipelines.entry import ROOT
 from data_pipelines.problems import BadInputError
 
 
@@ -23,3 +28,42 @@ def test_numbers_are_read_and_an_empty_list_is_not_a_missing_one():
 def test_what_is_no_number_above_0_is_refused_by_name(bad):
   with pytest.raises(BadInputError, match=f"--side_um: value: found '{bad}'"):
     _numbers(f"--side_um=400,{bad}")
+
+
+STOPPED = """
+import pathlib, sys, time
+from data_pipelines import entry
+from data_pipelines.entry import ROOT
+entry.GRACE_SECONDS = 0.5
+deaf, half = sys.argv[1] == "deaf", pathlib.Path(sys.argv[2])
+with entry.stoppable("work"):
+  half.touch()
+  print("begun", flush=True)
+  try:
+    while True:
+      try:
+        time.sleep(60)
+      except SystemExit:
+        if not deaf:
+          raise
+  finally:
+    half.unlink()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("ears", ["hears", "deaf"])
+def test_a_signal_ends_a_command_with_75_and_unwinds_it_unless_it_does_not_answer(
+  tmp_path, ears, number
+):
+  half = tmp_path / "half"
+  with subprocess.Popen(
+    [sys.executable, "-c", STOPPED, ears, str(half)],
+    cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+  ) as work:  # fmt: skip
+    assert work.stdout.readline() == "begun\n"
+    work.send_signal(number)
+    assert work.wait(timeout=20) == 75
+    said = f"work: {number.name}: stopped; the same command goes on from here\n"
+    assert work.stderr.read() == said
+  assert half.exists() == (ears == "deaf")

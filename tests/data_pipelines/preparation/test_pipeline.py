@@ -4,7 +4,6 @@ import dataclasses
 import errno
 import json
 import os
-import signal
 
 import numpy as np
 import pandas as pd
@@ -269,26 +268,23 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_half_written(
 
 
 def run_command(monkeypatch, *arguments):
-  """`python -m data_pipelines.prepare`; returns what it hands to `prepare`, and to `signal`."""
-  seen, handlers = [], {}
+  """`python -m data_pipelines.prepare`; returns what it hands to `prepare`."""
+  seen = []
   monkeypatch.setattr(command, "prepare", lambda *given: seen.append(given))
-  monkeypatch.setattr(command.signal, "signal", handlers.__setitem__)
   monkeypatch.setattr("sys.argv", ["prepare", *arguments])
   command.FLAGS.unparse_flags()
   entry.run(command.main, command.FLAGS)
   (given,) = seen
-  return given, handlers
+  return given
 
 
 def test_the_command_line_reads_every_option(monkeypatch):
-  (inputs, output, options, jobs), handlers = run_command(
+  inputs, output, options, jobs = run_command(
     monkeypatch,
     "--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
     "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
     "--test_donors=A, B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2", "--jobs=3",
   )  # fmt: skip
-  with pytest.raises(SystemExit, match="75"):
-    handlers[signal.SIGTERM](signal.SIGTERM, None)
   assert [*map(str, inputs), str(output)] == ["a", "b", "c"]
   assert [p.name for p in options.gene_sets] == ["x.gmt", "y.gmt"]
   assert (options.test_donors, options.validation_donors) == (("A", "B"), ())
@@ -297,7 +293,7 @@ def test_the_command_line_reads_every_option(monkeypatch):
 
 
 def test_options_that_are_not_given_are_those_of_the_library(monkeypatch):
-  (_, _, options, jobs), _ = run_command(monkeypatch, "--input=a", "--output=c")
+  _, _, options, jobs = run_command(monkeypatch, "--input=a", "--output=c")
   assert (options, jobs) == (PrepareOptions(), None)
 
 
