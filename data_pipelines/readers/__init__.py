@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError, nearest
-from data_pipelines.readers import anndata, legacy_st, space_ranger, stimage, visium_hd, xenium
+from data_pipelines.readers import (
+  anndata,
+  cosmx,
+  legacy_st,
+  merscope,
+  space_ranger,
+  stimage,
+  visium_hd,
+  xenium,
+)
 from data_pipelines.readers.metadata import Metadata, Words, file_name
 from data_pipelines.readers.names import told_apart
 from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
@@ -26,6 +35,8 @@ READERS: dict[str, Reader] = {
   "visium": space_ranger.READER,
   "stimage": stimage.READER,
   "xenium": xenium.READER,
+  "cosmx": cosmx.READER,
+  "merscope": merscope.READER,
   "legacy_st": legacy_st.READER,
   "anndata": anndata.READER,
 }
@@ -40,10 +51,6 @@ UNKNOWN = "unknown"
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
-_NOT_READ_YET = {
-  "exprmat_file.csv": "a CosMx output",
-  "cell_by_gene.csv": "a MERSCOPE output",
-}
 
 
 def open_sections(
@@ -261,16 +268,6 @@ def _no_folder(root: Path) -> BadInputError:
 def _nothing_found(root: Path, table: Metadata) -> BadInputError:
   asked = READERS.get(table.words.platform or "")
   expected = _or([reader.holds for reader in ([asked] if asked else READERS.values())])
-  for path in root.rglob("*"):
-    for ending, platform in _NOT_READ_YET.items():
-      if path.name.lower().endswith(ending):
-        return BadInputError(
-          path.parent,
-          "platform",
-          platform,
-          expected,
-          "these cells are not read yet; pool them to spots and write a Space Ranger folder",
-        )
   there = sorted(p.name for p in root.iterdir())
   packed = next((name for name in there if name.endswith(_ARCHIVES)), None)
   return BadInputError(

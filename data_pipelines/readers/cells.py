@@ -66,6 +66,8 @@ class Cells:
   positions_um: Float[np.ndarray, "cell 2"]
 
   def __post_init__(self):
+    if not len(self.ids):
+      raise BadInputError(self.path, "rows", "none", "a cell in each row", "copy the file again")
     index = pd.Index(self.ids)
     if not index.is_unique:
       twice = ", ".join(index[index.duplicated()][:3])
@@ -137,6 +139,21 @@ def pitch_um(source: SectionSource) -> float:
   return source.entry.pitch_um or pooling.SPOT_UM
 
 
+def refuse_image(source: SectionSource) -> None:
+  """
+  Raises:
+    BadInputError: an image is named, and nothing says where the cells lie on it.
+  """
+  if (path := source.entry.path_of("image")) is not None:
+    raise BadInputError(
+      path,
+      "registration",
+      f"an image beside cells of {source.reader}, which state no place on it",
+      "no image",
+      "leave the column image empty: cells are read without one",
+    )
+
+
 def telling_name(path: Path) -> str:
   """Name of the nearest folder upwards that says something."""
   above = [path.absolute(), *path.absolute().parents]
@@ -154,10 +171,7 @@ def cell_table(path: Path, name: str | tuple[str, ...], x: str, y: str, um: floa
     BadInputError: columns are missing, or a centre is no number.
   """
   names = columns.chosen(path, name, x, y)
-  parts = list(columns.read(path, names))
-  if not parts:
-    raise BadInputError(path, "rows", "none", "a cell in each row", "copy the file again")
-  table = pd.concat(parts)
+  table = columns.read_all(path, names)
   ids = table[names[0]].astype(str).to_numpy(str)
   return Cells(path, ids, columns.numbers(table, names[1:], path) * um)
 

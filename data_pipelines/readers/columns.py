@@ -95,6 +95,12 @@ def read(path: Path, names: Sequence[str], rows: int = _ROWS) -> Iterator[pd.Dat
       ) from error
 
 
+def read_all(path: Path, names: Sequence[str]) -> pd.DataFrame:
+  """These columns whole."""
+  empty = pd.DataFrame({name: pd.Series(dtype=str) for name in names})
+  return pd.concat([*read(path, names)] or [empty])
+
+
 def numbers(table: pd.DataFrame, names: Sequence[str], path: Path) -> Float[np.ndarray, "row name"]:
   """Columns as finite numbers.
 

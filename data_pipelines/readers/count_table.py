@@ -41,12 +41,15 @@ def transposed(raw: RawCounts) -> RawCounts:
   return RawCounts(raw.path, raw.counts.T.tocsr(), raw.gene_ids, ids, ids, np.full(len(ids), ""))
 
 
-def pieces(path: Path, names: int = 1, entries: int | None = _ENTRIES) -> Iterator[RawCounts]:
+def pieces(
+  path: Path, names: int = 1, entries: int | None = _ENTRIES, join: str = "_"
+) -> Iterator[RawCounts]:
   """The same table, rows in order, some million entries at a time.
 
   Args:
-    names: first columns, which name a row together; they are joined by "_".
+    names: first columns, which name a row together.
     entries: of a piece; None: all at once.
+    join: what stands between the parts of a name.
 
   Raises:
     BadInputError: as `read_counts`.
@@ -65,7 +68,7 @@ def pieces(path: Path, names: int = 1, entries: int | None = _ENTRIES) -> Iterat
         genes = header if header[0] and len(header) == width else header[names:]
       row = _numbers(cells, genes, sep, path, number)
       entry = np.flatnonzero(row)
-      rows.append(("_".join(_text(part) for part in name), entry, row[entry]))
+      rows.append((join.join(_text(part) for part in name), entry, row[entry]))
       stored += len(entry)
       if entries is not None and stored >= entries:
         yield _of_rows(rows, genes, path)

@@ -13,7 +13,8 @@ import scipy.sparse
 from data_pipelines.problems import BadInputError
 
 _CONTROL = re.compile(
-  r"(DEPRECATED|NEGCONTROL|NEGPRB|BLANK|ANTISENSE|UNASSIGNED|INTERGENIC|SYSTEMCONTROL)", re.I
+  r"(DEPRECATED|NEGCONTROL|NEGPRB|BLANK|ANTISENSE|UNASSIGNED|INTERGENIC|SYSTEMCONTROL|NEGATIVE\d|FALSECODE)",
+  re.I,
 )
 _GENOME_PREFIX = re.compile(r"(GRCh\d\d|GRCm\d\d|hg\d\d|mm\d\d)_+")
 _VERSION = re.compile(r"(ENS[A-Z]{0,4}G\d{11})\.\d+(_PAR_Y)?")

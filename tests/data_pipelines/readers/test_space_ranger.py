@@ -422,8 +422,6 @@ def test_real_fixtures_that_do_not_fit_together_are_refused(real_data):
   fixtures = real_data / "fixtures"
   cases = {
     "visium_v1_tiny/section1": "shape",
-    "cosmx_tiny": "platform",
-    "merscope_tiny": "platform",
   }
   for name, field in cases.items():
     with pytest.raises(BadInputError) as problem:
