@@ -18,6 +18,7 @@ from data_pipelines.readers import (
   merscope,
   space_ranger,
   stimage,
+  text_matrix,
   visium_hd,
   xenium,
 )
@@ -32,6 +33,7 @@ __all__ = [
 
 READERS: dict[str, Reader] = {
   "visium_hd": visium_hd.READER,
+  "text_matrix": text_matrix.READER,
   "visium": space_ranger.READER,
   "stimage": stimage.READER,
   "xenium": xenium.READER,

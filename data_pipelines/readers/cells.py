@@ -154,11 +154,9 @@ def refuse_image(source: SectionSource) -> None:
     )
 
 
-def telling_name(path: Path) -> str:
-  """Name of the nearest folder upwards that says something."""
-  above = [path.absolute(), *path.absolute().parents]
-  names = (folder.name for folder in above if folder.name.lower() not in ("", *GENERIC_NAMES))
-  return next(names, "section")
+def is_generic(name: str) -> bool:
+  """Whether a folder is called as every output is."""
+  return name.lower() in GENERIC_NAMES
 
 
 def cell_table(path: Path, name: str | tuple[str, ...], x: str, y: str, um: float = 1.0) -> Cells:
@@ -187,6 +185,8 @@ def _section(
 ) -> Section:
   raw = raw.cleaned()
   pitch = pitch_um(source)
+  if source.entry.um_per_px is not None and source.reader != "cosmx":
+    notes += ("um_per_px is not used: positions are micrometres already",)
   if source.entry.donor is None:
     notes += ("no donor given: the section counts as its own donor",)
   return assemble(

@@ -18,7 +18,8 @@ from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import cells, columns, count_table, lattice
-from data_pipelines.readers.metadata import Metadata, file_name
+from data_pipelines.readers.metadata import Metadata
+from data_pipelines.readers.names import source_at
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.section import Section
@@ -45,18 +46,15 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
 def _source_of(
   path: Path, prefix: str, files: dict[str, Path], metadata: Metadata
 ) -> SectionSource:
-  name = prefix or cells.telling_name(path)
-  entry = metadata.entry(name, path, path.parent)
-  section_id = file_name(name)
   used = ("exprmat", "metadata") if "exprmat" in files else ("tx",)
-  return SectionSource(
-    section_id=section_id,
-    donor_id=entry.donor or section_id,
+  return source_at(
+    path,
+    metadata,
     reader="cosmx",
-    path=path,
-    files=tuple(files[kind] for kind in (*used, "fov_positions") if kind in files),
-    entry=entry,
+    files=[files.get(kind) for kind in (*used, "fov_positions")],
     load=functools.partial(_read_section, files=files),
+    is_generic=cells.is_generic,
+    name=prefix or None,
   )
 
 

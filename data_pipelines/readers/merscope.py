@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import cells, columns, count_table
-from data_pipelines.readers.metadata import Metadata, file_name
+from data_pipelines.readers.metadata import Metadata
+from data_pipelines.readers.names import source_at
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.readers.space_ranger_files import first
 from data_pipelines.section import Section
@@ -33,17 +34,13 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   transcripts = first(path, *_TRANSCRIPTS)
   if counts is None and transcripts is None:
     return []
-  name = cells.telling_name(path)
-  entry = metadata.entry(name, path, path.parent)
-  section_id = file_name(name)
-  source = SectionSource(
-    section_id=section_id,
-    donor_id=entry.donor or section_id,
+  source = source_at(
+    path,
+    metadata,
     reader="merscope",
-    path=path,
-    files=tuple(f for f in ((counts, table) if counts else (transcripts,)) if f is not None),
-    entry=entry,
+    files=(counts, table) if counts else (transcripts,),
     load=functools.partial(_read_section, counts=counts, table=table, transcripts=transcripts),
+    is_generic=cells.is_generic,
   )
   return [source]
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.metadata import file_name
+from data_pipelines.readers.metadata import Metadata, file_name
 from data_pipelines.readers.source import SectionSource
+from data_pipelines.section import Section
 
 _MOST_FOLDERS = 3
 
@@ -32,6 +33,39 @@ def names_of(
   told = [one for one in (*own, *(above.name for above in path.parents)) if one]
   told = [one for one in told if not is_generic(one)][:_MOST_FOLDERS] or ["section"]
   return [file_name("_".join(told[n::-1])) for n in range(len(told))]
+
+
+def source_at(
+  path: Path,
+  metadata: Metadata,
+  *,
+  reader: str,
+  files: Sequence[Path | None],
+  load: Callable[[SectionSource], Section],
+  is_generic: Callable[[str], bool] = "".__eq__,
+  name: str | None = None,
+  checks: tuple[Callable[[], object], ...] = (),
+) -> SectionSource:
+  """The section that a folder holds, named after it, with its row of the metadata table.
+
+  Args:
+    files: that it is read from; None where there is none.
+    name: what it is called; by default, as `names_of` says.
+  """
+  name, *others = names_of(path if name is None else path / name, is_generic, name)
+  entry = metadata.entry(name, path, path.parent, also=others)
+  section_id = file_name(entry.section)
+  return SectionSource(
+    section_id=section_id,
+    donor_id=entry.donor or section_id,
+    reader=reader,
+    path=path,
+    files=tuple(file for file in files if file is not None),
+    entry=entry,
+    load=load,
+    checks=checks,
+    other_names=tuple(others),
+  )
 
 
 def told_apart(sources: Sequence[SectionSource], root: Path) -> dict[str, SectionSource]:

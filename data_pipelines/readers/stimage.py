@@ -18,7 +18,8 @@ from data_pipelines.readers import columns, joins, lattice
 from data_pipelines.readers.annotated import places
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.count_table import read_counts
-from data_pipelines.readers.metadata import Metadata, file_name
+from data_pipelines.readers.metadata import Entry, Metadata
+from data_pipelines.readers.names import source_at
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
@@ -80,16 +81,13 @@ def _layout(path: Path, name: str, coord: Path) -> Layout:
 
 
 def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
-  entry = metadata.entry(layout.name, layout.folder)
-  section_id = file_name(layout.name)
-  return SectionSource(
-    section_id=section_id,
-    donor_id=entry.donor or section_id,
+  return source_at(
+    layout.folder,
+    metadata,
     reader="stimage",
-    path=layout.folder,
     files=layout.files(),
-    entry=entry,
     load=functools.partial(_read_section, layout=layout),
+    name=layout.name,
     checks=(
       lambda: _counts(layout),
       lambda: _coordinates(layout.coord),
@@ -112,7 +110,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   entry = source.entry
   raw = _counts(layout).cleaned()
   ids, positions_px, radius_px = _coordinates(layout.coord)
-  array = _array(ids, positions_px, layout.coord)
+  array = _array(ids, positions_px, layout.coord, entry)
   _check_radius(radius_px, array, layout.coord)
   path = entry.path_of("image") or layout.image
   labels = entry.path_of("labels") or layout.labels
@@ -159,21 +157,24 @@ def _coordinates(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
   return table.iloc[:, 0].to_numpy(str), values[:, :2], float(np.median(values[:, 2]))
 
 
-def _array(ids: np.ndarray, positions_px: np.ndarray, path: Path) -> Array:
+def _array(ids: np.ndarray, positions_px: np.ndarray, path: Path, entry: Entry) -> Array:
   """By the names of the spots: `XxY` of the first arrays, bins of Visium HD, else barcodes."""
+
+  def by(nominal: np.ndarray, how: str) -> tuple[float, str]:
+    return entry.scale(lambda: (lattice.um_per_px(nominal, positions_px, path), how))
+
   if all(found := [_PLACE.search(name) for name in ids]):
     x, y = np.array([[int(number) for number in m.groups()] for m in found]).T
     nominal = lattice.square(y, x, _ST_PITCH_UM)
-    scale = lattice.um_per_px(nominal, positions_px, path)
-    return Array(y, x, scale, "lattice pitch of 200 um", _ST_SPOT_UM)
+    return Array(y, x, *by(nominal, "lattice pitch of 200 um"), _ST_SPOT_UM)
   if all(found := [_BIN.search(name) for name in ids]):
     um, rows, across = np.array([[int(number) for number in m.groups()] for m in found]).T
     nominal = np.stack([across, rows], axis=1) * float(um[0])
-    scale = lattice.um_per_px(nominal, positions_px, path)
-    return Array(rows, across, scale, f"bins of {um[0]} um", float(um[0]))
+    return Array(rows, across, *by(nominal, f"bins of {um[0]} um"), float(um[0]))
   evidence = places.Evidence(positions_px, None, {}, path)
   nowhere = np.zeros(len(ids))
-  return Array(nowhere, nowhere, *places.um_per_px(evidence), VISIUM_SPOT_UM)
+  scale = entry.scale(lambda: places.um_per_px(evidence))
+  return Array(nowhere, nowhere, *scale, VISIUM_SPOT_UM)
 
 
 def _check_radius(radius_px: float, array: Array, path: Path) -> None:

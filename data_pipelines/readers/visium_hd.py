@@ -131,7 +131,7 @@ def _read_section(source: SectionSource, plan: Plan) -> Section:
   layout, path = plan.layout, space_ranger.positions_file(plan.layout)
   factors = space_ranger.read_scalefactors(layout)
   bins = read_bins(path)
-  um_per_px = _um_per_px(bins, factors, plan, path)
+  um_per_px, how = source.entry.scale(lambda: _scale(bins, factors, plan, path))
   seen = np.flatnonzero(bins.on_tissue)
   squares = pooling.squares(bins.rows[seen] // plan.across, bins.columns[seen] // plan.across)
   of_bin = np.full(len(bins.rows), -1)
@@ -164,7 +164,7 @@ def _read_section(source: SectionSource, plan: Plan) -> Section:
       on_tissue=np.ones(len(squares), bool),
     ),
     um_per_px=um_per_px,
-    um_per_px_source=f"bins of {plan.bin_um:g} um",
+    um_per_px_source=how,
     image=image,
     image_scale=image_scale,
     labels=_labels(source, plan, items),
@@ -173,7 +173,7 @@ def _read_section(source: SectionSource, plan: Plan) -> Section:
   )
 
 
-def _um_per_px(bins: Bins, factors: dict, plan: Plan, path: Path) -> float:
+def _scale(bins: Bins, factors: dict, plan: Plan, path: Path) -> tuple[float, str]:
   """By the lattice of bins, which what Space Ranger states must agree with."""
   if factors.get("bin_size_um", plan.bin_um) != plan.bin_um:
     raise BadInputError(
@@ -195,7 +195,7 @@ def _um_per_px(bins: Bins, factors: dict, plan: Plan, path: Path) -> float:
         f"{um_per_px:.4g}, by bins of {plan.bin_um:g} um in {path.name}",
         "give positions in pixels of the full-size image, and both files of one run",
       )
-  return um_per_px
+  return um_per_px, f"bins of {plan.bin_um:g} um"
 
 
 def _ids(squares: pooling.Squares, bins: Bins, seen: np.ndarray, plan: Plan) -> np.ndarray:

@@ -18,7 +18,8 @@ from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import cells, columns, feature_barcode
-from data_pipelines.readers.metadata import Entry, Metadata, file_name
+from data_pipelines.readers.metadata import Entry, Metadata
+from data_pipelines.readers.names import source_at
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.readers.space_ranger_files import first
 from data_pipelines.section import Section
@@ -90,20 +91,15 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   layout = _layout_of(path)
   if layout is None:
     return []
-  name = cells.telling_name(path)
-  entry = metadata.entry(name, path, path.parent)
-  section_id = file_name(name)
-  source = SectionSource(
-    section_id=section_id,
-    donor_id=entry.donor or section_id,
+  source = source_at(
+    path,
+    metadata,
     reader="xenium",
-    path=path,
     files=layout.files(),
-    entry=entry,
     load=functools.partial(_read_section, layout=layout),
-    checks=(lambda: _frame(layout, entry),),
+    is_generic=cells.is_generic,
   )
-  return [source]
+  return [dataclasses.replace(source, checks=(lambda: _frame(layout, source.entry),))]
 
 
 READER = Reader(find=_find, holds="Xenium outputs (cell_feature_matrix.h5 and cells.parquet)")

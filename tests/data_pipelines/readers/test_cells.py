@@ -6,7 +6,7 @@ import pytest
 
 from data_pipelines import readers
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import cells, columns, count_table
+from data_pipelines.readers import columns, count_table
 from tests.data_pipelines import raw_folders
 
 PX_UM = 0.12028
@@ -150,10 +150,6 @@ def test_labels_of_cells_become_the_most_common_one_of_a_square(made):
   (made.folder / "labels.csv").write_text("\n".join(["cell,kind", *lines]))
   section = read(made, labels="labels.csv", pitch_um=1000)
   assert section.labels["kind"].tolist()[-1] == "in"
-
-
-def test_names_of_a_table_say_what_it_is_called(tmp_path):
-  assert cells.telling_name(tmp_path / "S7" / "outs") == "S7"
 
 
 def test_real_tables_are_read_with_all_their_counts_or_refused(real_data, tmp_path):
