@@ -1,5 +1,7 @@
 """C12: preparing a corpus of sixteen sections by two processes, against one.
 
+Patches are of 224 px, as most pretrained encoders read them.
+
 python -m experiments.benchmarks.prepare
 """
 
@@ -24,16 +26,17 @@ def _folder() -> tempfile.TemporaryDirectory:
 
 
 def _both(quick: bool) -> Pair:
-  preset = "tiny" if quick else "medium"
+  preset, patch_px = ("tiny", 32) if quick else ("medium", 224)
   raw = synthetic.write(preset, Path(_folder().name) / preset, 0)
-  return tuple(functools.partial(_prepared, raw, jobs) for jobs in (2, 1))
+  return tuple(functools.partial(_prepared, raw, patch_px, jobs) for jobs in (2, 1))
 
 
-def _prepared(raw: Path, jobs: int) -> str:
+def _prepared(raw: Path, patch_px: int, jobs: int) -> str:
   """A hash of every file of a corpus that is prepared from the beginning."""
   corpus = raw.parent / f"{jobs}"
   shutil.rmtree(corpus, ignore_errors=True)
-  prepare([raw], corpus, PrepareOptions(gene_sets=(raw / "programs.gmt",)), jobs)
+  options = PrepareOptions(gene_sets=(raw / "programs.gmt",), patch_px=patch_px)
+  prepare([raw], corpus, options, jobs)
   files = (path for path in sorted(corpus.rglob("*")) if path.is_file() and WORK not in path.parts)
   digest = hashlib.sha256()
   for path in files:
