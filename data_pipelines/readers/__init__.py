@@ -17,6 +17,7 @@ from data_pipelines.readers import (
   legacy_st,
   merscope,
   space_ranger,
+  space_ranger_aggr,
   stimage,
   text_matrix,
   visium_hd,
@@ -33,6 +34,7 @@ __all__ = [
 
 READERS: dict[str, Reader] = {
   "visium_hd": visium_hd.READER,
+  "visium_aggr": space_ranger_aggr.READER,
   "text_matrix": text_matrix.READER,
   "visium": space_ranger.READER,
   "stimage": stimage.READER,
@@ -53,6 +55,11 @@ UNKNOWN = "unknown"
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+_NOT_READ_YET = {
+  "filtered_feature_cell_matrix.h5": "cells that Space Ranger segmented",
+  "exprmat_file.csv": "a CosMx output",
+  "cell_by_gene.csv": "a MERSCOPE output",
+}
 
 
 def open_sections(

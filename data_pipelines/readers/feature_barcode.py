@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.text_files import read_bytes, read_text
 
 _REQUIRED = ("barcodes", "data", "indices", "indptr", "shape")
+_PART = re.compile(r"(matrix\.mtx|barcodes\.tsv|(features|genes)\.tsv)(\.gz)?$")
 _ENTRIES = 4_000_000
 """Of a piece: a hundred megabytes."""
 
@@ -31,7 +34,7 @@ def read_h5(path: Path) -> RawCounts:
   return whole
 
 
-def pieces(h5: Path | None, matrix_market: Path | None) -> Iterator[RawCounts]:
+def pieces(h5: Path | None, matrix_market: Path | MatrixFiles | None) -> Iterator[RawCounts]:
   """The same counts, some million entries at a time, barcodes in order; of text files all at once.
 
   Raises:
@@ -91,15 +94,61 @@ def _features(group: h5py.Group, path: Path) -> tuple[np.ndarray, np.ndarray, np
   return ids, symbols, kinds
 
 
-def read_matrix_market(folder: Path) -> RawCounts:
+@dataclasses.dataclass(frozen=True)
+class MatrixFiles:
+  """Where `matrix.mtx`, `barcodes.tsv` and `features.tsv` lie, gzipped or not.
+
+  Attributes:
+    folder: that holds them.
+    prefix: what their names begin with; of a folder of a matrix alone, anything.
+  """
+
+  folder: Path
+  prefix: str = ""
+
+  @classmethod
+  def of(cls, place: Path | MatrixFiles | None) -> MatrixFiles | None:
+    """Of a folder that holds one matrix."""
+    return cls(place) if isinstance(place, Path) else place
+
+  @property
+  def name(self) -> str:
+    return self.folder.name
+
+  def files(self) -> tuple[Path, ...]:
+    """Those that are there."""
+    return tuple(p for p in sorted(self.folder.glob(f"{self.prefix}*")) if _PART.search(p.name))
+
+  def one(self, *names: str) -> Path:
+    """The file of the first of these names that is there.
+
+    Raises:
+      BadInputError: none is there.
+    """
+    for name in names:
+      for ending in (name, f"{name}.gz"):
+        if (plain := self.folder / f"{self.prefix}{ending}").is_file():
+          return plain
+      if prefixed := [p for p in self.files() if p.name.removesuffix(".gz").endswith(name)]:
+        return prefixed[0]
+    there = ", ".join(sorted(p.name for p in self.folder.iterdir())[:5]) or "nothing"
+    names = [f"{self.prefix}{name}" for name in names]
+    raise BadInputError(
+      self.folder, names[0], f"only {there}", " or ".join(f"{n}[.gz]" for n in names),
+      "add the file",
+    )  # fmt: skip
+
+
+def read_matrix_market(place: Path | MatrixFiles) -> RawCounts:
   """The matrix of a folder with `matrix.mtx`, `barcodes.tsv` and `features.tsv`, gzipped or not.
 
   Raises:
     BadInputError: a file is missing or damaged, or the three do not fit each other.
   """
-  path = _one(folder, "matrix.mtx")
-  barcodes = np.array([line.split("\t")[0] for line in _lines(_one(folder, "barcodes.tsv"))])
-  features = [line.split("\t") for line in _lines(_one(folder, "features.tsv", "genes.tsv"))]
+  files = MatrixFiles.of(place)
+  path = files.one("matrix.mtx")
+  barcodes = np.array([line.split("\t")[0] for line in _lines(files.one("barcodes.tsv"))])
+  features = [line.split("\t") for line in _lines(files.one("features.tsv", "genes.tsv"))]
   ids = np.array([row[0] for row in features])
   symbols = np.array([row[1] if len(row) > 1 else row[0] for row in features])
   kinds = np.array([row[2] if len(row) > 2 else "" for row in features])
@@ -108,10 +157,11 @@ def read_matrix_market(folder: Path) -> RawCounts:
   return RawCounts(path, counts, barcodes, ids, symbols, kinds)
 
 
-def matrix_market_shape(folder: Path) -> tuple[int, int]:
+def matrix_market_shape(place: Path | MatrixFiles) -> tuple[int, int]:
   """(features, barcodes) by the lists beside the matrix; the matrix itself is not read."""
-  features = _lines(_one(folder, "features.tsv", "genes.tsv"))
-  return len(features), len(_lines(_one(folder, "barcodes.tsv")))
+  files = MatrixFiles.of(place)
+  features = _lines(files.one("features.tsv", "genes.tsv"))
+  return len(features), len(_lines(files.one("barcodes.tsv")))
 
 
 def _parse(content: bytes, path: Path, shape: tuple[int, int]) -> scipy.sparse.csr_matrix:
@@ -215,16 +265,3 @@ def _strings(group: h5py.Group, name: str, path: Path, part: slice | tuple[()] =
 
 def _lines(path: Path) -> list[str]:
   return [line.replace('"', "") for line in read_text(path).split("\n") if line]
-
-
-def _one(folder: Path, *names: str) -> Path:
-  for name in names:
-    for candidate in (folder / name, folder / f"{name}.gz"):
-      if candidate.is_file():
-        return candidate
-    if prefixed := [p for e in ("", ".gz") for p in sorted(folder.glob(f"*{name}{e}"))]:
-      return prefixed[0]
-  there = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
-  raise BadInputError(
-    folder, names[0], f"only {there}", " or ".join(f"{n}[.gz]" for n in names), "add the file"
-  )

@@ -100,5 +100,7 @@ class SectionSource:
 
 
 def _stamp(file: Path) -> str:
+  if not file.exists():  # a broken link: reading says so
+    return f"{file.name} missing"
   status = os.stat(file)
   return f"{file.name} {status.st_size} {status.st_mtime_ns}"

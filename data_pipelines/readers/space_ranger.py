@@ -6,6 +6,7 @@ of the image that was handed to Space Ranger, which is not in its output folder.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -22,10 +23,10 @@ from data_pipelines.readers.space_ranger_files import (
   POSITION_FILES,
   Layout,
   label_candidates,
-  layout_of,
+  layouts_of,
   listing,
-  read_positions,
 )
+from data_pipelines.readers.tissue_positions import read_positions
 from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
 from data_pipelines.text_files import read_json
@@ -42,27 +43,29 @@ def is_generic(name: str) -> bool:
 
 
 def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
-  layout = layout_of(path) if path.is_dir() else None
-  return [_source_of(layout, metadata)] if layout else []
+  layouts = layouts_of(path) if path.is_dir() else []
+  names = [layout.prefix if layout.one_of_several else None for layout in layouts]
+  return [source_of(*pair, metadata) for pair in zip(layouts, names, strict=True)]
 
 
-def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
-  """The section, named after the nearest folder upwards with a telling name."""
-  name, *others = names_of(layout.folder, is_generic)
+def source_of(layout: Layout, name: str | None, metadata: Metadata) -> SectionSource:
+  """The section; without a name, it has that of the nearest folder upwards with a telling one."""
+  name, *others = names_of(layout.folder / (name or ""), is_generic, name)
   parent = layout.folder.parent if layout.folder.name in GENERIC_NAMES else layout.folder
-  entry = metadata.entry(name, layout.folder, parent, also=others)
+  also = [*others, layout.prefix] if layout.prefix else others
+  entry = metadata.entry(name, layout.folder, parent, also=also)
   section_id = file_name(entry.section)
   return SectionSource(
     section_id=section_id,
     donor_id=entry.donor or section_id,
     reader="visium",
     path=layout.folder,
-    files=layout.files() + tuple(label_candidates(layout.folder, entry)),
+    files=layout.files() + tuple(label_candidates(layout, entry)),
     entry=entry,
     load=functools.partial(_read_section, layout=layout),
     checks=(
       lambda: _counts(layout),
-      lambda: read_positions(positions_file(layout)),
+      lambda: _positions(layout),
       lambda: read_scalefactors(layout),
       lambda: image_of(layout, read_scalefactors(layout), entry),
     ),
@@ -73,7 +76,7 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
 READER = Reader(
   find=_find,
   holds="Space Ranger folders (feature_bc_matrix and spatial)",
-  inner_folders=("spatial",),
+  inner_folders=("spatial", "filtered_feature_bc_matrix", "raw_feature_bc_matrix"),
 )
 
 
@@ -86,7 +89,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     BadInputError: a file is missing, damaged, or does not belong to the others.
   """
   raw, notes = _counts(layout)
-  positions = read_positions(positions_file(layout))
+  positions = _positions(layout)
   scalefactors = read_scalefactors(layout)
   um_per_px, how = source.entry.scale(lambda: _scale(scalefactors, layout, positions))
   image, image_scale = image_of(layout, scalefactors, source.entry)
@@ -106,7 +109,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     um_per_px_source=how,
     image=image,
     image_scale=image_scale,
-    labels=_labels(source, raw),
+    labels=_labels(source, layout, raw),
     notes=raw.notes + notes,
   )
 
@@ -130,8 +133,14 @@ def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
         )
       notes += (f"{layout.h5.name} is read, {layout.matrix_market.name} beside it is not",)
   if not layout.filtered:
-    notes += ("unfiltered counts: spots on tissue are taken by the positions file",)
+    notes += ("spots on tissue are taken by the positions file: counts may be of every spot",)
+  own = np.flatnonzero(np.char.endswith(raw.spot_ids, layout.part))
+  raw = dataclasses.replace(raw, counts=raw.counts[own], spot_ids=raw.spot_ids[own])
   return raw.cleaned(), notes
+
+
+def _positions(layout: Layout) -> Positions:
+  return read_positions(positions_file(layout), layout.part)
 
 
 def refuse_without_counts(layout: Layout) -> None:
@@ -252,12 +261,12 @@ def factor(scalefactors: dict, key: str, file: Path) -> float:
   return float(value)
 
 
-def _labels(source: SectionSource, raw: RawCounts) -> list[joins.LabelTable]:
+def _labels(source: SectionSource, layout: Layout, raw: RawCounts) -> list[joins.LabelTable]:
   path = source.entry.path_of("labels")
   if path is not None:
     return [joins.read_labels(path)]
   found = []
-  for candidate in label_candidates(source.path, source.entry):
+  for candidate in label_candidates(layout, source.entry):
     table = joins.read_labels(candidate)
     rows, _ = joins.match(table.ids, raw.spot_ids)
     if len(rows) and (rows >= 0).mean() > 0.5:

@@ -1,46 +1,76 @@
-"""Which file of a Space Ranger folder is what, and the positions in it, whatever its version."""
+"""Which file of a Space Ranger folder is what, as the vendor writes it and as people pass it on.
+
+Archives put the name of the sample before every file, gzip them, and lay the files of many samples
+into one folder.
+"""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.assembly import Positions
+from data_pipelines.readers.feature_barcode import MatrixFiles
 from data_pipelines.readers.metadata import Entry
-from data_pipelines.text_files import read_numbers, read_text
 
 POSITION_FILES = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
-POSITION_COLUMNS = (
-  "barcode",
-  "in_tissue",
-  "array_row",
-  "array_col",
-  "pxl_row_in_fullres",
-  "pxl_col_in_fullres",
-)
+_IMAGE = r"\.(?:png|jpe?g|tiff?)"
+_FILES = {
+  "h5": r"(?:(?:filtered|raw)_)?(?:feature_bc_matrix|gene_bc_matrices(?:_h5)?)\.h5",
+  "matrix": r"(?:matrix\.mtx|barcodes\.tsv|features\.tsv|genes\.tsv)",
+  "positions": r"tissue_positions(?:_list)?\.(?:parquet|csv|txt)",
+  "scalefactors": r"scalefactors_json\.json",
+  "hires": rf"tissue_hires_image{_IMAGE}",
+  "lowres": rf"tissue_lowres_image{_IMAGE}",
+}
+_PACKED = r"spatial\.(?:tar\.gz|tgz|tar|zip)"
+_FOLDER = r"(?:filtered|raw)_feature_bc_matrix"
+_PATTERNS = {
+  **{kind: rf"{name}(?:\.gz)?" for kind, name in _FILES.items()},
+  "packed": _PACKED,
+  "folder": _FOLDER,
+}
+_NAMES = {
+  kind: re.compile(rf"(?:(.+?)[_.-]+)?({name})", re.IGNORECASE) for kind, name in _PATTERNS.items()
+}
+_IN_PREFIX = re.compile(r"[_.-]*(spatial|(filtered|raw)(_feature_bc_matrix)?)$", re.IGNORECASE)
+_COUNTS = ("h5", "folder", "matrix")
+_AGGREGATED = "aggr"
+
+Group = Mapping[str, list[Path]]
+"""Kind of file -> the files of that kind that have one prefix."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """Which file of a folder is what; None where there is none."""
+  """Which file of a folder is what; None where there is none.
+
+  Attributes:
+    prefix: what the names of the section's files begin with; empty where it is nothing.
+    one_of_several: the folder holds the files of other sections too, with other prefixes.
+    part: end of the barcodes of the section, where a matrix holds several slides.
+  """
 
   folder: Path
   h5: Path | None
-  matrix_market: Path | None
+  matrix_market: Path | MatrixFiles | None
   filtered: bool
   positions: Path | None
   scalefactors: Path | None
   hires: Path | None
   lowres: Path | None
   packed: Path | None
+  prefix: str = ""
+  one_of_several: bool = False
+  part: str = ""
 
   def files(self) -> tuple[Path, ...]:
     """Every file the section is read from."""
-    matrix = sorted(self.matrix_market.iterdir()) if self.matrix_market and not self.h5 else []
+    market = MatrixFiles.of(self.matrix_market)
+    matrix = market.files() if market and not self.h5 else ()
     parts = (self.h5, self.positions, self.scalefactors, self.hires or self.lowres, *matrix)
     return tuple(part for part in parts if part is not None)
 
@@ -53,104 +83,133 @@ class Layout:
     return sum(evidence) >= 2 or inside or (counts and self.packed is not None)
 
 
-def layout_of(folder: Path) -> Layout | None:
-  """The layout of a Space Ranger output folder; None if it does not look like one.
+def layouts_of(folder: Path) -> list[Layout]:
+  """The sections of a Space Ranger output folder; none if it does not look like one.
+
+  There are several where files with several prefixes hold counts and positions each.
 
   Raises:
-    BadInputError: it holds the files of several sections.
+    BadInputError: files of several sections of which it is unclear which belong together.
   """
-  layout = layout_in(folder)
-  return layout if layout.is_likely else None
+  groups = _groups(folder)
+  whole = [name for name, group in groups.items() if _has_counts(group) and "positions" in group]
+  if len(whole) < 2:
+    layout = _layout(folder, _merged(folder, groups), next(iter(whole), ""))
+    return [layout] if layout.is_likely else []
+  several = (_layout(folder, groups[name], name) for name in whole)
+  return [dataclasses.replace(layout, one_of_several=True) for layout in several]
 
 
 def layout_in(folder: Path) -> Layout:
   """Which file of a folder is what, whether or not it looks like Space Ranger's."""
-  spatial = folder / "spatial"
-  place = spatial if spatial.is_dir() else folder
-  for kind in ("filtered", "raw"):
-    h5 = first(folder, f"{kind}_feature_bc_matrix.h5")
-    matrix_market = first(folder, f"{kind}_feature_bc_matrix", directory=True)
-    if h5 or matrix_market:
+  return _layout(folder, _merged(folder, _groups(folder)), "")
+
+
+def _groups(folder: Path) -> dict[str, Group]:
+  """Prefix -> its files. A group without counts joins the one whose prefix begins or ends alike."""
+  groups: dict[str, dict[str, list[Path]]] = collections.defaultdict(dict)
+  places = (folder, folder / "spatial", folder / "spatial" / "spatial")
+  for path in (p for place in places if place.is_dir() for p in sorted(place.iterdir())):
+    for kind, pattern in _NAMES.items():
+      found = pattern.fullmatch(path.name)
+      if found and path.is_dir() == (kind == "folder"):
+        prefix = _IN_PREFIX.sub("", found[1] or "")
+        if prefix != _AGGREGATED:
+          groups[prefix].setdefault(kind, []).append(path)
+        break
+  for name in [name for name, group in groups.items() if name and not _has_counts(group)]:
+    alike = [other for other in groups if _has_counts(groups[other]) and _alike(name, other)]
+    if len(alike) == 1:
+      for kind, paths in groups.pop(name).items():
+        groups[alike[0]].setdefault(kind, []).extend(paths)
+  return groups
+
+
+def _alike(one: str, other: str) -> bool:
+  shorter, longer = sorted((one, other), key=len)
+  rest = longer[len(shorter) :]
+  return bool(shorter) and longer.startswith(shorter) and not rest[:1].isalnum()
+
+
+def _has_counts(group: Group) -> bool:
+  return any(kind in group for kind in _COUNTS)
+
+
+def _merged(folder: Path, groups: Mapping[str, Group]) -> Group:
+  """One group of all: of each kind the files without a prefix, else those of the only prefix.
+
+  Raises:
+    BadInputError: files of one kind with several prefixes.
+  """
+  merged: dict[str, list[Path]] = {}
+  for kind in _NAMES:
+    prefixes = [name for name in groups if kind in groups[name]]
+    if len(prefixes) > 1 and "" not in prefixes:
+      paths = [groups[name][kind][0] for name in prefixes]
+      raise BadInputError(
+        folder,
+        paths[0].name.removeprefix(prefixes[0]).lstrip("_.-"),
+        f"{len(paths)} of them ({paths[0].name}, {paths[1].name})",
+        "the files of one section in one folder",
+        "put every section into its own folder",
+      )
+    if prefixes:
+      merged[kind] = groups["" if "" in prefixes else prefixes[0]][kind]
+  return merged
+
+
+def _layout(folder: Path, group: Group, prefix: str) -> Layout:
+  h5, market, filtered = None, None, False
+  for word in ("filtered", "raw", ""):
+    h5, market = _with(group, "h5", word), _with(group, "folder", word)
+    if h5 or market:
+      filtered = word == "filtered"
       break
+  else:
+    market = _loose(group)
   return Layout(
     folder=folder,
     h5=h5,
-    matrix_market=matrix_market,
-    filtered=kind == "filtered",
-    positions=first(place, *POSITION_FILES, *(f"{name}.gz" for name in POSITION_FILES)),
-    scalefactors=first(place, "scalefactors_json.json"),
-    hires=first(place, "tissue_hires_image.png", "tissue_hires_image.jpg"),
-    lowres=first(place, "tissue_lowres_image.png", "tissue_lowres_image.jpg"),
-    packed=first(folder, "spatial.tar.gz", "spatial.zip", "spatial.tar"),
+    matrix_market=market,
+    filtered=filtered,
+    positions=_best(group, "positions", POSITION_FILES),
+    scalefactors=_best(group, "scalefactors"),
+    hires=_best(group, "hires", (".png",)),
+    lowres=_best(group, "lowres", (".png",)),
+    packed=_best(group, "packed"),
+    prefix=prefix,
   )
 
 
-def read_positions(path: Path) -> Positions:
-  """The positions file of any version, with a header or without one.
-
-  Raises:
-    BadInputError: not six columns, values that are not numbers, `in_tissue` other than 0 and 1, a
-      barcode twice.
-  """
-  if path.suffix == ".parquet":
-    try:
-      table = pd.read_parquet(path).astype(str)
-    except Exception as error:  # pyarrow raises its own kinds
-      raise BadInputError(
-        path, "parquet", f"not readable ({error})", "a parquet table", "copy the file again"
-      ) from error
-  else:
-    table = _position_rows(path)
-  if absent := [name for name in POSITION_COLUMNS if name not in table]:
-    raise BadInputError(
-      path,
-      "header",
-      ", ".join(map(str, table.columns)),
-      ", ".join(POSITION_COLUMNS),
-      f"add or rename {absent[0]}",
-    )
-  on_tissue = table["in_tissue"].str.strip().str.lower()
-  on_tissue = on_tissue.replace({"true": "1", "false": "0", "1.0": "1", "0.0": "0"})
-  if not on_tissue.isin(("0", "1")).all():
-    wrong = table["in_tissue"][~on_tissue.isin(("0", "1"))].iloc[0]
-    raise BadInputError(path, "column in_tissue", repr(wrong), "0 or 1", "correct the column")
-  numbers = read_numbers(table, list(POSITION_COLUMNS[2:]), path)
-  return Positions(
-    path=path,
-    ids=table["barcode"].to_numpy(str),
-    rows=numbers["array_row"].to_numpy(),
-    columns=numbers["array_col"].to_numpy(),
-    positions_px=numbers[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(),
-    on_tissue=(on_tissue == "1").to_numpy(),
-  )
+def _with(group: Group, kind: str, word: str) -> Path | None:
+  """The first file of a kind that has this word in its name."""
+  return next((path for path in group.get(kind, ()) if word in path.name.lower()), None)
 
 
-def _position_rows(path: Path) -> pd.DataFrame:
-  rows = [line.replace('"', "").split(",") for line in read_text(path).split("\n") if line.strip()]
-  bad = next((n for n, row in enumerate(rows, 1) if len(row) != 6), None)
-  if bad is not None:
-    raise BadInputError(
-      path,
-      f"line {bad}",
-      f"{','.join(rows[bad - 1])[:60]!r}",
-      "six columns separated by commas",
-      "give the file as Space Ranger wrote it",
-    )
-  # The name of the file says nothing: both names exist with and without a header.
-  header = not re.fullmatch(r"\s*(-?[\d.]+|true|false)\s*", rows[0][1], re.IGNORECASE)
-  names = [name.strip() for name in rows[0]] if header else list(POSITION_COLUMNS)
-  if len(set(names)) < len(names):
-    raise BadInputError(path, "header", ", ".join(names), ", ".join(POSITION_COLUMNS), "rename")
-  return pd.DataFrame(rows[1:] if header else rows, columns=names, dtype=str)
+def _best(group: Group, kind: str, words: Sequence[str] = ()) -> Path | None:
+  """The file of a kind whose name has the first of these words, else the next, else any."""
+  return next(filter(None, (_with(group, kind, word) for word in (*words, ""))), None)
 
 
-def label_candidates(folder: Path, entry: Entry) -> list[Path]:
+def _loose(group: Group) -> MatrixFiles | None:
+  """The three files of a matrix that lie beside the others."""
+  if "matrix" not in group:
+    return None
+  path = group["matrix"][0]
+  begin = _NAMES["matrix"].fullmatch(path.name).start(2)
+  return MatrixFiles(path.parent, path.name[:begin])
+
+
+def label_candidates(layout: Layout, entry: Entry) -> list[Path]:
   """Tables of two columns, the first of barcodes, beside the counts."""
   if entry.labels is not None:
     return []
+  folder = layout.folder
   places = [folder, folder.parent] if folder.name == "outs" else [folder]
   candidates = []
-  for path in sorted(p for place in places for e in ("*.tsv", "*.csv") for p in place.glob(e)):
+  begins = f"{layout.prefix}*" if layout.one_of_several else "*"
+  endings = (f"{begins}.tsv", f"{begins}.csv")
+  for path in sorted(p for place in places for e in endings for p in place.glob(e)):
     with path.open("rb") as stream:
       header = stream.readline(400).decode("utf-8-sig", "replace").strip()
     cells = re.split(r"[\t,;]", header.replace('"', "").lower())

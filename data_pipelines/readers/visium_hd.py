@@ -61,7 +61,7 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
     donor_id=entry.donor or section_id,
     reader="visium_hd",
     path=path,
-    files=plan.layout.files() + tuple(label_candidates(plan.layout.folder, entry)),
+    files=plan.layout.files() + tuple(label_candidates(plan.layout, entry)),
     entry=entry,
     load=functools.partial(_read_section, plan=plan),
     checks=(
@@ -211,7 +211,7 @@ def _ids(squares: pooling.Squares, bins: Bins, seen: np.ndarray, plan: Plan) -> 
 def _labels(source: SectionSource, plan: Plan, items: pooling.Items) -> list[joins.LabelTable]:
   """The table that the metadata names, else tables beside the counts whose names are of bins."""
   given = source.entry.path_of("labels")
-  files = [given] if given else label_candidates(plan.layout.folder, source.entry)
+  files = [given] if given else label_candidates(plan.layout, source.entry)
   tables = [joins.read_labels(file) for file in files]
   own = [t for t in tables if given or (items.row_of(t.ids) >= 0).mean() > 0.5]
   for table in own:

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from jaxtyping import Bool, Float, Int
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.space_ranger_files import POSITION_COLUMNS, read_positions
+from data_pipelines.readers.tissue_positions import POSITION_COLUMNS, read_positions
 
 _NAME = r"s_\d{3}um_(?P<row>\d{5})_(?P<column>\d{5})"
 
