@@ -24,7 +24,8 @@ from data_pipelines.readers.metadata import Metadata
 from data_pipelines.readers.names import source_at
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import Reader, SectionSource
-from data_pipelines.readers.space_ranger_files import Layout, layout_in, read_positions
+from data_pipelines.readers.space_ranger_files import Layout, layout_in
+from data_pipelines.readers.tissue_positions import read_positions
 from data_pipelines.section import Section
 from data_pipelines.text_files import read_numbers, read_table
 
