@@ -55,11 +55,7 @@ UNKNOWN = "unknown"
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
-_NOT_READ_YET = {
-  "filtered_feature_cell_matrix.h5": "cells that Space Ranger segmented",
-  "exprmat_file.csv": "a CosMx output",
-  "cell_by_gene.csv": "a MERSCOPE output",
-}
+_SEGMENTED = "*filtered_feature_cell_matrix.h5"
 
 
 def open_sections(
@@ -277,6 +273,11 @@ def _no_folder(root: Path) -> BadInputError:
 def _nothing_found(root: Path, table: Metadata) -> BadInputError:
   asked = READERS.get(table.words.platform or "")
   expected = _or([reader.holds for reader in ([asked] if asked else READERS.values())])
+  if cells := next(root.rglob(_SEGMENTED), None):
+    return BadInputError(
+      cells, "platform", "cells that Space Ranger segmented", expected,
+      "give the output folder that holds binned_outputs",
+    )  # fmt: skip
   there = sorted(p.name for p in root.iterdir())
   packed = next((name for name in there if name.endswith(_ARCHIVES)), None)
   return BadInputError(
