@@ -42,6 +42,7 @@ def cosmx(made, transcripts=False, millimetres=True, first=("fov", "cell_ID")):
   counts = pd.concat([outside, counts.assign(NegPrb1=4)]).fillna(1)
   counts.to_csv(made.folder / "S1_exprMat_file.csv", index=False)
   px = pd.DataFrame({"CenterX_global_px": x / PX_UM, "CenterY_global_px": y / PX_UM})
+  px = px.assign(CenterX_local_px=1, CenterY_local_px=1)
   if millimetres:
     px = px.assign(CenterX_global_mm=x / 1000, CenterY_global_mm=y / 1000)
   pd.concat([key, px], axis=1).to_csv(made.folder / "S1_metadata_file.csv", index=False)
