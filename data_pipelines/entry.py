@@ -7,34 +7,21 @@ the like; with `required=True` it must be given.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from data_pipelines import compile_cache
-from data_pipelines.problems import (
-  EXIT_INTERRUPTED,
-  EXIT_USAGE,
-  BadInputError,
-  exits_on_bad_input,
-  nearest,
-)
+from data_pipelines import compile_cache, files, leaving
+from data_pipelines.problems import EXIT_USAGE, BadInputError, exits_on_bad_input, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 """Holds the packages; a config file such as experiments/hibio.py is found there from any folder."""
-
-GRACE_SECONDS = 20.0
-"""A step that goes on for so long after a signal is not waited for."""
 
 
 class Flags(flags.FlagValues):
@@ -136,8 +123,13 @@ def run(main: Callable[[], None], own: Flags) -> None:
   """Parses the command line, runs `main`, and turns a user's mistake into one line.
 
   Exit status 0 for `--help`, 2 for flags that cannot be read or are missing, 3 for bad input (a
-  misspelt config key too).
+  misspelt config key too), 75 where a signal asked it to stop.
   """
+  with leaving.never_hanging():
+    _run(main, own)
+
+
+def _run(main: Callable[[], None], own: Flags) -> None:
   logging.use_absl_handler()
   logging.set_verbosity(logging.WARNING)  # checkpoint libraries report every file otherwise
   flags.FLAGS.mark_as_parsed()  # some libraries look at their own
@@ -147,57 +139,11 @@ def run(main: Callable[[], None], own: Flags) -> None:
   exits_on_bad_input(_parse)(own)
   compile_cache.switch_on()
   try:
-    exits_on_bad_input(main)()
+    with leaving.when_asked(files.clear_unfinished):
+      exits_on_bad_input(main)()
     sys.stdout.flush()
   except BrokenPipeError:  # whoever read the output, such as `head`, has read enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextlib.contextmanager
-def stoppable(command: str, then: str = "the same command goes on from here") -> Iterator[None]:
-  """While entered, SIGTERM and Ctrl-C end the program with status 75.
-
-  The first unwinds, so that nothing half-written stays. A second one, or `GRACE_SECONDS` after the
-  first, ends at once: what is finished appeared in one step. Outside the main thread nothing is
-  changed.
-
-  Args:
-    command: what the line that says so begins with.
-    then: what the user can do next.
-  """
-  if threading.current_thread() is not threading.main_thread():
-    yield
-    return
-  stopped = []
-
-  def stop(number: int, _) -> None:
-    if stopped:
-      os._exit(EXIT_INTERRUPTED)
-    stopped.append(number)
-    # Not print: this may run in the middle of one.
-    os.write(2, f"{command}: {signal.Signals(number).name}: stopped; {then}\n".encode())
-    sys.exit(EXIT_INTERRUPTED)
-
-  before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-  heard, told = os.pipe()
-  os.set_blocking(told, False)
-  earlier = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-  threading.Thread(target=_leave_in_time, args=(heard,), daemon=True).start()
-  try:
-    yield
-  finally:
-    signal.set_wakeup_fd(earlier)
-    os.close(told)
-    for number, handler in before.items():
-      signal.signal(number, handler)
-
-
-def _leave_in_time(pipe: int) -> None:
-  """Handlers run between two steps of Python; a step inside a library may take minutes."""
-  if os.read(pipe, 1):
-    time.sleep(GRACE_SECONDS)
-    os._exit(EXIT_INTERRUPTED)
-  os.close(pipe)
 
 
 def _parse(own: Flags) -> None:

@@ -25,6 +25,8 @@ SEAL = "sha256"
 _PIECES, _PIECE = 32, 1 << 15
 """How many pieces of a file a sampled digest is of, and their bytes."""
 
+_unfinished: set[Path] = set()
+
 
 @contextlib.contextmanager
 def appearing(path: Path) -> Iterator[Path]:
@@ -34,6 +36,7 @@ def appearing(path: Path) -> Iterator[Path]:
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+  _unfinished.add(partial)
   try:
     yield partial
     with partial.open("rb") as file:
@@ -41,6 +44,14 @@ def appearing(path: Path) -> Iterator[Path]:
     os.replace(partial, path)
   finally:
     partial.unlink(missing_ok=True)
+    _unfinished.discard(partial)
+
+
+def clear_unfinished() -> None:
+  """Removes what is half written, for a process that is about to end without unwinding."""
+  for partial in tuple(_unfinished):
+    with contextlib.suppress(OSError):
+      partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

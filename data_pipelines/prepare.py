@@ -94,8 +94,7 @@ def main() -> None:
     region_um=entry.positive_numbers(_REGION_UM),
   )
   inputs = [Path(folder) for folder in _INPUT.value]
-  with entry.stoppable("prepare"):
-    prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)
+  prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)
 
 
 def _path(text: str | None) -> Path | None:

@@ -14,7 +14,6 @@ What is written is listed in `hibio/export/results.py`; `uns["hibio"]` says how 
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,8 +54,6 @@ _OVERWRITE = FLAGS.bool("overwrite", False, "Replace the output if it is there")
 
 
 def main() -> None:
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, _stop)
   checkpoint = _CHECKPOINT.value
   source, output = Path(_INPUT.value).expanduser(), Path(_OUTPUT.value)
   from hibio.export import files  # JAX and anndata: a wrong flag need not wait for them
@@ -83,12 +80,6 @@ def main() -> None:
     command="python -m experiments.embed " + " ".join(sys.argv[1:]),
   )
   print(files.write(checkpoint, request))
-
-
-def _stop(number: int, _) -> None:
-  """Leaves by the way that clears half-written files."""
-  print("embed: stopped; nothing was written", file=sys.stderr)
-  sys.exit(128 + number)
 
 
 def _path(flag: Any) -> Path | None:

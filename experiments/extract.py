@@ -33,11 +33,6 @@ _NAME = FLAGS.string("name", "", "Name of the features in the corpus; default: t
 
 
 def main() -> None:
-  with entry.stoppable("extract"):
-    _extract()
-
-
-def _extract() -> None:
   corpus = Corpus.open(_CORPUS.value)
   # JAX: a wrong path need not wait for it.
   from hibio import features

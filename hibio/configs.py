@@ -274,6 +274,9 @@ class TrainingConfig:
     stage_ramp_share: share of a stage over which its objectives' weights grow to their value.
     weight_decay: decoupled decay of matrices (not of biases, scales, tables).
     clip_norm: gradients are scaled down to this global norm.
+    spike_sigmas: a step is skipped whose gradient's norm is so many standard deviations (of its
+      log, over the last 200 steps) above the usual, and at least four times it; 0 skips none.
+    data_patience: seconds without a batch after which the run saves and ends.
     region_refresh_share: share of the region stage between two refreshes of the regions.
     region_um: side of a region at each level, finest first; what refreshes aim for.
     region_method: how refreshes draw them, a name in
@@ -300,6 +303,8 @@ class TrainingConfig:
   stage_ramp_share: float = 0.1
   weight_decay: float = 0.05
   clip_norm: float = 1.0
+  spike_sigmas: float = 6.0
+  data_patience: float = 300.0
   region_refresh_share: float = 0.34
   region_um: tuple[float, ...] = (400.0, 800.0)
   region_method: str = "agglomeration"

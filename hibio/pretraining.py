@@ -34,8 +34,8 @@ from hibio.training import hosts, loop, sharding, stages
 from hibio.training.metrics import mean_of
 from hibio.training.recipe import Recipe, TrainResult
 from hibio.training.step import Total
-from hibio.training.timing import Stopwatch
-from hibio.training.workdir import record_end
+from hibio.training.timing import Stopwatch, since_process_began
+from hibio.training.workdir import record
 
 HELD_OUT_BATCHES = 6
 """Most batches of held-out donors that are evaluated during training; enough for a curve."""
@@ -53,7 +53,7 @@ def run(config: ConfigDict) -> Corpus:
   Raises:
     BadInputError: an unknown key in the config, or a corpus that cannot be used.
   """
-  clock = Stopwatch()
+  clock = Stopwatch(before=since_process_began())
   model, objectives, training = parts(config)
   with clock.part("set-up"), hosts.first_alone():
     corpus = corpora.chosen(corpora.opened(config), config.gene_sets, config.gene_sets_seed)
@@ -107,12 +107,14 @@ def pretrain(
   params = sharding.on_this_process(result.params)
   with hosts.first_alone() as first:
     if first:
-      with clock.part("readout"):
-        _store_readout(corpus, forward.frozen(model), recipe.tables, params, result.step, workdir)
-      with clock.part("figures"):
-        curves.draw(workdir)
-        _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
-      record_end(workdir, seconds=clock.shares())
+      try:
+        with clock.part("readout"):
+          _store_readout(corpus, forward.frozen(model), recipe.tables, params, result.step, workdir)
+        with clock.part("figures"):
+          curves.draw(workdir)
+          _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
+      finally:
+        record(workdir, seconds=clock.shares())
   return result
 
 

@@ -15,8 +15,7 @@ _OUTPUT = FLAGS.string("output", None, "Folder to write to", required=True)
 
 
 def main() -> None:
-  with entry.stoppable("synthetic", "the same command begins again"):
-    print(write(_PRESET.value, _OUTPUT.value, _SEED.value))
+  print(write(_PRESET.value, _OUTPUT.value, _SEED.value))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.console import clock, say
+from data_pipelines.leaving import Signals
 from hibio.training.stopping import INTERRUPTED, RunStopped
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 60.0
+
+_SAID = ("stopping when every run has saved", "still saving; once more ends at once")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,20 +61,20 @@ def run(
   Raises:
     RunStopped: status 75 after a request to stop, when those that ran have saved.
   """
-  with _Stop() as stop:
+  with Signals(lambda: None, lambda: None, *_SAID) as stop:
     waiting, outcomes = deque(jobs), []
     places: list[_Running | None] = [None] * at_once
     begun = said = time.monotonic()
     while waiting or any(places):
       for place, running in enumerate(places):
-        if running is not None and (outcome := running.poll(stop.asked)):
+        if running is not None and (outcome := running.poll(bool(stop.name))):
           places[place] = None
           outcomes.append(outcome)
           done(outcome)
-          _tell(outcome, stop.asked, len(outcomes), len(jobs), time.monotonic() - begun)
-        if places[place] is None and waiting and not stop.asked:
+          _tell(outcome, bool(stop.name), len(outcomes), len(jobs), time.monotonic() - begun)
+        if places[place] is None and waiting and not stop.name:
           places[place] = _Running(waiting.popleft(), _cores(place, at_once))
-      if stop.asked:
+      if stop.name:
         waiting.clear()
         for running in filter(None, places):
           running.stop()
@@ -80,7 +83,7 @@ def run(
         for running in filter(None, places):
           say(f"ablate: {running.job.name}: {last_line(running.job.log)}")
       time.sleep(POLL_SECONDS)
-  if stop.asked:
+  if stop.name:
     left = len(jobs) - sum(outcome.status == 0 for outcome in outcomes)
     message = (
       f"hibio: stopped with {left} of {len(jobs)} runs to do; what they learned is saved."
@@ -137,24 +140,6 @@ class _Running:
     if self._cores:
       os.sched_setaffinity(process.pid, self._cores)
     return process
-
-
-class _Stop:
-  """While entered, SIGTERM and Ctrl-C ask for a stop."""
-
-  def __enter__(self) -> _Stop:
-    self.asked = False
-    self._before = {
-      number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    return self
-
-  def __exit__(self, *_) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
-
-  def _handle(self, number: int, _) -> None:
-    self.asked = True
 
 
 def _cores(place: int, at_once: int) -> set[int]:

@@ -29,7 +29,7 @@ from hibio.training.recipe import Recipe
 from hibio.training.stages import named
 from hibio.training.tables import gene_set_names
 from hibio.training.timing import Stopwatch
-from hibio.training.workdir import record_end
+from hibio.training.workdir import record
 
 
 def check(source: Pretrained, config: FinetuningConfig) -> None:
@@ -83,7 +83,7 @@ def finetune(
           curves.draw(workdir)
       with clock.part("scores"):
         table = scores.report(workdir, source, begin, corpus, config)
-      record_end(workdir, seconds=clock.shares())
+      record(workdir, seconds=clock.shares())
   return table
 
 

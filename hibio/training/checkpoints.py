@@ -20,7 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 from jaxtyping import Int
-from orbax.checkpoint.options import AtomicityMode, AtomicityOptions
+from orbax.checkpoint.options import AsyncOptions, AtomicityMode, AtomicityOptions
 
 from data_pipelines.problems import BadInputError
 from hibio.training import hosts, intact
@@ -168,7 +168,7 @@ class Checkpoints:
     whole = [step for step in older if intact.is_sealed(self._folder / str(step))]
     for step in set(older) - set(whole[len(whole) - self._keep + 1 :]):
       if _is_ours(self._folder / str(step)):
-        shutil.rmtree(self._folder / str(step))
+        intact.remove(self._folder / str(step))  # one that is being read stays until the next time
 
   def _failed(self, step: int, error: Exception) -> None:
     """Training goes on; the next save tries again with the space this one held."""
@@ -190,16 +190,20 @@ class Checkpoints:
 def read_params(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
   """Parameters and meta of the newest whole checkpoint, on one device; changes nothing on disk.
 
+  The run may go on meanwhile: a checkpoint that is being read is not deleted.
+
   Raises:
     BadInputError: there is none.
   """
-  folder = Path(workdir).absolute() / FOLDER
-  problems = []
-  for step in reversed(_steps(folder)):
-    problem = intact.damage(folder / str(step))
-    if not problem:
-      return _params(folder / str(step) / "state"), _meta(folder / str(step) / "meta")
-    problems.append(f"step {step}: {problem}")
+  folder, before, steps = Path(workdir).absolute() / FOLDER, None, []
+  while before != (steps := _steps(folder)):  # else a newer one has come, and these may be gone
+    before, problems = steps, []
+    for step in reversed(steps):
+      with intact.kept(folder / str(step)) as there:
+        problem = intact.damage(folder / str(step)) if there else "was never finished"
+        if not problem:
+          return _params(folder / str(step) / "state"), _meta(folder / str(step) / "meta")
+      problems.append(f"step {step}: {problem}")
   raise BadInputError(
     workdir,
     "checkpoints",
@@ -256,6 +260,8 @@ def _manager(folder: Path) -> ocp.CheckpointManager:
       # Off, as it also deletes folders that only have a number for a name.
       cleanup_tmp_directories=False,
       atomicity_options=AtomicityOptions(mode=AtomicityMode.COMMIT_FILE),
+      # Else threads wait twenty minutes for a folder that could not be made.
+      async_options=AsyncOptions(create_directories_asynchronously=False),
     ),
   )
 

@@ -12,7 +12,14 @@ from data_pipelines.problems import BadInputError
 MAY_CHANGE = (
   *(
     f"config.training.{name}"
-    for name in ("mesh", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints")
+    for name in (
+      "mesh",
+      "log_every",
+      "evaluate_every",
+      "checkpoint_every",
+      "keep_checkpoints",
+      "data_patience",
+    )
   ),
   "config.source.workdir",
 )

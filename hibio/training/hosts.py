@@ -23,6 +23,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
 from data_pipelines import console
+from data_pipelines.leaving import Stopped
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from hibio.training import aborting
 from hibio.training.stopping import GONE, TOGETHER, RunStopped
@@ -113,6 +114,13 @@ def from_first(work: Callable[[], Any], like: Any) -> Any:
   with first_alone() as first:
     made = work() if first else like
   return multihost_utils.broadcast_one_to_all(made) if jax.process_count() > 1 else made
+
+
+def leave(code: int, message: str) -> NoReturn:
+  """Ends this process at once, from any thread; of several processes all of them."""
+  if jax.process_count() > 1:
+    _end_all(Stopped(code, message))
+  _exit("", code)
 
 
 def most(number: int) -> int:
@@ -227,15 +235,15 @@ def _end_all(end: BaseException) -> NoReturn:
     multihost.get_jax_distributed_client().key_value_set(f"{_ENDED}{jax.process_index()}", words)
     if is_first():  # takes the service along
       threading.Event().wait(3 * _LISTEN_SECONDS)
-  _exit("" if isinstance(end, RunStopped) else message, code)  # that one has been told
+  _exit("" if isinstance(end, Stopped) else message, code)  # that one has been told
 
 
 def _last_words(end: BaseException) -> tuple[int, str]:
   """The exit status that belongs to an exception, and one line about it."""
   if isinstance(end, BadInputError):
     return EXIT_BAD_INPUT, str(end)
-  if isinstance(end, RunStopped):
-    return end.code, end.message
+  if isinstance(end, Stopped):
+    return end.code, end.message or "asked to stop"
   if isinstance(end, jax.errors.JaxRuntimeError) and "Gloo" in str(end):
     return GONE, _gone()  # a neighbour in a sum over processes, on CPUs
   traceback.print_exception(end)

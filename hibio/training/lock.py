@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from data_pipelines import console
 from hibio.training.stopping import BUSY, RunStopped
 
 NAME = "lock"
@@ -28,31 +29,87 @@ def held(workdir: Path) -> Iterator[Callable[[], None]]:
   without sharing its locks are told apart by name and by the age of the last sign of life.
 
   Raises:
-    RunStopped: status 73, with host, pid and start of the run that holds it.
+    RunStopped: status 73, with host, pid and start of the run that holds it; the sign of life, too,
+      where another run has taken the place of a lock that was deleted.
   """
-  path = workdir / NAME
-  with path.open("a+") as file:
+  lock = _Lock(workdir)
+  try:
+    yield lock.sign_of_life
+  finally:
+    lock.release()
+
+
+class _Lock:
+  """A file that this process has locked, with its name in it."""
+
+  def __init__(self, workdir: Path):
+    self._workdir, self._path, self._warned = workdir, workdir / NAME, False
+    self._take()
+
+  def sign_of_life(self) -> None:
+    """Touches the file, and makes it anew where it was deleted; what fails is said, once."""
+    try:
+      os.utime(self._file.fileno())
+      if not self._is_in_place():
+        before = self._file
+        self._take()
+        before.close()
+        console.say(f"hibio: warning: {self._path} was deleted while the run was on; made anew")
+    except OSError as error:
+      if not self._warned:
+        console.say(f"hibio: warning: {self._path}: no sign of life ({error}); training goes on")
+      self._warned = True
+
+  def release(self) -> None:
+    """Says that nobody is here; the lock goes with the file."""
+    with contextlib.suppress(OSError, ValueError):
+      self._file.truncate(0)
+    with contextlib.suppress(OSError):
+      self._file.close()
+
+  def _take(self) -> None:
+    self._file = file = self._path.open("a+")
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       free = True
-    except OSError:
-      free = False
+    except OSError as error:
+      free = error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     file.seek(0)
     holder = _parse(file.read())
     elsewhere = holder is not None and holder["host"] != socket.gethostname()
     # Clocks of two hosts may differ, and jump; a negative age is a fresh one.
-    if not free or (elsewhere and time.time() - path.stat().st_mtime < SILENCE_SECONDS):
-      raise RunStopped(BUSY, _busy(workdir, holder))
+    if not free or (elsewhere and time.time() - self._path.stat().st_mtime < SILENCE_SECONDS):
+      file.close()
+      raise RunStopped(BUSY, _busy(self._workdir, holder))
     if holder is not None:
-      print(f"hibio: {path}: took over from {_describe(holder)}, which is gone", file=sys.stderr)
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
+      console.say(f"hibio: {self._path}: took over from {_describe(holder)}, which is gone")
     file.truncate(0)
-    file.write(json.dumps(me))
+    file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}))
     file.flush()
+
+  def _is_in_place(self) -> bool:
     try:
-      yield lambda: os.utime(path)
-    finally:
-      file.truncate(0)
+      return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+    except FileNotFoundError:
+      return False
+
+
+def holder(workdir: Path) -> str:
+  """Who trains in a work directory now, in words; empty if nobody does."""
+  path = workdir / NAME
+  try:
+    with path.open() as file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        free = True
+      except OSError:
+        free = False
+      found = _parse(file.read())
+      fresh = time.time() - path.stat().st_mtime < SILENCE_SECONDS
+  except OSError:
+    return ""
+  elsewhere = found is not None and found["host"] != socket.gethostname() and fresh
+  return _describe(found) if found and (elsewhere or not free) else ""
 
 
 def _parse(text: str) -> dict | None:

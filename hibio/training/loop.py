@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,19 @@ from hibio.training import hosts, lock, metrics, sharding, stages, state
 from hibio.training import workdir as workdirs
 from hibio.training.alarms import Watch
 from hibio.training.checkpoints import Checkpoints
+from hibio.training.departure import Departure
 from hibio.training.description import check_same
+from hibio.training.guard import Guard
 from hibio.training.optimizer import make_optimizer
 from hibio.training.recipe import Recipe, TrainResult
 from hibio.training.step import Step, make_train_step
-from hibio.training.stopping import CANNOT_SAVE, INTERRUPTED, NOT_FINITE, Interruption, RunStopped
+from hibio.training.stopping import CANNOT_SAVE, Interruption, RunStopped
 from hibio.training.tables import save_tables
 from hibio.training.timing import OTHER, Stopwatch
 
-MAX_SKIPPED_IN_A_ROW = 10
 MAX_FAILED_SAVES = 3
+_COUNTED = ("skipped", "skipped_in_a_row", "skipped_recently", "spikes")
+"""Of the last step of a line, not of all of them."""
 _IN_FLIGHT = 2
 """Steps that the device is given ahead of their results, so that it never waits for the next."""
 
@@ -44,7 +47,8 @@ def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> Trai
   Raises:
     BadInputError: a config that cannot work, or a work directory that belongs to another run.
     RunStopped: status 73 for a work directory in use, 74 where checkpoints cannot be written, 75
-      after a request to stop (saved), 76 after too many steps that were not finite.
+      after a request to stop (saved), 76 after too many steps that were not finite. Where the main
+      thread does not come back, from a compiler or a loader, the process itself ends with 75 or 78.
   """
   workdir, clock, config = Path(workdir), clock or Stopwatch(), recipe.training
   with clock.part("set-up"):
@@ -56,11 +60,21 @@ def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> Trai
     Interruption() as interruption,
     Checkpoints(workdir, config.keep_checkpoints, console.say) as checkpoints,
   ):
-    with clock.part("set-up"), console.announced("setting up the run", "5 to 30 s on a CPU"):
-      run = _Run(recipe, workdir, checkpoints, clock, alive)
+    run = _Run(recipe, workdir, checkpoints, clock, alive, interruption)
+    with (
+      clock.part("set-up"),
+      console.announced("setting up the run", "5 to 30 s on a CPU"),
+      run.departure.lasting(saves=False),
+      workdirs.written_in(workdir),
+    ):
       step = run.set_up(mesh)
-    run.steps(step, mesh, interruption)
-  workdirs.record_end(workdir, seconds=clock.shares())
+    try:
+      with run.departure:
+        run.steps(step, mesh)
+    except Exception as error:
+      run.end(f"failed ({type(error).__name__})")
+      raise
+  workdirs.record(workdir, seconds=clock.shares())
   return TrainResult(run.state.params, run.regions(), int(run.state.step), int(run.state.skipped))
 
 
@@ -74,10 +88,14 @@ class _Run:
     checkpoints: Checkpoints,
     clock: Stopwatch,
     alive: Callable[[], None],
+    interruption: Interruption,
   ):
     self._recipe, self._config, self._workdir = recipe, recipe.training, workdir
     self._checkpoints, self._clock, self._alive = checkpoints, clock, alive
+    self.position = 0  # steps taken
+    self.departure = Departure(self, workdir, interruption, recipe.training.data_patience)
     self._description = recipe.describe()
+    self._watch = Watch(self._config.num_steps)
     self._in_flight: deque = deque()
     self._since_line: list[dict[str, np.ndarray]] = []  # metrics of the steps since the last line
     self._beside: dict[str, Any] = {}  # for the next line
@@ -91,6 +109,8 @@ class _Run:
       save_tables(self._workdir, recipe.corpus["gene_sets"]["names"], recipe.tables)
     optimizer = make_optimizer(self._config, recipe.trained)
     layout = state.abstract(jax.eval_shape(recipe.init), optimizer, mesh)
+    if first:
+      workdirs.check_room(self._workdir, state.num_bytes(layout))
     restored = self._checkpoints.restore(layout, np.asarray(recipe.tables.regions))
     if restored is None:
       self.state, tables = state.create(recipe.init(), optimizer, mesh), recipe.tables
@@ -98,10 +118,14 @@ class _Run:
       check_same(self._workdir, restored.meta, self._description)
       self.state, tables = restored.state, recipe.tables.replace(regions=restored.regions)
     self.tables = sharding.replicate(tables, mesh)
-    self._position = int(self.state.step)
-    self._writer = metrics.MetricsWriter(self._workdir, self._position) if first else None
-    self._watch = Watch(self._config.num_steps, metrics.read(self._workdir) if first else ())
-    self._record_start(mesh)
+    self.position = int(self.state.step)
+    names = [one["section_id"] for one in self._description["corpus"]["sections"]]
+    self._guard = Guard(self._workdir, names, self.state)
+    lines = metrics.read(self._workdir) if first else []
+    self._writer = metrics.MetricsWriter(self._workdir, self.position) if first else None
+    kept = [line for line in lines if line["step"] <= self.position]
+    self._watch = Watch(self._config.num_steps, kept)
+    self._record_start(mesh, lines)
     return make_train_step(
       forward=recipe.forward,
       total=recipe.total,
@@ -115,67 +139,71 @@ class _Run:
   def regions(self) -> np.ndarray:
     return np.asarray(self.tables.regions)
 
-  def steps(self, step: Step, mesh: jax.sharding.Mesh, interruption: Interruption) -> None:
+  def steps(self, step: Step, mesh: jax.sharding.Mesh) -> None:
     """Takes the steps that are left."""
     config, recipe, data = self._config, self._recipe, None
     refresh_at = stages.refresh_steps(config) if recipe.refresh_regions else ()
     self._lap = self._clock.lap()
-    while self._position < config.num_steps:
-      if self._position in refresh_at:
+    if self.departure.asked(agree=False):
+      self.departure.stop()
+    while self.position < config.num_steps:
+      if self.position in refresh_at:
         self._refresh()
-      with self._clock.part("data"):
-        data = recipe.batches(self._position) if data is None else data
+      with self._clock.part("data"), self.departure.waiting_for_data():
+        data = recipe.batches(self.position) if data is None else data
         batch = next(data)
       self._take(step, batch, mesh)
-      last = self._position == config.num_steps
-      logs = last or self._position == 1 or self._position % config.log_every == 0
-      stops = interruption.asked(agree=logs) and not last
-      looks = recipe.evaluate and not stops and _due(self._position, config.evaluate_every, last)
+      last = self.position == config.num_steps
+      logs = last or self.position == 1 or self.position % config.log_every == 0
+      stops = self.departure.asked(agree=logs) and not last
+      looks = recipe.evaluate and not stops and _due(self.position, config.evaluate_every, last)
       if looks:
         self._evaluate()
       if logs or stops or looks:
         self._write_line()
-      if stops or _due(self._position, config.checkpoint_every, last):
+      if stops or _due(self.position, config.checkpoint_every, last):
         self._save(final=stops or last)
       if stops:
-        self._end("interrupted")
-        raise RunStopped(
-          INTERRUPTED,
-          f"hibio: {self._workdir}: {interruption.name or 'another process'} stopped it at step"
-          f" {self._position}, which is saved. Run the same command again to go on.",
-        )
-    self._end("finished")
+        self.departure.stop()
+    self.end("finished")
 
-  def _record_start(self, mesh: jax.sharding.Mesh) -> None:
+  def _record_start(self, mesh: jax.sharding.Mesh, lines: Sequence[Mapping[str, Any]]) -> None:
     """Says where the run stands, and what has changed around it since it last ran."""
     if not hosts.is_first():
       return
-    changes = workdirs.record_start(self._workdir, self._description, mesh, self._position)
-    if self._position:
+    changes = workdirs.record_start(self._workdir, self._description, mesh, self.position, lines)
+    if self.position:
       console.say(
-        f"going on at step {self._position} of {self._config.num_steps} in {self._workdir}"
+        f"going on at step {self.position} of {self._config.num_steps} in {self._workdir}"
       )
     for change in changes:
       console.say(f"changed since the last start: {change}")
 
   def _take(self, step: Step, batch: Batch, mesh: jax.sharding.Mesh) -> None:
     """One step; the first one of a start is compiled."""
-    with self._compiled("step", "compiling the training step", "20 to 60 s on a CPU"):
+    compiling = "step" not in self._announced
+    with (
+      self._compiled("step", "compiling the training step", "20 to 60 s on a CPU"),
+      # Nothing has been learned yet in this start.
+      self.departure.lasting(saves=False) if compiling else contextlib.nullcontext(),
+    ):
       self.state, measured = step(self.state, sharding.put_batch(batch, mesh), self.tables)
-    self._position += 1
-    self._in_flight.append((self._position, batch, measured))
+    self.position += 1
+    self._in_flight.append((self.position, batch, measured))
     self._settle(_IN_FLIGHT)
 
   def _refresh(self) -> None:
-    with self._clock.part("refresh"):
-      self.tables, logged = state.refreshed(
-        self._recipe.refresh_regions, self.state.params, self.tables
-      )
+    with self._clock.part("refresh"), self.departure.lasting(saves=True):
+      tables, logged = state.refreshed(self._recipe.refresh_regions, self.state.params, self.tables)
+    self.tables = tables
     self._beside |= logged
 
   def _evaluate(self) -> None:
     self._settle(0)
-    with self._compiled("evaluate", "compiling the evaluation of held-out donors", "5 to 20 s"):
+    with (
+      self._compiled("evaluate", "compiling the evaluation of held-out donors", "5 to 20 s"),
+      self.departure.lasting(saves=True),
+    ):
       params, tables = sharding.on_this_process((self.state.params, self.tables))
       with hosts.first_alone() as first:  # whose metrics are written
         held_out = self._recipe.evaluate(params, tables) if first else {}
@@ -199,15 +227,11 @@ class _Run:
       with self._clock.part("step"):
         measured = jax.device_get(measured)
       self._since_line.append(measured)
-      if measured["skipped_in_a_row"] >= MAX_SKIPPED_IN_A_ROW:
-        path = metrics.dump(self._workdir, position, batch, measured)
-        self._end("not finite")
-        raise RunStopped(
-          NOT_FINITE,
-          f"hibio: {self._workdir}: {MAX_SKIPPED_IN_A_ROW} steps in a row, up to step {position},"
-          f" gave a loss or a gradient that is not finite; none was accepted. The last one's spots:"
-          f" {path}. Fix: lower --config.training.learning_rate, or look at those spots.",
-        )
+      try:
+        self._guard.look(position, batch, measured)
+      except RunStopped:
+        self.end("not finite")
+        raise
 
   def _write_line(self) -> None:
     self._settle(0)
@@ -215,9 +239,9 @@ class _Run:
     working = max(lap.of("data", "step", OTHER), 1e-9)
     steps = len(self._since_line)
     values = {
-      "stage": stages.stage_at(self._position - 1, self._config).name,
+      "stage": stages.stage_at(self.position - 1, self._config).name,
       **metrics.mean_of(self._since_line),
-      **{name: self._since_line[-1][name] for name in ("skipped", "skipped_in_a_row")},
+      **{name: self._since_line[-1][name] for name in _COUNTED},
       "pairs_per_second": sum(int(one["pairs"]) for one in self._since_line) / working,
       "seconds": self._lap.seconds,
       "data_wait_share": lap.of("data") / working,
@@ -226,33 +250,41 @@ class _Run:
     self._since_line, self._beside = [], {}
     if self._writer is not None:
       self._alive()
-      ringing, warnings = self._watch.look({"step": self._position} | values)
-      self._writer.write(self._position, values | ({"alarms": ringing} if ringing else {}))
-      left = (self._config.num_steps - self._position) * working / steps
-      console.say(metrics.line(self._position, self._config.num_steps, values, left))
+      ringing, warnings = self._watch.look({"step": self.position} | values)
+      self._writer.write(self.position, values | ({"alarms": ringing} if ringing else {}))
+      left = (self._config.num_steps - self.position) * working / steps
+      console.say(metrics.line(self.position, self._config.num_steps, values, left))
       for warning in warnings:
         console.say(warning)
+
+  def save_now(self) -> None:
+    """Writes the line and the checkpoint of the last step; returns when they are on disk."""
+    if self._in_flight or self._since_line:
+      self._write_line()
+    self._save(final=True)
 
   def _save(self, final: bool) -> None:
     with self._clock.part("checkpoint"):
       self._checkpoints.save(self.state, self.regions(), self._description)
       if final:
         self._checkpoints.wait()
+    workdirs.record(self._workdir, last_step=self.position, seconds=self._clock.shares())
     failed = hosts.most(self._checkpoints.failed_in_a_row)
     if failed >= MAX_FAILED_SAVES or (final and failed):
-      self._end("cannot save")
+      self.end("cannot save")
       raise RunStopped(
         CANNOT_SAVE,
         f"hibio: {self._workdir}: {failed} checkpoint(s) in a row could not be written."
         " Fix: free space there, then run the same command again.",
       )
 
-  def _end(self, how: str) -> None:
-    workdirs.record_end(
+  def end(self, how: str) -> None:
+    """Writes into `run.json` how this start ended."""
+    workdirs.record(
       self._workdir,
       ended=how,
-      last_step=self._position,
-      skipped=int(self.state.skipped),
+      last_step=self.position,
+      skipped=self._guard.skipped,
       alarms=self._watch.begun,
       seconds=self._clock.shares(),
     )

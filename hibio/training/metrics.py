@@ -88,24 +88,34 @@ def line(step: int, num_steps: int, values: Mapping[str, Any], seconds_left: flo
   )
 
 
-def dump(workdir: Path, step: int, batch: Batch, metrics: Mapping[str, Any]) -> Path:
-  """Writes which spots a step read whose numbers are none, and what it measured; the file.
+def dump_path(workdir: Path, step: int) -> Path:
+  """Where `dump` writes; of several processes each has a file of its own."""
+  process = f"-process-{jax.process_index()}" if jax.process_count() > 1 else ""
+  return workdir / "nan_dump" / f"step-{step}{process}.json"
 
-  Of several processes each writes what it read itself.
+
+def dump(
+  path: Path, step: int, batch: Batch, metrics: Mapping[str, Any], sections: Sequence[str]
+) -> None:
+  """Writes which spots a step read that was skipped, and what it measured.
+
+  Of several processes each writes what it read itself. A disk that is full does not end a run.
   """
   real = np.asarray(batch.spot_mask)
   depth = np.asarray(batch.counts).sum(-1)[real]
-  process = f"-process-{jax.process_index()}" if jax.process_count() > 1 else ""
-  path = workdir / "nan_dump" / f"step-{step}{process}.json"
+  rows = np.asarray(batch.section_index)[real.any(-1)].tolist()
   content = {
     "step": step,
+    "sections": sorted({sections[row] if row < len(sections) else str(row) for row in rows}),
     "section_index": np.asarray(batch.section_index).tolist(),
     "spot_index": np.asarray(batch.spot_index)[real].tolist(),
     "counts_of_a_spot": {"least": depth.min(initial=0), "most": depth.max(initial=0)},
     "metrics": dict(metrics),
   }
-  files.write_text(path, to_json(content))
-  return path
+  try:
+    files.write_text(path, to_json(content))
+  except OSError as error:
+    console.say(f"hibio: {path}: not written ({error})")
 
 
 def to_json(value: Any) -> str:

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from sklearn.metrics import adjusted_rand_score
 
 from hibio.batch import Tables
-from hibio.training import hosts, sharding
+from hibio.training import hosts, recent, sharding
 
 
 @struct.dataclass
@@ -30,6 +30,8 @@ class TrainState:
     opt_state: of the optimizer.
     skipped: steps that left `params` and `opt_state` as they were, as something was not finite.
     skipped_in_a_row: those since the last step that did not.
+    spikes: steps that left them as they were, as the gradient was much larger than usual.
+    recent: of the last steps, see `hibio.training.recent`.
   """
 
   step: Any
@@ -37,6 +39,8 @@ class TrainState:
   opt_state: Any
   skipped: Any
   skipped_in_a_row: Any
+  spikes: Any
+  recent: Any
 
 
 def create(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
@@ -59,6 +63,11 @@ def abstract(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -
   )
 
 
+def num_bytes(state: TrainState) -> int:
+  """Of all its arrays, or of those that shapes stand for."""
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
 def _fresh(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
   return TrainState(
     step=jnp.zeros((), jnp.int32),
@@ -66,6 +75,8 @@ def _fresh(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
     opt_state=optimizer.init(params),
     skipped=jnp.zeros((), jnp.int32),
     skipped_in_a_row=jnp.zeros((), jnp.int32),
+    spikes=jnp.zeros((), jnp.int32),
+    recent=recent.none_yet(),
   )
 
 

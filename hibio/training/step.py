@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from hibio import layout
 from hibio.batch import Batch, Tables
 from hibio.configs import TrainingConfig
-from hibio.training import sharding, stages
+from hibio.training import recent, sharding, stages
 from hibio.training.optimizer import learning_rate, step_sizes
 from hibio.training.state import TrainState
 
@@ -40,7 +40,8 @@ def make_train_step(
   """(state, batch, tables) -> (state, metrics), jitted over the mesh; the old state is consumed.
 
   Everything drawn comes from (`config.seed`, step). Where the loss or the gradient is not finite,
-  parameters and moments stay bit for bit what they were and `skipped` counts one more.
+  parameters and moments stay bit for bit what they were and `skipped` counts one more; so they do
+  where the gradient's norm is a spike, which `spikes` counts.
 
   Args:
     state: for its layout only; shapes are enough.
@@ -60,6 +61,8 @@ def make_train_step(
     rate = learning_rate(state.step, config)
     norm = optax.tree.norm(gradient)
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    spike = finite & recent.is_spike(state.recent, norm, config.spike_sigmas)
+    accepted = finite & ~spike
     with jax.numpy_dtype_promotion("standard"):  # inside optax, counts meet floats
       direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = jax.tree.map(
@@ -69,7 +72,7 @@ def make_train_step(
       step_sizes(state.params, rate),
     )
     params, opt_state = jax.tree.map(
-      lambda new, old: jnp.where(finite, new, old),
+      lambda new, old: jnp.where(accepted, new, old),
       (params, opt_state),
       (state.params, state.opt_state),
     )
@@ -80,6 +83,8 @@ def make_train_step(
       opt_state=opt_state,
       skipped=state.skipped + bad,
       skipped_in_a_row=(state.skipped_in_a_row + 1) * bad,
+      spikes=state.spikes + spike.astype(jnp.int32),
+      recent=recent.with_step(state.recent, state.step, jnp.where(finite, norm, jnp.nan)),
     )
     metrics = metrics | {
       "loss": value,
@@ -88,6 +93,8 @@ def make_train_step(
       "gradient_norm": norm,
       "skipped": state.skipped,
       "skipped_in_a_row": state.skipped_in_a_row,
+      "skipped_recently": recent.skipped(state.recent),
+      "spikes": state.spikes,
     }
     return state, metrics
 

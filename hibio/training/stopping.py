@@ -5,68 +5,55 @@ Either way it says so in one line and with an exit status that a scheduler can r
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
+import contextlib
 import threading
-from types import FrameType
+import time
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from data_pipelines.leaving import Signals, Stopped
+from data_pipelines.problems import EXIT_INTERRUPTED
+
 BUSY = 73
 """Another run holds the work directory."""
 CANNOT_SAVE = 74
 """Checkpoints failed several times in a row."""
-INTERRUPTED = 75
+INTERRUPTED = EXIT_INTERRUPTED
 """Asked to stop, and saved; the same command resumes."""
 NOT_FINITE = 76
 """Too many steps gave a loss or a gradient that is not finite."""
 GONE = 77
 """Another process of the run was killed; the same commands resume."""
+NO_DATA = 78
+"""No batch came for minutes; saved, and the same command resumes."""
 TOGETHER = (CANNOT_SAVE, INTERRUPTED, NOT_FINITE)
 """Those that all processes of a run come to at the same step."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_POLL_SECONDS = 0.2
 
 
-class RunStopped(SystemExit):
+class RunStopped(Stopped):
   """Ends the program with status `code` unless somebody catches it; `message` says why."""
 
-  def __init__(self, code: int, message: str):
-    super().__init__(code)
-    self.message = message
 
-  def __str__(self) -> str:
-    return self.message
-
-
-class Interruption:
+class Interruption(Signals):
   """While entered, the first signal asks for a stop, the second is noted, the third ends at once.
 
-  What was committed before stays whole whichever comes. Outside the main thread, where handlers
-  cannot be set, it never asks.
+  What was committed before stays whole whichever comes.
   """
 
   def __init__(self) -> None:
-    self._count = 0
-    self._name = ""
-    self._before: dict = {}
-
-  def __enter__(self) -> Interruption:
-    if threading.current_thread() is threading.main_thread():
-      self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
-    return self
-
-  def __exit__(self, *_) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
-
-  @property
-  def name(self) -> str:
-    """The first signal's name; empty as long as there was none."""
-    return self._name
+    super().__init__(
+      lambda: None,
+      self.leave,
+      "stopping after this step, then saving",
+      "still saving; once more ends at once and keeps the checkpoint before",
+    )
+    self._turn = threading.Lock()
+    self._leaves: Callable[[], None] | None = None
 
   def asked(self, *, agree: bool) -> bool:
     """Whether to stop now. Several processes stop at the same step.
@@ -76,20 +63,66 @@ class Interruption:
         alone, a process need not ask.
     """
     if jax.process_count() == 1:
-      return self._count > 0
-    return agree and bool(multihost_utils.process_allgather(np.array([self._count > 0])).any())
+      return bool(self.name)
+    return agree and bool(multihost_utils.process_allgather(np.array([bool(self.name)])).any())
 
-  def _handle(self, number: int, _: FrameType | None) -> None:
-    self._count += 1
-    if self._count == 1:
-      self._name = signal.Signals(number).name
-      _say(f"hibio: {self._name}: stopping after this step, then saving")
-    elif self._count == 2:
-      _say("hibio: still saving; once more ends at once and keeps the checkpoint before")
-    else:
-      os._exit(128 + number)
+  @contextlib.contextmanager
+  def lasting(self, leaves: Callable[[], None] | None) -> Iterator[None]:
+    """Work that may last, such as compiling, and changes nothing that is saved.
+
+    Args:
+      leaves: ends the process; called in another thread if a signal's time is up and this work is
+        still going on. None where the end of the work must be waited for.
+    """
+    with self._turn:
+      self._leaves = leaves
+    try:
+      yield
+    finally:
+      with self._turn:  # for ever, if this process is about to end
+        self._leaves = None
+
+  def leave(self) -> None:
+    """Leaves as soon as what is going on allows it."""
+    while True:
+      with self._turn:
+        if self._leaves is not None:
+          self._leaves()
+      time.sleep(_POLL_SECONDS)
 
 
-def _say(line: str) -> None:
-  # Not print: a handler may run in the middle of one.
-  os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{line}\n".encode())
+class Patience:
+  """Follows how long pieces of work take; `late` is called, in another thread, when one lasts.
+
+  Args:
+    seconds: that a piece may take.
+    late: called once.
+  """
+
+  def __init__(self, seconds: float, late: Callable[[], None]):
+    self._seconds, self._late = seconds, late
+    self._since: float | None = None
+    self._ended = threading.Event()
+
+  def __enter__(self) -> Patience:
+    threading.Thread(target=self._watch, daemon=True).start()
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._ended.set()
+
+  @contextlib.contextmanager
+  def piece(self) -> Iterator[None]:
+    """One piece of work."""
+    self._since = time.monotonic()
+    try:
+      yield
+    finally:
+      self._since = None
+
+  def _watch(self) -> None:
+    while not self._ended.wait(min(1.0, self._seconds / 4)):
+      since = self._since
+      if since is not None and time.monotonic() - since > self._seconds:
+        self._late()
+        return

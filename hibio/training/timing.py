@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 OTHER = "other"
 """The part of what has no name."""
+START = "start"
+"""The part of what came before the watch: Python itself, and imports."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +29,19 @@ class Lap:
 
 
 class Stopwatch:
-  """Seconds since it was made; inside a part, its time is that of no other."""
+  """Seconds since it was made; inside a part, its time is that of no other.
 
-  def __init__(self, now: Callable[[], float] = time.monotonic):
+  Args:
+    before: seconds that had passed already, which count as the part "start".
+  """
+
+  def __init__(self, now: Callable[[], float] = time.monotonic, before: float = 0.0):
     self._now, self._part = now, OTHER
-    self._start = self._since = now()
+    self._since = now()
+    self._start = self._since - before
     self._parts: defaultdict[str, float] = defaultdict(float)
+    if before:
+      self._parts[START] = before
 
   @contextlib.contextmanager
   def part(self, name: str) -> Iterator[None]:
@@ -60,3 +71,13 @@ class Stopwatch:
     now = self._now()
     self._parts[self._part] += now - self._since
     self._since, self._part = now, name
+
+
+def since_process_began() -> float:
+  """Seconds that this process has been running for; 0 where the system does not tell."""
+  try:
+    after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    began = int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - began, 0.0)
+  except (OSError, ValueError, IndexError, AttributeError):
+    return 0.0

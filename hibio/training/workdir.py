@@ -10,42 +10,82 @@ A run is resumed only with what it began with.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
+import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from data_pipelines import files
+from data_pipelines import console, files
 from data_pipelines.problems import BadInputError
+from hibio.training.checkpoints import FOLDER
 from hibio.training.description import check_same, flat
 
 CONFIG, PANEL, RUN = "config.json", "panel.tsv", "run.json"
 
 
 def prepare(workdir: Path) -> None:
-  """Makes the folder and tries to write in it, before anything slow begins.
+  """Makes the folders and tries to write in them, before anything slow begins.
 
   Raises:
-    BadInputError: it cannot be written in.
+    BadInputError: one of them cannot be written in.
+  """
+  for folder in (workdir, workdir / FOLDER):
+    with written_in(folder):
+      folder.mkdir(parents=True, exist_ok=True)
+      probe = folder / f".probe-{os.getpid()}"
+      probe.write_text("hibio")
+      probe.unlink()
+
+
+@contextlib.contextmanager
+def written_in(folder: Path) -> Iterator[None]:
+  """What is written inside either can be, or there is one clear line about the folder.
+
+  Raises:
+    BadInputError: it cannot.
   """
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    probe = workdir / f".probe-{os.getpid()}"
-    probe.write_text("hibio")
-    probe.unlink()
+    yield
   except OSError as error:
     raise BadInputError(
-      workdir,
+      folder,
       "work directory",
       f"no way to write there ({error.strerror or error})",
       "a folder that can be written in",
       "give another --config.workdir, or free space there",
     ) from error
+
+
+def check_room(workdir: Path, state_bytes: int) -> None:
+  """Refuses to begin where not even one checkpoint has room; says where there is little.
+
+  Raises:
+    BadInputError: with the bytes that are needed.
+  """
+  try:
+    free = shutil.disk_usage(workdir).free
+  except OSError:  # some shared disks do not tell
+    return
+  if free < 1.1 * state_bytes:
+    raise BadInputError(
+      workdir,
+      "disk",
+      f"{free:,} bytes free",
+      f"{int(1.1 * state_bytes):,} for a checkpoint",
+      "free space there, or give another --config.workdir",
+    )
+  if free < 2.2 * state_bytes:
+    console.say(
+      f"hibio: warning: {workdir}: {free / 1e6:,.0f} MB free; two checkpoints need"
+      f" {2.2 * state_bytes / 1e6:,.0f} MB"
+    )
 
 
 def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
@@ -65,8 +105,18 @@ def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
   panel.save(workdir / PANEL)
 
 
-def record_start(workdir: Path, description: Mapping[str, Any], mesh: Any, step: int) -> list[str]:
-  """Adds this start to `run.json`; what has changed since the last one, in words."""
+def record_start(
+  workdir: Path,
+  description: Mapping[str, Any],
+  mesh: Any,
+  step: int,
+  lines: Sequence[Mapping[str, Any]] = (),
+) -> list[str]:
+  """Adds this start to `run.json`; what has changed since the last one, in words.
+
+  Args:
+    lines: of `metrics.jsonl` as the last start left it; those after `step` are work that was lost.
+  """
   path = workdir / RUN
   record = _read(path) if path.exists() else {"history": []}
   entry = {
@@ -74,6 +124,7 @@ def record_start(workdir: Path, description: Mapping[str, Any], mesh: Any, step:
     "host": socket.gethostname(),
     "pid": os.getpid(),
     "step": step,
+    "lost": _lost(lines, step),
     "versions": files.versions(),
     "devices": {
       "kind": jax.devices()[0].device_kind,
@@ -96,14 +147,41 @@ def record_start(workdir: Path, description: Mapping[str, Any], mesh: Any, step:
   return changes
 
 
-def record_end(workdir: Path, **values: Any) -> None:
-  """Adds to this start's entry of `run.json` how it went; the first process alone writes."""
+def record(workdir: Path, **values: Any) -> None:
+  """Adds to this start's entry of `run.json` how it goes; the first process alone writes.
+
+  A disk that is full, or a file that somebody deleted, does not end a run.
+  """
   if jax.process_index() != 0:
     return
-  record = _read(workdir / RUN)
-  if record["history"][-1]["pid"] == os.getpid():  # else another run has begun here since
-    record["history"][-1] |= values
-    _write(workdir / RUN, record)
+  try:
+    content = read(workdir)
+    if content["history"][-1]["pid"] == os.getpid():  # else another run has begun here since
+      content["history"][-1] |= values
+      _write(workdir / RUN, content)
+  except (OSError, ValueError, LookupError) as error:
+    console.say(f"hibio: warning: {workdir / RUN}: not written ({error})")
+
+
+def read(workdir: Path) -> dict[str, Any]:
+  """What `run.json` says.
+
+  Raises:
+    BadInputError: there is none, or it is damaged.
+  """
+  path = workdir / RUN
+  if not path.is_file():
+    raise BadInputError(
+      path, "file", "none", "a work directory of training", "give the folder of a run"
+    )
+  return _read(path)
+
+
+def _lost(lines: Sequence[Mapping[str, Any]], step: int) -> dict[str, float | int]:
+  """Steps that were taken and not saved, and their seconds."""
+  gone = [line for line in lines if line["step"] > step]
+  seconds = sum(line.get("seconds") or 0.0 for line in gone)
+  return {"steps": gone[-1]["step"] - step if gone else 0, "seconds": round(seconds, 3)}
 
 
 def _read(path: Path) -> dict:

@@ -1,4 +1,6 @@
 import shutil
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -175,6 +177,59 @@ def test_a_failed_save_is_told_and_the_next_one_succeeds(saved, monkeypatch):
   checkpoints.close()
   assert checkpoints.failed_in_a_row == 0
   assert int(_restore(saved).state.step) == 10
+
+
+def test_a_copy_under_another_number_is_not_believed(saved):
+  folder = saved / "checkpoints"
+  shutil.copytree(folder / "6", folder / "8")
+  assert "a copy of 6" in intact.damage(folder / "8")
+  assert read_params(saved)[1]["step"] == 6
+  assert int(_restore(saved).state.step) == 6
+
+
+def test_a_checkpoint_that_is_being_read_is_deleted_only_afterwards(saved):
+  folder = saved / "checkpoints"
+  checkpoints = Checkpoints(saved, keep=1)
+  with intact.kept(folder / "6") as there:
+    assert there
+    checkpoints.save(_state(8), REGIONS, {})
+    checkpoints.wait()
+    assert sorted(path.name for path in folder.iterdir()) == ["6", "8"]
+  checkpoints.save(_state(9), REGIONS, {})
+  checkpoints.close()
+  assert sorted(path.name for path in folder.iterdir()) == ["9"]
+
+
+def test_parameters_can_be_read_while_checkpoints_come_and_go(saved):
+  checkpoints, problems, ended = Checkpoints(saved, keep=1), [], threading.Event()
+
+  def read():
+    while not ended.is_set():
+      try:
+        read_params(saved)
+      except Exception as error:
+        problems.append(error)
+
+  reader = threading.Thread(target=read)
+  reader.start()
+  for step in range(8, 16):
+    checkpoints.save(_state(step), REGIONS, {})
+  checkpoints.close()
+  ended.set()
+  reader.join()
+  assert not problems
+
+
+def test_a_folder_that_cannot_be_made_fails_the_save_and_not_the_end(saved):
+  checkpoints = Checkpoints(saved, 2, (said := []).append)
+  shutil.rmtree(saved / "checkpoints")
+  (saved / "checkpoints").write_text("in the way")
+  begun = time.monotonic()
+  checkpoints.save(_state(8), REGIONS, {})
+  checkpoints.close()
+  assert time.monotonic() - begun < 5
+  assert checkpoints.failed_in_a_row == 1
+  assert "checkpoint of step 8 FAILED" in said[0]
 
 
 def test_parameters_are_read_without_the_rest_and_without_touching_the_disk(three):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -57,3 +58,31 @@ def test_a_run_on_another_host_that_fell_silent_is_taken_over(tmp_path, capsys):
     os.utime(tmp_path / lock.NAME, (0, 0))
     alive()
   assert (tmp_path / lock.NAME).stat().st_mtime > 1e9
+
+
+def test_a_lock_that_was_deleted_is_made_anew_with_a_warning(tmp_path, capsys):
+  with lock.held(tmp_path) as alive:
+    (tmp_path / lock.NAME).unlink()
+    alive()
+    assert "was deleted while the run was on" in capsys.readouterr().err
+    assert str(os.getpid()) in lock.holder(tmp_path)
+    with pytest.raises(RunStopped), lock.held(tmp_path):
+      pass
+  assert not lock.holder(tmp_path)
+
+
+def test_a_lost_sign_of_life_is_said_once_and_ends_nothing(tmp_path, capsys):
+  (tmp_path / "run").mkdir()
+  with lock.held(tmp_path / "run") as alive:
+    shutil.rmtree(tmp_path / "run")
+    alive()
+    alive()
+  assert capsys.readouterr().err.count("no sign of life") == 1
+
+
+def test_a_run_that_took_the_place_of_a_deleted_lock_ends_the_first(tmp_path):
+  with lock.held(tmp_path) as alive:
+    (tmp_path / lock.NAME).unlink()
+    with lock.held(tmp_path), pytest.raises(RunStopped) as stopped:
+      alive()
+  assert stopped.value.code == 73

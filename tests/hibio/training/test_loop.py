@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.problems import BadInputError
-from hibio.training import loop, metrics
+from hibio.training import guard, metrics, recent
 from hibio.training.checkpoints import Checkpoints
 from hibio.training.stopping import RunStopped
 from tests.hibio.training import toy
@@ -181,13 +181,89 @@ def test_bad_batches_are_skipped_and_counted(tmp_path):
 
 
 def test_many_bad_batches_in_a_row_end_the_run_and_say_which_spots(tmp_path, monkeypatch):
-  monkeypatch.setattr(loop, "MAX_SKIPPED_IN_A_ROW", 3)
+  monkeypatch.setattr(guard, "MAX_SKIPPED_IN_A_ROW", 3)
   with pytest.raises(RunStopped, match="3 steps in a row, up to step 4") as stopped:
     toy.train(tmp_path, batches=_some_spoilt({1, 2, 3}))
   assert stopped.value.code == 76
   dump = json.loads((tmp_path / "nan_dump" / "step-4.json").read_text())
   assert dump["metrics"]["loss"] is None
   assert len(dump["spot_index"]) == int(next(toy.batches(0)).spot_mask.sum())
+
+
+def test_a_skipped_step_is_told_with_its_spots_and_too_many_recently_end_the_run(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(guard, "MAX_SKIPPED_RECENTLY", 1)
+  with pytest.raises(RunStopped, match="2 of the last 4 steps, up to step 4") as stopped:
+    toy.train(tmp_path, batches=_some_spoilt({1, 3}))
+  assert stopped.value.code == 76
+  assert "step 2 was skipped: its loss or gradient is not finite" in capsys.readouterr().err
+  assert json.loads((tmp_path / "nan_dump" / "step-2.json").read_text())["sections"] == ["1", "a"]
+
+
+def test_a_spike_is_skipped_and_told(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(recent, "ENOUGH", 3)
+
+  def with_spike(step):
+    for number, batch in enumerate(toy.batches(step), step):
+      counts = np.asarray(batch.counts) * (1000 if number == 4 else 1)
+      yield batch.replace(counts=counts.astype(np.int32))
+
+  result = toy.train(tmp_path, batches=with_spike)
+  assert result.skipped == 0
+  assert "step 5 was skipped: its gradient's norm of" in capsys.readouterr().err
+  assert [line["spikes"] for line in metrics.read(tmp_path)] == [0, 0, 0, 0, 1, 1]
+
+
+_STUCK = """
+import pathlib, sys, threading
+from tests import conftest
+from hibio.training import lock
+from tests.hibio.training import toy
+def batches(step):
+  for number, batch in enumerate(toy.batches(step), step):
+    if number == 3:
+      threading.Event().wait()
+    yield batch
+toy.train(pathlib.Path(sys.argv[1]), batches=batches, training=toy.config(data_patience=1.0))
+"""
+
+
+def test_a_loader_that_hangs_ends_the_run_with_every_stack_and_what_was_learned(whole, tmp_path):
+  done = subprocess.run(
+    [sys.executable, "-c", _STUCK, tmp_path], check=False, capture_output=True, text=True
+  )
+  assert done.returncode == 78, done.stderr
+  assert 'File "<string>"' in done.stderr
+  assert "no batch came for 1 s after step 3" in done.stderr.splitlines()[-1]
+  assert [line["step"] for line in metrics.read(tmp_path)] == [1, 2, 3]
+  _same(toy.train(tmp_path, training=toy.config(data_patience=1.0)), whole[1])
+
+
+def test_what_was_lost_and_what_every_start_took_is_kept(tmp_path):
+  with pytest.raises(ZeroDivisionError):
+    toy.train(tmp_path, batches=_failing_at(5))
+  toy.train(tmp_path)
+  first, second = json.loads((tmp_path / "run.json").read_text())["history"]
+  assert (first["ended"], first["last_step"]) == ("failed (ZeroDivisionError)", 5)
+  assert first["lost"] == {"steps": 0, "seconds": 0.0}
+  assert (second["step"], second["lost"]["steps"]) == (4, 1)
+  assert 0 < second["lost"]["seconds"] < first["seconds"]["all"]
+
+
+def _failing_at(at):
+  def batches(step):
+    for number, batch in enumerate(toy.batches(step), step):
+      yield batch if number < at else 1 / 0
+
+  return batches
+
+
+def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+  usage = shutil.disk_usage(tmp_path)._replace(free=100)
+  monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+  with pytest.raises(BadInputError, match=r"100 bytes free, expected [\d,]+ for a checkpoint"):
+    toy.train(tmp_path)
 
 
 def test_a_run_that_cannot_save_trains_on_and_then_says_so(tmp_path, monkeypatch):

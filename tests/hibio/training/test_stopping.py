@@ -4,7 +4,8 @@ import subprocess
 import sys
 import threading
 
-from hibio.training.stopping import Interruption
+from data_pipelines import leaving
+from hibio.training.stopping import Interruption, Patience
 
 
 def test_a_signal_is_kept_until_asked_for(capfd):
@@ -30,6 +31,24 @@ def test_the_third_signal_ends_at_once():
   ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
   assert ended.returncode == 128 + signal.SIGTERM
   assert b"still here" not in ended.stdout
+
+
+def test_work_that_lasts_is_left_when_the_time_is_up(monkeypatch, capfd):
+  monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.05)
+  left = threading.Event()
+  with Interruption() as interruption, interruption.lasting(left.set):
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert left.wait(5)
+
+
+def test_patience_ends_with_the_first_piece_that_lasts():
+  late = threading.Event()
+  with Patience(0.05, late.set) as patience:
+    with patience.piece():
+      pass
+    assert not late.wait(0.2)
+    with patience.piece():
+      assert late.wait(5)
 
 
 def test_outside_the_main_thread_handlers_stay_as_they_are():
