@@ -51,9 +51,8 @@ class _Lock:
     try:
       os.utime(self._file.fileno())
       if not self._is_in_place():
-        before = self._file
-        self._take()
-        before.close()
+        with self._file:  # the one before; what it was locks nothing any more
+          self._take()
         console.say(f"hibio: warning: {self._path} was deleted while the run was on; made anew")
     except OSError as error:
       if not self._warned:
