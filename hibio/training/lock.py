@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from data_pipelines import console
 from hibio.training.stopping import BUSY, RunStopped
@@ -44,15 +45,16 @@ class _Lock:
 
   def __init__(self, workdir: Path):
     self._workdir, self._path, self._warned = workdir, workdir / NAME, False
-    self._take()
+    self._file = self._taken()
 
   def sign_of_life(self) -> None:
     """Touches the file, and makes it anew where it was deleted; what fails is said, once."""
     try:
       os.utime(self._file.fileno())
       if not self._is_in_place():
-        with self._file:  # the one before; what it was locks nothing any more
-          self._take()
+        taken = self._taken()
+        self._file.close()
+        self._file = taken
         console.say(f"hibio: warning: {self._path} was deleted while the run was on; made anew")
     except OSError as error:
       if not self._warned:
@@ -66,8 +68,8 @@ class _Lock:
     with contextlib.suppress(OSError):
       self._file.close()
 
-  def _take(self) -> None:
-    self._file = file = self._path.open("a+")
+  def _taken(self) -> TextIO:
+    file = self._path.open("a+")
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       free = True
@@ -85,6 +87,7 @@ class _Lock:
     file.truncate(0)
     file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}))
     file.flush()
+    return file
 
   def _is_in_place(self) -> bool:
     try:

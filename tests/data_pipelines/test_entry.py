@@ -37,8 +37,8 @@ leaving.GRACE_SECONDS = 0.5
 deaf, half = sys.argv[1] == "deaf", pathlib.Path(sys.argv[2])
 with leaving.when_asked():
   half.touch()
-  print("begun", flush=True)
   try:
+    print("begun", flush=True)
     while True:
       try:
         time.sleep(60)
