@@ -16,6 +16,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -236,8 +237,23 @@ def _seek_level(image: Image.Image, at_least_px: int) -> None:
   image.seek(best)
 
 
+@runtime_checkable
+class Regions(Protocol):
+  """Something of which parts are decoded as they are asked for, as Pillow cuts and resamples."""
+
+  width: int
+  height: int
+  tile_height: int
+
+  def crop(self, box: tuple[int, int, int, int]) -> Image.Image: ...
+
+  def resize(
+    self, size: tuple[int, int], resample: Image.Resampling, box: tuple[float, ...]
+  ) -> np.ndarray: ...
+
+
 def _view(
-  image: Image.Image | TiledImage | ScannerSlide,
+  image: Image.Image | Regions,
   centre: list[float],
   sizes: Sequence[tuple[float, int]],
 ) -> tuple[UInt8[np.ndarray, "out out 3"], ...]:
@@ -249,7 +265,7 @@ def _view(
 
 
 def _crop_on_white(
-  image: Image.Image | TiledImage | ScannerSlide, box: tuple[float, ...], out_px: int
+  image: Image.Image | Regions, box: tuple[float, ...], out_px: int
 ) -> UInt8[np.ndarray, "out out 3"]:
   left, top, right, bottom = box
   if left < 0 or top < 0 or right > image.width or bottom > image.height:

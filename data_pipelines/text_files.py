@@ -6,6 +6,7 @@ Every reader goes through here, so that a download that went wrong is recognised
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import io
 import json
@@ -110,6 +111,11 @@ def separator(first_line: str) -> str:
   return next((s for s in "\t,;" if s in first_line), ",")
 
 
+def cells_of(line: str, sep: str) -> list[str]:
+  """The cells of a line; a quoted one may hold the separator."""
+  return next(csv.reader([line], delimiter=sep), [])
+
+
 def read_table(path: Path) -> pd.DataFrame:
   """A table with a header, every cell a string; an empty cell is "".
 
@@ -121,9 +127,9 @@ def read_table(path: Path) -> pd.DataFrame:
   text = read_text(path)
   header, _, rest = text.partition("\n")
   sep = separator(header)
-  names = [name.strip().strip('"') for name in header.split(sep)]
+  names = [name.strip() for name in cells_of(header, sep)]
   # R writes no name over the row names.
-  if rest and len(rest.partition("\n")[0].split(sep)) == len(names) + 1 and names[0]:
+  if rest and len(cells_of(rest.partition("\n")[0], sep)) == len(names) + 1 and names[0]:
     names.insert(0, "")
   if repeated := {name for name in names if names.count(name) > 1}:
     raise BadInputError(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.patch_image import PatchImage
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import contents
 from data_pipelines.slide_image import ArrayImage, SlideImage
@@ -27,6 +28,7 @@ def described(image: SlideImage | None, corpus: Path) -> dict[str, Any] | None:
     "kind": image.kind,
     "width_px": image.width_px,
     "height_px": image.height_px,
+    **({"scale": image.scale} if isinstance(image, PatchImage) else {}),
   }
 
 
@@ -54,7 +56,9 @@ def opened(section: Mapping[str, Any], corpus: Path) -> SlideImage:
       "the slide where it lay when the corpus was prepared",
       "put it back there, or prepare the corpus again into a new folder",
     )  # fmt: skip
-  if entry["inside"]:
+  if "scale" in entry:
+    image = PatchImage.of_file(path, entry["scale"], (entry["width_px"], entry["height_px"]))
+  elif entry["inside"]:
     stored = contents.image_in(path, entry["inside"])
     image = ArrayImage.of(path, stored.shape, entry["kind"], stored.load, entry["inside"])
   else:

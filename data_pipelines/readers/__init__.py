@@ -14,6 +14,7 @@ from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers import (
   anndata,
   cosmx,
+  hest,
   legacy_st,
   merscope,
   space_ranger,
@@ -33,6 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 READERS: dict[str, Reader] = {
+  "hest": hest.READER,
   "visium_hd": visium_hd.READER,
   "visium_aggr": space_ranger_aggr.READER,
   "text_matrix": text_matrix.READER,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins
@@ -98,26 +99,51 @@ def _read_section(source: SectionSource, name: str, library_key: str | None) -> 
       um_per_px=entry.um_per_px,
       platform=entry.platform,
     )
-    matrix = raw_matrix.find(found, entry.layer)
-    spots = section_of(found, choices, matrix, name, rows)
-    array = places.array_positions(found)
-    obs = found.obs.iloc[rows]
-    ids = obs.index.to_numpy(str)
-    raw = RawCounts(
-      path=source.path,
-      counts=matrix.rows(rows),
-      spot_ids=ids,
-      gene_ids=matrix.gene_ids,
-      gene_symbols=matrix.gene_symbols,
-      feature_types=np.full(len(matrix.gene_ids), ""),
-      dropped=matrix.dropped,
-    ).cleaned()
+    return section_in(found, source, name, rows, choices)
+
+
+def section_in(
+  found: contents.Contents,
+  source: SectionSource,
+  name: str,
+  rows: Int[np.ndarray, " spot"],
+  choices: Choices,
+  *,
+  kept: Bool[np.ndarray, " spot"] | None = None,
+  notes: tuple[str, ...] = (),
+) -> Section:
+  """The section of these rows of an open file.
+
+  Args:
+    kept: which of its spots are read; None: all of them.
+    notes: what else is to be said of it.
+
+  Raises:
+    BadInputError: no raw counts, no positions, no length, or parts that do not fit each other.
+  """
+  matrix = raw_matrix.find(found, choices.layer)
+  spots = section_of(found, choices, matrix, name, rows)
+  positions_px = spots.positions_px / spots.image_scale
+  array = places.array_positions(found)
+  if kept is not None:
+    rows, positions_px = rows[kept], positions_px[kept]
+  obs = found.obs.iloc[rows]
+  ids = obs.index.to_numpy(str)
+  raw = RawCounts(
+    path=source.path,
+    counts=matrix.rows(rows),
+    spot_ids=ids,
+    gene_ids=matrix.gene_ids,
+    gene_symbols=matrix.gene_symbols,
+    feature_types=np.full(len(matrix.gene_ids), ""),
+    dropped=matrix.dropped,
+  ).cleaned()
   places_on_array = np.zeros((len(rows), 2)) if array is None else array[rows]
   return assemble(
     section_id=source.section_id,
     donor_id=source.donor_id,
     platform=source.reader,
-    species=entry.species,
+    species=source.entry.species,
     raw=raw,
     every_spot_counted=False,
     positions=Positions(
@@ -125,20 +151,25 @@ def _read_section(source: SectionSource, name: str, library_key: str | None) -> 
       ids=ids,
       rows=places_on_array[:, 0],
       columns=places_on_array[:, 1],
-      positions_px=spots.positions_px / spots.image_scale,
-      on_tissue=_on_tissue(obs),
+      positions_px=positions_px,
+      on_tissue=_on_tissue(obs, source.path),
+      dropped={} if kept is None else {"spots without a patch": int((~kept).sum())},
     ),
     um_per_px=spots.um_per_px * spots.image_scale,
     um_per_px_source=spots.um_per_px_source,
     image=spots.image,
     image_scale=spots.image_scale,
     labels=_labels(source, obs, ids),
-    notes=spots.notes,
+    notes=(*spots.notes, *notes),
   )
 
 
-def _on_tissue(obs: pd.DataFrame) -> np.ndarray:
-  """`obs["in_tissue"]` where it is 0 and 1 or False and True; else every spot counts."""
+def _on_tissue(obs: pd.DataFrame, path: Path) -> Bool[np.ndarray, " spot"]:
+  """`obs["in_tissue"]`, 0 and 1 or False and True; without it every spot counts.
+
+  Raises:
+    BadInputError: other values.
+  """
   if "in_tissue" not in obs:
     return np.ones(len(obs), bool)
   known = (
@@ -147,7 +178,10 @@ def _on_tissue(obs: pd.DataFrame) -> np.ndarray:
     .str.lower()
     .map({"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False})
   )
-  return known.fillna(True).to_numpy(bool)
+  if known.isna().any():
+    wrong = repr(obs["in_tissue"][known.isna()].iloc[0])
+    raise BadInputError(path, "obs['in_tissue']", wrong, "0 or 1", "correct the column")
+  return known.to_numpy(bool)
 
 
 def _labels(source: SectionSource, obs: pd.DataFrame, ids: np.ndarray) -> list[joins.LabelTable]:

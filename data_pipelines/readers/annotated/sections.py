@@ -30,17 +30,19 @@ class Choices:
   Attributes:
     layer: matrix of raw counts; None looks in the usual places; "none" reads no counts.
     library_key: column of `obs` that names sections.
-    image: H&E image file, for an AnnData of one section.
+    image: H&E image or its file, for an AnnData of one section.
     image_scale: pixels of `image` per pixel of the positions.
     um_per_px: micrometres per pixel of the positions.
+    um_per_px_source: who says so.
     platform: array that the spots are of, where its pitch is known: a name in `PITCHES`.
   """
 
   layer: str | None = None
   library_key: str | None = None
-  image: Path | None = None
+  image: Path | SlideImage | None = None
   image_scale: float = 1.0
   um_per_px: float | None = None
+  um_per_px_source: str = "given"
   platform: str | None = None
 
 
@@ -139,7 +141,7 @@ def _scale(
   contents: Contents, choices: Choices, library: Library | None, rows: np.ndarray, every: np.ndarray
 ) -> tuple[float, str]:
   if choices.um_per_px is not None:
-    return choices.um_per_px, "given"
+    return choices.um_per_px, choices.um_per_px_source
   array = places.array_positions(contents)
   if choices.platform in PITCHES and array is not None:
     nominal, pitch_um = PITCHES[choices.platform]
@@ -175,6 +177,8 @@ def _foreign_images(contents: Contents, name: str) -> tuple[str, ...]:
 def _image(
   contents: Contents, choices: Choices, library: Library | None
 ) -> tuple[SlideImage | None, float]:
+  if isinstance(choices.image, SlideImage):
+    return choices.image, choices.image_scale
   if choices.image is not None:
     return SlideImage.open(choices.image, "full"), choices.image_scale
   return _stored_image(library, contents.path)
