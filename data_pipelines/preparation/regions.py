@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 import scipy.sparse
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
@@ -120,12 +121,30 @@ def expression_features(
   number = min(components, len(genes), logs.shape[0] - 1)
   if number < 1:
     return np.ones((logs.shape[0], 1), np.float32)
-  dense = logs[:, genes].toarray()
-  z = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), MIN_LOG_STD)
-  pca = PCA(number, svd_solver="randomized", random_state=0)
   # One thread: the sums are the same on every machine, and small ones wait for no other core.
   with threadpool_limits(1, user_api="blas"):
+    if logs.shape[0] >= MANY:
+      return _by_covariance(logs[:, genes], number).astype(np.float32)
+    dense = logs[:, genes].toarray()
+    z = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), MIN_LOG_STD)
+    pca = PCA(number, svd_solver="randomized", random_state=0)
     return pca.fit_transform(z).astype(np.float32)
+
+
+def _by_covariance(
+  values: scipy.sparse.csr_matrix, number: int
+) -> Float[np.ndarray, "spot component"]:
+  """The same components of many spots, whose standardised expression would not fit into memory."""
+  spots = values.shape[0]
+  mean = np.asarray(values.mean(axis=0)).ravel()
+  covariance = (values.T @ values).toarray() / spots - np.outer(mean, mean)
+  scale = 1.0 / np.maximum(np.sqrt(np.maximum(np.diag(covariance), 0.0)), MIN_LOG_STD)
+  last = len(mean) - 1
+  _, axes = scipy.linalg.eigh(
+    covariance * np.outer(scale, scale), subset_by_index=(last + 1 - number, last)
+  )
+  axes = axes[:, ::-1] * scale[:, None]
+  return values @ axes - mean @ axes
 
 
 def stacked(sections: Sequence[np.ndarray]) -> Int[np.ndarray, "level spot"]:

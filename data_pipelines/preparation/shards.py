@@ -12,8 +12,9 @@ import dataclasses
 import errno
 import functools
 import io
+import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -40,14 +41,14 @@ class WindowedSpots:
     counts: over the gene panel.
     positions_um: spot centres.
     window: window of each spot, not decreasing.
-    patches: JPEG bytes of each spot; empty without an image.
+    patches: JPEG bytes of each spot, used up as they are written; none without an image.
     patch_px: side of the patches.
   """
 
   counts: scipy.sparse.csr_matrix
   positions_um: Float[np.ndarray, "spot 2"]
   window: Int[np.ndarray, " spot"]
-  patches: Sequence[bytes]
+  patches: Iterable[bytes]
   patch_px: int
 
 
@@ -207,12 +208,13 @@ def _features(patch_px: int | None = None) -> _F.FeaturesDict:
 
 def _elements(spots: WindowedSpots) -> Iterator[tuple[int, dict]]:
   starts = np.searchsorted(spots.window, np.arange(spots.window[-1] + 2))
+  patches = iter(spots.patches)
   for number, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
     counts = spots.counts[start:stop]
     yield (
       number,
       {
-        "patches": [io.BytesIO(patch) for patch in spots.patches[start:stop]],
+        "patches": [io.BytesIO(patch) for patch in itertools.islice(patches, stop - start)],
         "gene": counts.indices.astype(np.int32),
         "count": counts.data.astype(np.int32),
         "offsets": counts.indptr.astype(np.int32),

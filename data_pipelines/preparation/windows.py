@@ -60,14 +60,13 @@ class Thumbnail:
   um_per_px: float
 
 
-def encoded_patches(section: Section, patch_um: float, patch_px: int) -> list[bytes]:
+def encoded_patches(section: Section, patch_um: float, patch_px: int) -> Iterator[bytes]:
   """One JPEG per spot: the square of `patch_um` around its centre, at `patch_px` a side.
 
   The section's image is decoded once and released. Outside the image is white.
   """
-  if section.image is None:
-    return []
-  return list(jpegs(section.image, section.positions_px, section.um_per_px, patch_um, patch_px))
+  if section.image is not None:
+    yield from jpegs(section.image, section.positions_px, section.um_per_px, patch_um, patch_px)
 
 
 def jpegs(

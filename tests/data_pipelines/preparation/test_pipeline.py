@@ -302,3 +302,16 @@ def test_a_value_out_of_range_stops_before_anything_is_read():
     PrepareOptions(patch_px=0)
   with pytest.raises(BadInputError, match=r"--max_genes: value: found 0, expected 1 to"):
     PrepareOptions(max_genes=0)
+
+
+def test_a_damaged_image_is_one_line_also_where_patches_are_written_as_they_are_cut(
+  tmp_path, monkeypatch
+):
+  image = hand_made.picture(tmp_path, "A1", width_px=900, height_px=900)
+  content = image.path.read_bytes()
+  image.path.write_bytes(content[: len(content) // 2])
+  hand_made.hand_over(monkeypatch, [hand_made.Source(hand_made.section("A1", "A", image=image))])
+  with pytest.raises(BadInputError) as problem:
+    prepare([tmp_path], tmp_path / "corpus", PrepareOptions(test_donors=()))
+  assert problem.value.field == "pixels"
+  assert "\n" not in str(problem.value)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from sklearn.decomposition import PCA
 
 from data_pipelines.preparation import regions
 from data_pipelines.preparation.spot_graph import MIN_SPOTS
@@ -135,3 +136,13 @@ def test_refreshing_redraws_known_sections_keeps_the_others_and_makes_ids_unique
 def test_a_side_is_the_same_on_every_array_whatever_its_spots(pitch, spots):
   positions = lattice(6, 6) * pitch / 100
   assert regions.spots_of_side((400.0, 800.0), positions) == spots
+
+
+def test_components_of_many_spots_are_those_of_their_dense_matrix(monkeypatch):
+  logs = log_expression(section("A1", "A").counts)
+  monkeypatch.setattr(regions, "MANY", 1)
+  found = regions.expression_features(logs)
+  dense = logs.toarray()
+  z = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), regions.MIN_LOG_STD)
+  exact = PCA(regions.PCA_COMPONENTS, svd_solver="full").fit_transform(z)
+  np.testing.assert_allclose(np.abs(found), np.abs(exact), atol=1e-4)  # signs are free
