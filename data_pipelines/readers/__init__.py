@@ -139,6 +139,10 @@ def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:
     if name in said and not files:
       found = f"given with {sources[0].reader} alone"
       raise BadInputError(f"--{name}", "use", found, "with .h5ad files", "leave it out")
+  pooled = [name for name, reader in READERS.items() if reader.pools]
+  if "pitch_um" in said and not any(s.reader in (*pooled, UNKNOWN) for s in sources):
+    found = f"given with {sources[0].reader} alone"
+    raise BadInputError("--pitch_um", "use", found, f"with {_or(pooled)}", "leave it out")
   if "image" in said and len(sources) > 1:
     raise BadInputError(
       "--image",

@@ -58,7 +58,9 @@ def _source_of(
   )
 
 
-READER = Reader(find=_find, holds="CosMx flat files (*_exprMat_file.csv and *_metadata_file.csv)")
+READER = Reader(
+  find=_find, holds="CosMx flat files (*_exprMat_file.csv and *_metadata_file.csv)", pools=True
+)
 
 
 def _read_section(source: SectionSource, files: dict[str, Path]) -> Section:

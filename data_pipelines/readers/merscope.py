@@ -45,7 +45,9 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   return [source]
 
 
-READER = Reader(find=_find, holds="MERSCOPE outputs (cell_by_gene.csv and cell_metadata.csv)")
+READER = Reader(
+  find=_find, holds="MERSCOPE outputs (cell_by_gene.csv and cell_metadata.csv)", pools=True
+)
 
 
 def _read_section(

@@ -25,12 +25,14 @@ class Reader:
       platform. It looks at names alone and reads no counts.
     holds: what a user's folder must hold, for the message that nothing was found in it.
     inner_folders: names of folders inside a section; who gives one of them means the section.
+    pools: whether it pools to squares of `pitch_um`.
     suffix: ending of files that hold sections by themselves; empty where there are none.
   """
 
   find: Callable[[Path, Metadata], Sequence[SectionSource]]
   holds: str
   inner_folders: tuple[str, ...] = ()
+  pools: bool = False
   suffix: str = ""
 
 

@@ -80,6 +80,7 @@ READER = Reader(
   find=_find,
   holds="Visium HD outputs (binned_outputs)",
   inner_folders=("spatial",),
+  pools=True,
 )
 
 

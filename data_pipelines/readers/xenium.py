@@ -102,7 +102,9 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   return [dataclasses.replace(source, checks=(lambda: _frame(layout, source.entry),))]
 
 
-READER = Reader(find=_find, holds="Xenium outputs (cell_feature_matrix.h5 and cells.parquet)")
+READER = Reader(
+  find=_find, holds="Xenium outputs (cell_feature_matrix.h5 and cells.parquet)", pools=True
+)
 
 
 def _read_section(source: SectionSource, layout: Layout) -> Section:

@@ -163,6 +163,7 @@ def test_a_mistake_in_the_table_is_named(study, text, field):
   [
     ({"layer": "counts"}, "leave it out"),
     ({"library_key": "sample"}, "leave it out"),
+    ({"pitch_um": 55.0}, "leave it out"),
     ({"image": "he.png"}, "metadata table"),
     ({"platform": "legacyst"}, "legacy_st"),
   ],

@@ -183,3 +183,8 @@ def test_real_bins_that_are_all_zero_or_of_another_section_are_refused(real_data
     found[name] = problem.value.found
   assert "all zero" in found["visium_hd_tiny"]
   assert "2,053 of 2,695" in found["visium_hd_016um_mixed"]
+
+
+def test_the_pitch_may_be_said_for_all_sections(sample):
+  (section,) = readers.read_sections(study(sample), words=readers.Words(pitch_um=32.0))
+  assert section.spot_um == 32.0
