@@ -72,6 +72,9 @@ _REGION_UM = FLAGS.list(
   [f"{side:g}" for side in _BY_DEFAULT.region_um],
   "Micrometres of a region's side at each level, finest first",
 )
+_SKIP_BAD = FLAGS.bool(
+  "skip_bad", False, "Leave out sections that cannot be used; summary.md of the corpus says why"
+)
 
 
 def main() -> None:
@@ -92,6 +95,7 @@ def main() -> None:
     min_document_share=_MIN_DOCUMENT_SHARE.value,
     max_genes=_MAX_GENES.value,
     region_um=entry.positive_numbers(_REGION_UM),
+    skip_bad=_SKIP_BAD.value,
   )
   inputs = [Path(folder) for folder in _INPUT.value]
   prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)

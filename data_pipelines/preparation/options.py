@@ -32,6 +32,7 @@ class PrepareOptions:
     min_document_share: a gene must be detected in this share of the training spots.
     max_genes: most genes of the panel; None: no limit.
     region_um: side of a region at each level, finest first.
+    skip_bad: leave out sections that cannot be used; else the first ends the work.
   """
 
   gene_sets: tuple[Path, ...] = ()
@@ -50,6 +51,7 @@ class PrepareOptions:
   min_document_share: float = 0.005
   max_genes: int | None = None
   region_um: tuple[float, ...] = REGION_UM
+  skip_bad: bool = False
 
   def __post_init__(self):
     if self.panel and self.extend_panel:

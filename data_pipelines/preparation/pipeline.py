@@ -8,24 +8,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import readers
 from data_pipelines.console import Progress, say
 from data_pipelines.files import sha256, versions, write_text
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.gene_sets import Pathways
-from data_pipelines.genes import GenePanel, choose_panel, extended
+from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation import section_folder
-from data_pipelines.preparation.manifest import NAME, WORK, Manifest, claimed
+from data_pipelines.preparation import room, section_folder, summary
+from data_pipelines.preparation.choice import panel_of, pathways_of
+from data_pipelines.preparation.manifest import WORK, Manifest, claimed
 from data_pipelines.preparation.options import PrepareOptions
-from data_pipelines.preparation.reading import Found, Sections
+from data_pipelines.preparation.reading import Found, Sections, Summary
+from data_pipelines.preparation.sources import found_in
 from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
+from data_pipelines.preparation.summary import Bad
 from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
-from data_pipelines.preparation.workers import Each, by_itself, workers
+from data_pipelines.preparation.workers import Each, attempted, by_itself, given, workers
 from data_pipelines.problems import BadInputError, disk_explained
 
 _DEFAULTS = PrepareOptions()
@@ -50,43 +52,72 @@ def prepare(
   Raises:
     BadInputError: something in the inputs or options cannot be used. Finished sections are kept.
   """
-  output = Path(output)
-  sources = _sources(inputs, options)
-  splits = split_donors(
-    (s.donor_id for s in sources.values()), options.test_donors, options.validation_donors
-  )
+  output, bad = Path(output), Bad(options.skip_bad)
+  sources = found_in(inputs, options)
+  donors = {source.donor_id for source in sources.values()}
+  split_donors(donors, options.test_donors, options.validation_donors)  # says now what is wrong
   names = GeneNames.read(options.gene_names) if options.gene_names else None
   # A section read with other names is another section.
   stamp = f" {sha256(Path(options.gene_names))}" if names else ""
-  fingerprints = {name: source.fingerprint() + stamp for name, source in sources.items()}
-  key = _corpus_key(fingerprints, splits, options)
+  fingerprints = {}
+  for name, source in sources.items():
+    with bad.met(name):
+      fingerprints[name] = source.fingerprint() + stamp
+  sources = {name: sources[name] for name in fingerprints}
+  key = _corpus_key(fingerprints, sources, bad.reasons, options)
   with claimed(output), _half_written_cleared(output):
     if (done := _finished(output, key)) is not None:
       say(f"prepare: {output} is finished; nothing to do")
       return done
-    jobs = min(by_itself() if jobs is None else jobs, len(sources))
+    jobs = max(1, min(by_itself() if jobs is None else jobs, len(sources)))
     sections = Sections(sources, fingerprints, output, names, jobs)
     with workers(jobs) as each:
-      return _prepare(sections, output, splits, key, options, each)
+      return _prepare(sections, output, key, options, each, bad)
 
 
 def _prepare(
-  sections: Sections,
+  sections: Sections, output: Path, key: str, options: PrepareOptions, each: Each, bad: Bad
+) -> Manifest:
+  summaries = _summaries(sections, each, bad)
+  splits = _splits([sections.sources[name].donor_id for name in summaries], options, bad)
+  training = [n for n in summaries if split_of(splits, sections.sources[n].donor_id) == "train"]
+  panel = panel_of(summaries, training, sections.names, options)
+  sets = pathways_of(panel, options)
+  keys = {
+    name: section_folder.section_key(sections.fingerprints[name], panel, options)
+    for name in summaries
+  }
+  done = {name: section_folder.finished(output, name, key) for name, key in keys.items()}
+  needed = room.needed([s for n, s in summaries.items() if not done[n]], panel, options.patch_px)
+  room.check(output, needed)
+  # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
+  (output / manifests.FILE).unlink(missing_ok=True)
+  with disk_explained(output, "--output", room.in_words(needed)):
+    entries = _write_sections(sections, output, panel, options, each, bad, keys, done)
+    return _write_corpus(output, entries, splits, panel, sets, key, options, each, bad)
+
+
+def _write_corpus(
   output: Path,
+  entries: list[dict[str, Any]],
   splits: dict[str, list[str]],
+  panel: GenePanel,
+  sets: Pathways,
   key: str,
   options: PrepareOptions,
   each: Each,
+  bad: Bad,
 ) -> Manifest:
-  panel = _panel(sections, splits, options, each)
-  sets = _pathways(panel, options)
-  # From here on the old tables no longer hold; until here a mistake in an option costs nothing.
-  (output / manifests.FILE).unlink(missing_ok=True)
-  entries = _write_sections(sections, output, panel, options, each)
+  """The tables, then the manifest, from sections that are in place."""
   files = {name: digest for entry in entries for name, digest in entry.pop("files").items()}
+  splits = {
+    split: [donor for donor in donors if any(entry["donor_id"] == donor for entry in entries)]
+    for split, donors in splits.items()
+  }
   num_spots = _place(entries, splits)
   panel.save(output / manifests.PANEL)
   labels = write_tables(output, entries, sets.membership, sets.names, options.region_um, each)
+  summary.write(output, entries, len(panel), bad.reasons)
   manifest = {
     "format": manifests.FORMAT,
     "version": manifests.FORMAT_VERSION,
@@ -100,11 +131,12 @@ def _prepare(
     "labels": labels,
     "region_um": list(options.region_um),
     "min_counts": options.min_counts,
+    "skipped": bad.reasons,
     "created_with": versions(),
   }
   tables = (
     manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS,
-    manifests.FIRST_REGIONS,
+    manifests.FIRST_REGIONS, summary.FILE,
   )  # fmt: skip
   manifest["files"] = {name: sha256(output / name) for name in tables} | files
   manifests.write(output, manifest)
@@ -115,6 +147,8 @@ def _prepare(
     f" {len(panel):,} genes, {len(sets.names)} gene sets; "
     + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
   )
+  if bad.reasons:
+    say(f"prepare: {len(bad.reasons)} sections are skipped; {output / summary.FILE} says why")
   return manifest
 
 
@@ -128,77 +162,58 @@ def _place(entries: Sequence[dict[str, Any]], splits: dict[str, list[str]]) -> i
   return offset
 
 
-def _panel(
-  sections: Sections, splits: dict[str, list[str]], options: PrepareOptions, each: Each
-) -> GenePanel:
-  """The genes that the options ask for: given, or chosen; behind those of another panel or not."""
-  old = GenePanel.load(options.extend_panel) if options.extend_panel else None
-  if options.panel:
-    panel = GenePanel.load(options.panel)
-  else:
-    panel = _chosen_panel(sections, splits, options, each)
-  panel = sections.names.on_panel(panel) if sections.names else panel
-  return extended(old, panel) if old else panel
-
-
-def _chosen_panel(
-  sections: Sections, splits: dict[str, list[str]], options: PrepareOptions, each: Each
-) -> GenePanel:
-  training = [n for n, s in sections.sources.items() if split_of(splits, s.donor_id) == "train"]
-  if not training:
-    raise BadInputError(
-      "--test_donors",
-      "training donors",
-      "none",
-      "at least one, to choose the genes from",
-      "hold out fewer donors, or give the genes of another corpus with --panel=panel.tsv",
-    )
+def _summaries(sections: Sections, each: Each, bad: Bad) -> dict[str, Summary]:
+  """What the choice of genes needs of each section that can be used."""
   progress = Progress("prepare: genes", len(sections.sources), "sections", every_seconds=0)
-  found = {}
-  for name, summary in sections.summaries(each):
-    found[name] = summary
-    progress.add(note=f"{name}: {summary.genes.num_spots:,} spots")
-  refuse_duplicates({name: summary.content for name, summary in found.items()})
-  return choose_panel(
-    [found[name].genes for name in training],
-    min_document_share=options.min_document_share,
-    max_genes=options.max_genes,
+  found: dict[str, Summary] = {}
+  for name, result in sections.summaries(each):
+    with bad.met(name):
+      summary = given(result)
+      refuse_duplicates({n: s.content for n, s in found.items()} | {name: summary.content})
+      found[name] = summary
+      progress.add(note=f"{name}: {summary.genes.num_spots:,} spots")
+  bad.refuse_all(found)
+  return found
+
+
+def _splits(donors: Sequence[str], options: PrepareOptions, bad: Bad) -> dict[str, list[str]]:
+  """Who is trained on; of held-out donors, those whose sections are not all skipped."""
+  test, validation = (
+    asked if asked is None or not bad.reasons else tuple(d for d in asked if d in donors)
+    for asked in (options.test_donors, options.validation_donors)
   )
-
-
-def _pathways(panel: GenePanel, options: PrepareOptions) -> Pathways:
-  if not options.gene_sets:
-    say("prepare: no --gene_sets: pathways cannot be learned from this corpus")
-    return Pathways.none(panel)
-  return Pathways.read(options.gene_sets, panel)
+  return split_donors(donors, test, validation)
 
 
 def _write_sections(
-  sections: Sections, output: Path, panel: GenePanel, options: PrepareOptions, each: Each
+  sections: Sections,
+  output: Path,
+  panel: GenePanel,
+  options: PrepareOptions,
+  each: Each,
+  bad: Bad,
+  keys: Mapping[str, str],
+  done: Mapping[str, dict[str, Any] | None],
 ) -> list[dict[str, Any]]:
+  """The entries of all sections, written where they are not `done`."""
   shutil.rmtree(output / WORK / "partial", ignore_errors=True)
-  entries, contents = [], {}
-  keys = {
-    name: section_folder.section_key(fingerprint, panel, options)
-    for name, fingerprint in sections.fingerprints.items()
-  }
-  done = {name: section_folder.finished(output, name, key) for name, key in keys.items()}
+  entries = []
   if kept := sum(entry is not None for entry in done.values()):
     say(f"prepare: {kept} of {len(done)} sections are finished already")
   progress = Progress("prepare: patches", len(done) - kept, "sections", every_seconds=0)
   calls = (
-    (sections.take(name), panel, options, keys[name], output)
+    (_written, sections.take(name), panel, options, keys[name], output)
     for name, entry in done.items()
     if entry is None
   )
-  written = each(_written, calls)
+  written = each(attempted, calls)
   for name, entry in done.items():
-    if entry is None:
-      entry = next(written)
-      progress.add(note=f"{name}: {entry['num_spots']:,} spots")
-    contents[name] = entry["content"]
-    refuse_duplicates(contents)
-    entries.append(entry)
+    with bad.met(name):
+      if entry is None:
+        entry = given(next(written))
+        progress.add(note=f"{name}: {entry['num_spots']:,} spots")
+      entries.append(entry)
+  bad.refuse_all(entries)
   return entries
 
 
@@ -206,44 +221,11 @@ def _written(found: Found, *rest) -> dict[str, Any]:
   return section_folder.write_section(found.read(), *rest)
 
 
-def _sources(inputs: Sequence[Path], options: PrepareOptions) -> dict[str, Any]:
-  found: dict[str, Any] = {}
-  for folder in map(Path, inputs):
-    for source in readers.open_sections(folder, options.metadata, options.words):
-      name = source.section_id
-      if not NAME.fullmatch(name):
-        raise BadInputError(
-          source.path,
-          "section name",
-          repr(name),
-          "letters, digits, '.', '_' and '-', at most 80",
-          "rename the section in the metadata table or its folder",
-        )
-      if name in found:
-        raise BadInputError(
-          source.path,
-          "section name",
-          f"{name}, also in {found[name].path}",
-          "each name once",
-          "rename one of the two, or give only one of them as --input",
-        )
-      found[name] = source
-  if options.sections is None:
-    return found
-  for name in options.sections:
-    if name not in found:
-      raise BadInputError(
-        "--sections",
-        "section",
-        repr(name),
-        f"some of {', '.join(sorted(found)[:20])}",
-        "correct the name",
-      )
-  return {name: source for name, source in found.items() if name in options.sections}
-
-
 def _corpus_key(
-  fingerprints: dict[str, str], splits: dict[str, list[str]], options: PrepareOptions
+  fingerprints: Mapping[str, str],
+  sources: Mapping[str, Any],
+  skipped: Mapping[str, str],
+  options: PrepareOptions,
 ) -> str:
   panel = options.panel or options.extend_panel
   files = [*options.gene_sets, *([panel] if panel else [])]
@@ -251,7 +233,9 @@ def _corpus_key(
     if not file.is_file():
       raise BadInputError(file, "file", "none", "a file", "correct the path")
   content = (
-    manifests.FORMAT_VERSION, TABLES_VERSION, sorted(fingerprints.items()), sorted(splits.items()),
+    manifests.FORMAT_VERSION, TABLES_VERSION, sorted(fingerprints.items()),
+    sorted((name, source.donor_id) for name, source in sources.items()),
+    options.test_donors, options.validation_donors, sorted(skipped), options.skip_bad,
     [sha256(Path(file)) for file in files],
     options.patch_px, options.patch_um, options.window_spots, options.min_counts,
     options.min_document_share, options.max_genes, options.region_um,

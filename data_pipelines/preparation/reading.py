@@ -20,7 +20,8 @@ from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GeneSummary, summarise
 from data_pipelines.preparation.manifest import WORK
 from data_pipelines.preparation.splits import content_hash
-from data_pipelines.preparation.workers import AHEAD, Each
+from data_pipelines.preparation.workers import AHEAD, Each, attempted
+from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
 
 _KEPT_BYTES = 1 << 30
@@ -29,10 +30,11 @@ _KEPT_BYTES = 1 << 30
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """A section's genes, and a hash of its counts."""
+  """A section's genes, a hash of its counts, and whether it has an image."""
 
   genes: GeneSummary
   content: str
+  has_image: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +78,11 @@ class Sections:
     # Workers may be ahead with sections that wait to be kept.
     self._most = _KEPT_BYTES if jobs == 1 else _KEPT_BYTES // (AHEAD * jobs)
 
-  def summaries(self, each: Each) -> Iterator[tuple[str, Summary]]:
-    """What the choice of genes needs of each section, by name."""
+  def summaries(self, each: Each) -> Iterator[tuple[str, Summary | BadInputError]]:
+    """What the choice of genes needs of each section, by name, or why it cannot be used."""
     calls = (
       (
+        _summarised,
         Found(source, self.names),
         self._folder / f"{name}.summary",
         self.fingerprints[name],
@@ -87,7 +90,11 @@ class Sections:
       )
       for name, source in self.sources.items()
     )
-    for name, (summary, section) in zip(self.sources, each(_summarised, calls), strict=True):
+    for name, result in zip(self.sources, each(attempted, calls), strict=True):
+      if isinstance(result, BadInputError):
+        yield name, result
+        continue
+      summary, section = result
       if section is not None and self._bytes + _size(section) <= _KEPT_BYTES:
         self._kept[name] = section
         self._bytes += _size(section)
@@ -107,7 +114,7 @@ def _summarised(
   if known is not None:
     return known, None
   section = found.read()
-  known = Summary(summarise(section), content_hash(section))
+  known = Summary(summarise(section), content_hash(section), section.image is not None)
   _save(path, known, fingerprint)
   return known, section if _size(section) <= most else None
 
@@ -124,6 +131,7 @@ def _save(path: Path, summary: Summary, fingerprint: str) -> None:
     buffer,
     fingerprint=fingerprint,
     content=summary.content,
+    has_image=summary.has_image,
     num_spots=genes.num_spots,
     gene_ids=genes.gene_ids.astype(str),
     gene_symbols=genes.gene_symbols.astype(str),
@@ -150,4 +158,4 @@ def _load(path: Path, section_id: str, fingerprint: str) -> Summary | None:
       gene_symbols=arrays["gene_symbols"].astype(object),
       document_frequency=arrays["document_frequency"],
     )
-    return Summary(genes, str(arrays["content"]))
+    return Summary(genes, str(arrays["content"]), bool(arrays["has_image"]))

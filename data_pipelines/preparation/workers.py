@@ -67,6 +67,25 @@ def workers(jobs: int) -> Iterator[Each]:
       raise
 
 
+def attempted(function: Callable, *arguments) -> Any:
+  """What the function returns, or the bad input that it met: others are then still worked on."""
+  try:
+    return function(*arguments)
+  except BadInputError as problem:
+    return problem
+
+
+def given(result: Any) -> Any:
+  """What `attempted` got.
+
+  Raises:
+    BadInputError: it met bad input.
+  """
+  if isinstance(result, BadInputError):
+    raise result
+  return result
+
+
 def _in_order(
   pool: ProcessPoolExecutor, ahead: int, function: Callable, calls: Iterable[tuple]
 ) -> Iterator[Any]:

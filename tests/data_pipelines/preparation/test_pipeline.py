@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from data_pipelines import prepare as command
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation import section_folder
+from data_pipelines.preparation import room, section_folder
 from data_pipelines.preparation.manifest import WORK, claimed
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
@@ -265,6 +266,60 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_half_written(
       prepare([tmp_path], tmp_path / "corpus", options)
   assert not (tmp_path / "corpus" / ".prepare" / "partial").exists()
   assert len(prepare([tmp_path], tmp_path / "corpus", options)["sections"]) == 3
+
+
+def test_a_disk_without_room_is_refused_before_a_section_is_written(
+  tmp_path, sources, options, monkeypatch
+):
+  def usage(free):
+    return lambda _: shutil._ntuple_diskusage(total=10**6, used=0, free=free)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(room.shutil, "disk_usage", usage(300_000))
+    with pytest.raises(BadInputError, match="disk: found 300,000 bytes free, expected .* about 4"):
+      prepare([tmp_path], tmp_path / "corpus", options)
+    assert not written(tmp_path / "corpus")
+    patch.setattr(room.shutil, "disk_usage", usage(600_000))
+    prepare([tmp_path], tmp_path / "corpus", options)
+  taken = sum(f.stat().st_size for f in (tmp_path / "corpus" / "windows").rglob("*") if f.is_file())
+  assert 300_000 < taken < 600_000
+
+
+def test_sections_that_cannot_be_used_are_skipped_where_that_is_asked_for(
+  tmp_path, sources, options, capsys
+):
+  def broken(number):
+    raise BadInputError(f"X{number}.h5", "content", "<b>damaged</b> | cut", "a file", "copy it")
+
+  more = [hand_made.section(f"X{n}", "X", rows=4) for n in (1, 2)]
+  sources += [hand_made.Source(one) for one in [*more, dataclasses.replace(more[0], donor_id="B")]]
+  sources[-1].section = dataclasses.replace(sources[1].section, section_id="X3")
+  sources[3].read = lambda: broken(1)
+  sources[4].fingerprint = lambda: broken(2)
+  with pytest.raises(BadInputError, match="X2.h5"):
+    prepare([tmp_path], tmp_path / "corpus", options)
+  skipping = dataclasses.replace(options, skip_bad=True, test_donors=("A", "X"))
+  manifest = prepare([tmp_path], tmp_path / "corpus", skipping)
+  assert [one["section_id"] for one in manifest["sections"]] == ["A1", "B1", "B2"]
+  assert set(manifest["skipped"]) == {"X1", "X2", "X3"}
+  assert manifest["splits"] == {"train": ["B"], "validation": [], "test": ["A"]}
+  assert "3 sections are skipped" in capsys.readouterr().err
+  text = (tmp_path / "corpus" / "summary.md").read_text()
+  (line,) = [line for line in text.splitlines() if line.startswith("| X1 |")]
+  assert "X1.h5: content: found &lt;b&gt;damaged&lt;/b&gt; \\| cut" in line
+  assert "the same count matrix as in section B1" in text
+  assert "| A1 | A | test | visium | 50 | 40 | 5 (made so) | 1 spots outside the image |" in text
+  assert prepare([tmp_path], tmp_path / "corpus", skipping) == manifest
+  for source in sources:
+    source.read = lambda: broken(3)
+  with pytest.raises(BadInputError, match="--skip_bad: sections: found none that can be used"):
+    prepare([tmp_path], tmp_path / "other", skipping)
+
+
+def test_a_donor_whose_name_a_terminal_would_obey_is_refused(tmp_path, sources, options):
+  sources[1].section = dataclasses.replace(sources[1].section, donor_id="B\x1b[2J")
+  with pytest.raises(BadInputError, match=r"donor: found 'B\\x1b\[2J'"):
+    prepare([tmp_path], tmp_path / "corpus", options)
 
 
 def run_command(monkeypatch, *arguments):
