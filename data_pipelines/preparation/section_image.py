@@ -13,6 +13,7 @@ from typing import Any
 
 from data_pipelines.patch_image import PatchImage
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import zarr_store
 from data_pipelines.readers.annotated import contents
 from data_pipelines.slide_image import ArrayImage, SlideImage
 
@@ -50,7 +51,7 @@ def opened(section: Mapping[str, Any], corpus: Path) -> SlideImage:
       "a corpus that remembers its slides", "run the same data_pipelines.prepare command again",
     )  # fmt: skip
   path = place(entry, corpus)
-  if not path.is_file():
+  if not path.exists():
     raise BadInputError(
       path, f"slide of section {section['section_id']}", "no such file",
       "the slide where it lay when the corpus was prepared",
@@ -59,7 +60,7 @@ def opened(section: Mapping[str, Any], corpus: Path) -> SlideImage:
   if "scale" in entry:
     image = PatchImage.of_file(path, entry["scale"], (entry["width_px"], entry["height_px"]))
   elif entry["inside"]:
-    stored = contents.image_in(path, entry["inside"])
+    stored = (zarr_store if path.is_dir() else contents).image_in(path, entry["inside"])
     image = ArrayImage.of(path, stored.shape, entry["kind"], stored.load, entry["inside"])
   else:
     image = SlideImage.open(path, entry["kind"])

@@ -19,6 +19,7 @@ from data_pipelines.readers import (
   merscope,
   space_ranger,
   space_ranger_aggr,
+  spatialdata,
   stimage,
   text_matrix,
   visium_hd,
@@ -34,6 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 READERS: dict[str, Reader] = {
+  "spatialdata": spatialdata.READER,
   "hest": hest.READER,
   "visium_hd": visium_hd.READER,
   "visium_aggr": space_ranger_aggr.READER,
