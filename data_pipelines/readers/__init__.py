@@ -16,6 +16,7 @@ from data_pipelines.readers import (
   cosmx,
   hest,
   legacy_st,
+  legacy_st_files,
   merscope,
   space_ranger,
   space_ranger_aggr,
@@ -39,13 +40,13 @@ READERS: dict[str, Reader] = {
   "hest": hest.READER,
   "visium_hd": visium_hd.READER,
   "visium_aggr": space_ranger_aggr.READER,
+  "legacy_st": legacy_st.READER,
   "text_matrix": text_matrix.READER,
   "visium": space_ranger.READER,
   "stimage": stimage.READER,
   "xenium": xenium.READER,
   "cosmx": cosmx.READER,
   "merscope": merscope.READER,
-  "legacy_st": legacy_st.READER,
   "anndata": anndata.READER,
 }
 """The platforms; the first that recognises a folder or file reads it."""
@@ -125,7 +126,7 @@ def _metadata(root: Path, path: str | os.PathLike | None, words: Words | None) -
   if path is not None:
     return Metadata.read(Path(path).expanduser(), root, words)
   for name in ("metadata.csv", "metadata.tsv"):
-    if (root / name).is_file():
+    if (root / name).is_file() and not legacy_st_files.is_own_table(root / name):
       return Metadata.read(root / name, root, words)
   return Metadata(words=words or Words())
 

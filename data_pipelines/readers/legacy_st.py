@@ -1,12 +1,12 @@
 """Sections of the first Spatial Transcriptomics arrays: 100 um spots, 200 um apart.
 
 Spots are named by their array coordinates, `XxY`, and one folder holds many sections. Inner folders
-are named as HER2ST's public repository names them, or plainly: counts, spots, images, pathologist.
+are named as HER2ST's public repository names them, or plainly: counts, spots, images, pathologist;
+of STNet and others all files lie beside each other.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 from pathlib import Path
@@ -18,6 +18,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins, lattice
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.count_table import read_counts
+from data_pipelines.readers.legacy_st_files import COUNTS, SPOTS, Layout, folder_of, layouts_of
 from data_pipelines.readers.metadata import Entry, Metadata, file_name
 from data_pipelines.readers.names import names_of
 from data_pipelines.readers.source import Reader, SectionSource
@@ -26,59 +27,8 @@ from data_pipelines.slide_image import SlideImage
 from data_pipelines.text_files import read_numbers, read_table
 
 PITCH_UM, SPOT_UM = 200.0, 100.0
-_COUNTS, _SPOTS = ("counts", "ST-cnts"), ("spots", "ST-spotfiles")
-_IMAGES, _LABELS, _CLUSTERS = (
-  ("images", "ST-imgs"),
-  ("pathologist", "meta", "ST-pat/lbl"),
-  ("clusters",),
-)
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-_COUNTS_NAME = re.compile(r"(.+?)(\.tsv|\.csv|\.txt)(\.gz)?")
 _LETTER_AND_DIGIT = re.compile(r"[A-Z]\d{1,2}")
 _OWN_LABELS = ("region", "label", "layer", "annotation")
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-  """The files of one section; None where there is none."""
-
-  name: str
-  folder: Path
-  counts: Path
-  spots: Path | None
-  image: Path | None
-  labels: Path | None
-  clusters: Path | None
-
-  def files(self) -> tuple[Path, ...]:
-    """Every file the section is read from."""
-    parts = (self.counts, self.spots, self.image, self.labels, self.clusters)
-    return tuple(part for part in parts if part is not None)
-
-
-def _layouts_of(folder: Path) -> list[Layout]:
-  """The sections of a folder that has folders of counts and of spots; else nothing."""
-  counts, spots = _folder(folder, _COUNTS), _folder(folder, _SPOTS)
-  if counts is None or spots is None:
-    return []
-  layouts = []
-  for path in sorted(counts.iterdir()):
-    named = _COUNTS_NAME.fullmatch(path.name)
-    if named is None or path.name.startswith("."):
-      continue
-    name = named[1]
-    layouts.append(
-      Layout(
-        name=name,
-        folder=folder,
-        counts=path,
-        spots=_named(spots, name),
-        image=_image_of(_folder(folder, _IMAGES), name),
-        labels=_named(_folder(folder, _LABELS), name),
-        clusters=_named(_folder(folder, _CLUSTERS), name),
-      )
-    )
-  return layouts
 
 
 def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
@@ -86,10 +36,10 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
   _, *others = names_of(layout.folder / layout.name, name=layout.name)
   entry = metadata.entry(layout.name, layout.folder, also=others)
   section_id = file_name(entry.section)
-  letter = layout.name[0] if _LETTER_AND_DIGIT.fullmatch(layout.name) else section_id
+  letter = layout.name[0] if _LETTER_AND_DIGIT.fullmatch(layout.name) else ""
   return SectionSource(
     section_id=section_id,
-    donor_id=entry.donor or letter,
+    donor_id=entry.donor or layout.donor or letter or section_id,
     reader="legacy_st",
     path=layout.folder,
     files=layout.files(),
@@ -106,9 +56,9 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
 
 
 READER = Reader(
-  find=lambda path, metadata: [_source_of(layout, metadata) for layout in _layouts_of(path)],
+  find=lambda path, metadata: [_source_of(layout, metadata) for layout in layouts_of(path)],
   holds="legacy ST (counts and spots)",
-  inner_folders=(*_COUNTS, *_SPOTS),
+  inner_folders=(*COUNTS, *SPOTS),
 )
 
 
@@ -137,7 +87,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     notes.append(
       "no donor given: the section counts as its own donor"
       if source.donor_id == source.section_id
-      else f"no donor given: taken to be {source.donor_id}, the letter of the section's name"
+      else f"no donor given: taken to be {source.donor_id}, by the section's name"
     )
   return assemble(
     section_id=source.section_id,
@@ -145,7 +95,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     platform="legacy_st",
     species=entry.species,
     raw=raw,
-    every_spot_counted=False,
+    every_spot_counted=True,
     positions=positions,
     um_per_px=um_per_px,
     um_per_px_source=how,
@@ -163,11 +113,19 @@ def _spots(layout: Layout) -> tuple[pd.DataFrame, Positions]:
       layout.counts,
       "spots",
       f"no position file of section {layout.name}",
-      f"{layout.name}_selection.tsv in {_folder(layout.folder, _SPOTS)}",
+      f"{layout.name}_selection.tsv in {folder_of(layout.folder, SPOTS) or layout.folder}",
       "add the file",
     )
-  table = read_table(layout.spots)
+  table = _with_coordinates(read_table(layout.spots))
   return table, _positions(table, layout.spots)
+
+
+def _with_coordinates(table: pd.DataFrame) -> pd.DataFrame:
+  """STNet's tables name spots `XxY`, and call their pixels X and Y."""
+  if not {"X", "Y"} <= set(table.columns) or "pixel_x" in table:
+    return table
+  x, _, y = table.iloc[:, 0].str.partition("x").to_numpy(str).T
+  return pd.DataFrame({"x": x, "y": y, "pixel_x": table["X"], "pixel_y": table["Y"]})
 
 
 def _positions(table: pd.DataFrame, path: Path) -> Positions:
@@ -236,6 +194,8 @@ def _pathologist(path: Path) -> joins.LabelTable:
   The pixel columns of these files are of another image and are not used.
   """
   table = read_table(path)
+  if "label" not in table and len(table.columns) == 5:  # STNet's, whose header is off by one
+    table.columns = ["", "x", "y", "tissue", "label"]
   if "label" not in table:
     raise BadInputError(
       path, "column label", f"only {', '.join(table.columns)}", "x, y, label", "add the column"
@@ -247,41 +207,3 @@ def _pathologist(path: Path) -> joins.LabelTable:
   ids = _keys(numbers["x"].to_numpy(), numbers["y"].to_numpy())
   dropped = {"labels without coordinates": int(empty.sum())} if empty.any() else {}
   return joins.LabelTable(path, ids, {"pathologist": filled["label"].to_numpy(str)}, dropped)
-
-
-def _folder(folder: Path, names: tuple[str, ...]) -> Path | None:
-  return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _named(folder: Path | None, name: str) -> Path | None:
-  """The only file with the section's name as a word of its own."""
-  if folder is None:
-    return None
-  pattern = re.compile(rf"(.*[^A-Za-z0-9])?{re.escape(name)}([^A-Za-z0-9].*)?")
-  files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-  matches = [p for p in files if pattern.fullmatch(p.name.partition(".")[0])]
-  exact = [p for p in matches if p.name.partition(".")[0] in (name, f"{name}_selection")]
-  if len(matches) > 1 and len(exact) != 1:
-    raise BadInputError(
-      folder,
-      f"section {name}",
-      f"{len(matches)} files ({', '.join(p.name for p in matches[:3])})",
-      "one file a section",
-      "leave the one that belongs to the counts",
-    )
-  return (exact or matches or [None])[0]
-
-
-def _image_of(folder: Path | None, name: str) -> Path | None:
-  """An image named exactly as the section: any other name may mean another scale."""
-  if folder is None:
-    return None
-  for suffix in _IMAGE_SUFFIXES:
-    if (folder / f"{name}{suffix}").is_file():
-      return folder / f"{name}{suffix}"
-  for nested in (folder / name, folder / name[0] / name):
-    if nested.is_dir():
-      images = [p for p in sorted(nested.iterdir()) if p.suffix.lower() in _IMAGE_SUFFIXES]
-      if len(images) == 1:
-        return images[0]
-  return None
