@@ -184,8 +184,8 @@ def test_a_word_holds_where_the_table_says_nothing(study):
 def test_the_platform_that_is_said_chooses_the_reader(study):
   for name in ("counts", "spots"):
     shutil.copytree(study / "arrays" / name, study / "one" / "outs" / name)
-  assert ids(study / "one") == ["one"]
-  assert ids(study / "one", words=readers.Words(platform="legacy_st")) == ["A1"]
+  for platform, name in (("visium", "one"), ("legacy_st", "A1")):
+    assert ids(study / "one", words=readers.Words(platform=platform)) == [name]
 
 
 def test_a_missing_image_names_every_place_it_was_looked_for(study):
