@@ -7,7 +7,7 @@ JOBS ?= 2
 WORKDIR ?= $(RUNS)/hibio
 CORPUS ?= $(RUNS)/synthetic-medium/corpus
 
-.PHONY: help setup demo test test-slow test-notebooks test-scverse docs lint format lock clean
+.PHONY: help setup demo test test-slow test-notebooks test-scverse faults docs lint format lock clean
 
 help:
 	@echo "make demo       set up, pretrain on synthetic tissue, evaluate it (about ten minutes on 2 cores)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  the minutes-long checks"
 	@echo "make test-notebooks  run the notebooks of experiments/colabs"
 	@echo "make test-scverse    draw results with scanpy and squidpy (installs both)"
+	@echo "make faults     kills, full disks, signals, flipped bits ...: what becomes of each (under 20 minutes)"
 	@echo "make docs       build the site from docs/ into site/"
 	@echo "make lint       ruff format --check and ruff check"
 	@echo "make format     ruff format and ruff check --fix"
@@ -45,6 +46,9 @@ test-notebooks: setup
 test-scverse: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[scverse]"
 	$(BIN)/python -m pytest -q -m scverse
+
+faults: setup
+	JAX_PLATFORMS=cpu $(BIN)/python -m experiments.faults --output=$(RUNS)/faults --jobs=$(JOBS)
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[docs]"

@@ -34,7 +34,7 @@ class Flags(flags.FlagValues):
   def __init__(self, about: str):
     super().__init__()
     # Past FlagValues.__setattr__, which sets flags.
-    self.__dict__.update(about=about.strip(), configs={}, required=set(), listed_by="")
+    self.__dict__.update(about=about.strip(), configs={}, required=set(), listed_by="", first="")
     for kind in ("string", "bool", "integer", "float", "list", "enum", "multi_string"):
       self.__dict__[kind] = functools.partial(self._define, getattr(flags, f"DEFINE_{kind}"))
 
@@ -42,6 +42,11 @@ class Flags(flags.FlagValues):
     if required:
       self.required.add(name)
     return define(name, *rest, flag_values=self, required=required, **settings)
+
+  def argument(self, name: str, help: str):
+    """A required flag that may come first, without its name: `COMMAND VALUE`."""
+    self.__dict__["first"] = name
+    return self.string(name, None, help, required=True)
 
   def config_file(
     self, name: str, default: str, help: str, listed_by: str = "hibio pretrain --print_config"
@@ -131,7 +136,8 @@ def run(main: Callable[[], None], own: Flags) -> None:
 
 def _run(main: Callable[[], None], own: Flags) -> None:
   logging.use_absl_handler()
-  logging.set_verbosity(logging.WARNING)  # checkpoint libraries report every file otherwise
+  logging.set_verbosity(logging.WARNING)
+  logging.get_absl_handler().addFilter(_is_for_users)
   flags.FLAGS.mark_as_parsed()  # some libraries look at their own
   if {"--help", "-h", "-help"} & set(sys.argv[1:]):
     print(own.help())
@@ -146,7 +152,14 @@ def _run(main: Callable[[], None], own: Flags) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _is_for_users(record) -> bool:
+  """Whether a library's log record is shown: of a failed save we speak ourselves, in one line."""
+  return "/orbax/" not in record.pathname
+
+
 def _parse(own: Flags) -> None:
+  if own.first and sys.argv[1:] and not sys.argv[1].startswith("-"):
+    sys.argv[1] = f"--{own.first}={sys.argv[1]}"
   for name, default in own.configs.items():
     sys.argv[1:] = _with_config_file(sys.argv[1:], name, default)
   try:

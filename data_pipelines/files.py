@@ -8,9 +8,12 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from data_pipelines.problems import BadInputError
 
 PACKAGES = (
   "hibio-st", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "array-record",
@@ -52,6 +55,46 @@ def clear_unfinished() -> None:
   for partial in tuple(_unfinished):
     with contextlib.suppress(OSError):
       partial.unlink(missing_ok=True)
+
+
+def require_room(output: Path, num_bytes: int, flag: str) -> None:
+  """Refuses to begin what will not fit; where a disk does not tell, nothing is refused.
+
+  Args:
+    output: that will be written to, or in; need not be there yet.
+    flag: that names it.
+
+  Raises:
+    BadInputError: says how many bytes are needed, and how many there are.
+  """
+  there = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
+  try:
+    free = shutil.disk_usage(there).free
+  except OSError:
+    return
+  if free < num_bytes:
+    raise BadInputError(
+      output, "disk", f"{free:,} bytes free", f"{num_bytes:,} bytes",
+      f"free some space there, or give another {flag}",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def appearing_in(folder: Path) -> Iterator[Path]:
+  """A folder to write several files in; at the end each takes its place in `folder`.
+
+  If anything fails before, `folder` stays as it was.
+  """
+  partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+  try:
+    partial.mkdir(parents=True)
+    yield partial
+    for path in sorted(path for path in partial.rglob("*") if path.is_file()):
+      place = folder / path.relative_to(partial)
+      place.parent.mkdir(parents=True, exist_ok=True)
+      os.replace(path, place)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -70,13 +70,15 @@ def disk_explained(output: str | os.PathLike, flag: str, needed: str) -> Iterato
   """
   try:
     yield
-  except OSError as error:
-    if error.errno in _FULL:
+  except (OSError, RuntimeError) as error:
+    number = getattr(error, "errno", None)
+    # HDF5 says it in words, in an error of its own.
+    if number in _FULL or os.strerror(errno.ENOSPC) in str(error):
       raise BadInputError(
-        output, "disk", f"no room left ({error.strerror})", needed,
+        output, "disk", f"no room left ({os.strerror(number or errno.ENOSPC)})", needed,
         "free some space and run the same command again; what is finished is kept",
       ) from error  # fmt: skip
-    if error.errno in _NOT_OURS and str(error.filename).startswith(os.fspath(output)):
+    if number in _NOT_OURS and str(error.filename).startswith(os.fspath(output)):
       raise BadInputError(
         error.filename, flag, f"not writable ({error.strerror})", "a folder that can be written to",
         f"give another {flag}, or ask for the right to write there",

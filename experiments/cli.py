@@ -17,12 +17,14 @@ from data_pipelines import entry
 from data_pipelines.problems import EXIT_USAGE, nearest
 
 COMMANDS = {
+  "doctor": "experiments.doctor",
   "synthetic": "data_pipelines.synthetic.__main__",
   "inspect": "data_pipelines.inspect",
   "prepare": "data_pipelines.prepare",
   "encoders": "experiments.encoders",
   "extract": "experiments.extract",
   "pretrain": "experiments.pretrain",
+  "status": "experiments.status",
   "finetune": "experiments.finetune",
   "embed": "experiments.embed",
   "evaluate": "experiments.evaluate",

@@ -18,17 +18,19 @@ Features need no checkpoint: all that asks no model is then asked of them and of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 
 from data_pipelines import console, entry
-from data_pipelines.files import write_text
+from data_pipelines.files import appearing_in, require_room, write_text
 from data_pipelines.loading.corpus import Corpus
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, disk_explained
 from hibio import corpora, features, pretrained
 from hibio.evaluation import suite
 from hibio.evaluation.baselines import BASELINES
@@ -86,6 +88,7 @@ _ALLOW_LEAK = FLAGS.bool(
 def main() -> None:
   options = _options(suite.known_tasks(_TASKS.value))
   output = Path(_OUTPUT.value)
+  require_room(output, _ROOM, "--output")
   model = pretrained.load(_CHECKPOINT.value) if _CHECKPOINT.value else None
   corpus = Corpus.open(_CORPUS.value)
   features.made_for(model.features if model else None, corpus, _WEIGHTS.value)
@@ -103,15 +106,30 @@ def main() -> None:
     "rows": [row.to_json() for row in found.rows],
   }
   tables = markdown.markdown(found.rows, leaks)
-  write_text(output / "results.json", json.dumps(results, indent=1, allow_nan=False))
-  write_text(output / "results.md", tables)
+  with _written(output) as place:
+    write_text(place / "results.json", json.dumps(results, indent=1, allow_nan=False))
+    write_text(place / "results.md", tables)
   tasks = {row.task for row in found.rows}
-  with console.announced("report and figures", "10 to 60 s on a CPU"):
+  with console.announced("report and figures", "10 to 60 s on a CPU"), _written(output) as place:
     shown = collect.exhibits(found.setting, tasks & set(options.tasks), _SECTIONS.value)
-    page.write(found.rows, shown, origin, output / "report.html")
-    section_figures.write(shown, output / "figures")
+    page.write(found.rows, shown, origin, place / "report.html")
+    section_figures.write(shown, place / "figures")
   print(markdown.summary(found.rows, leaks))
   print(f"\nevery row: {output / 'results.md'}; with pictures: {output / 'report.html'}")
+
+
+_ROOM = 32_000_000
+"""Bytes of the largest reports so far, with their figures."""
+
+
+@contextlib.contextmanager
+def _written(output: Path) -> Iterator[Path]:
+  """Files appear in the output all at once, or none of them."""
+  with (
+    disk_explained(output.parent, "--output", f"about {_ROOM:,} bytes"),
+    appearing_in(output) as place,
+  ):
+    yield place
 
 
 _RESERVED = (MODEL, UNTRAINED, "random", *BASELINES)

@@ -39,6 +39,7 @@ def get_config(variant: str = "") -> ConfigDict:
   config.synthetic = ConfigDict({"preset": "medium", "seed": 0})
   config.split = hibio.get_config().split
   config.num_threads = 2
+  config.max_bad_windows = 0
   config.finetuning = ConfigDict(dataclasses.asdict(FinetuningConfig()))
   config.training = ConfigDict(
     dataclasses.asdict(

@@ -37,6 +37,7 @@ OWN_MEANINGS = {
   " separated by commas.",
   "gene_sets_seed": "of random gene sets.",
   "num_threads": "threads that decode patches.",
+  "max_bad_windows": "windows that may be left out as they cannot be read; 0: the first ends it.",
 }
 """What the keys mean that `hibio.configs` does not have."""
 
@@ -73,6 +74,7 @@ def get_config(variants: str = "") -> ConfigDict:
   config.gene_sets = ""
   config.gene_sets_seed = 0
   config.num_threads = 2
+  config.max_bad_windows = 0
   config.model = _tree(configs.ModelConfig(**configs.SIZES["tiny"]))
   config.objectives = _tree(configs.ObjectiveConfig())
   config.training = _tree(

@@ -16,6 +16,7 @@ from data_pipelines.features import store
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.loading import loader, splitting
 from data_pipelines.loading.corpus import Corpus
+from data_pipelines.loading.quarantine import Quarantine
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from hibio import features
@@ -103,6 +104,8 @@ def opened(config: ConfigDict) -> Corpus:
   """
   beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
   found = Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
+  if config.max_bad_windows:
+    found = dataclasses.replace(found, quarantine=Quarantine(config.max_bad_windows))
   if config.get("features"):
     found = features.added(found, config.features)
   return resplit(found, config.split)

@@ -17,6 +17,8 @@ from data_pipelines.problems import BadInputError
 
 Arrays = dict[str, np.ndarray]
 
+grain.config.update("py_traceback_filtering", "off")  # it adds lines to every message
+
 _MAX_STEPS = 2**40
 """The sequence is endless; Grain wants a length."""
 
@@ -116,26 +118,40 @@ def assembled(
     width = corpus.feature_input.shape[1]
     out["features"] = np.zeros((places, spots, width), np.float32)
   for place, number in enumerate(numbers):
-    element = windows[int(number)]
-    real = len(element["spot_index"])
-    rows = np.repeat(np.arange(real), np.diff(element["offsets"]))
-    out["counts"][place, rows, element["gene"]] = element["count"]
-    out["positions_um"][place, :real] = element["positions_um"]
-    out["spot_index"][place, :real] = element["spot_index"]
-    out["section_index"][place] = element["section_index"]
-    out["spot_mask"][place, :real] = True
-    out["has_counts"][place, :real] = True
-    if corpus.features:
-      out["features"][place, :real] = corpus.feature_input[element["spot_index"]]
-      out["has_patch"][place, :real] = corpus.features.known[element["spot_index"]]
-      continue
-    out["has_patch"][place, : len(element["patches"])] = True
-    for spot, jpeg in enumerate(element["patches"] if decoded else ()):
-      _decode(jpeg, out["patches"][place, spot], corpus, int(element["section_index"]))
+    try:
+      _fill({name: one[place, ...] for name, one in out.items()}, windows, int(number), decoded)
+    except BadInputError as problem:
+      if corpus.quarantine is None:
+        raise
+      corpus.quarantine.leave_out(*windows.place_of(int(number)), problem)
+      for array in out.values():
+        array[place] = 0
   return out
 
 
-def _decode(jpeg: bytes, into: np.ndarray, corpus: Corpus, section: int) -> None:
+def _fill(out: Arrays, windows: Windows, number: int, decoded: bool) -> None:
+  """Puts a window into its place of every array."""
+  corpus, element = windows.corpus, windows[number]
+  real = len(element["spot_index"])
+  rows = np.repeat(np.arange(real), np.diff(element["offsets"]))
+  out["counts"][rows, element["gene"]] = element["count"]
+  out["positions_um"][:real] = element["positions_um"]
+  out["spot_index"][:real] = element["spot_index"]
+  out["section_index"][...] = element["section_index"]
+  out["spot_mask"][:real] = True
+  out["has_counts"][:real] = True
+  if corpus.features:
+    out["features"][:real] = corpus.feature_input[element["spot_index"]]
+    out["has_patch"][:real] = corpus.features.known[element["spot_index"]]
+    return
+  out["has_patch"][: len(element["patches"])] = True
+  for spot, jpeg in enumerate(element["patches"] if decoded else ()):
+    section, window = windows.place_of(number)
+    which = f"patch {spot} of window {window}"
+    _decode(jpeg, out["patches"][spot], corpus, section, which)
+
+
+def _decode(jpeg: bytes, into: np.ndarray, corpus: Corpus, section: int, which: str) -> None:
   try:
     shape = simplejpeg.decode_jpeg(jpeg, buffer=into).shape
     found = f"{shape[1]} x {shape[0]} px"
@@ -145,7 +161,7 @@ def _decode(jpeg: bytes, into: np.ndarray, corpus: Corpus, section: int) -> None
     folder = corpus.section_folder(section)
     raise BadInputError(
       folder,
-      "patch",
+      which,
       found,
       f"a JPEG of {corpus.patch_px} px a side",
       f"delete {folder} and run data_pipelines.prepare again",

@@ -62,5 +62,9 @@ class Windows:
       "section_index": np.int32(row),
     }
 
+  def place_of(self, number: int) -> tuple[int, int]:
+    """The row of its section, and which of its windows it is."""
+    return int(self.section[number]), int(self._number[number])
+
   def __repr__(self) -> str:
     return f"Windows({self.corpus.fingerprint}, {self._splits})"

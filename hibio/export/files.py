@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import h5py
 
 from data_pipelines import files, readers
 from data_pipelines.gene_names import GeneNames
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, disk_explained
 from data_pipelines.readers import slide
 from data_pipelines.readers.anndata import SUFFIX
 from data_pipelines.readers.annotated import contents
@@ -163,7 +162,7 @@ def _h5ad(model: Pretrained, request: Request, settings: Settings) -> None:
   )
   with contents.opened(request.source) as found:
     sections = sections_of(found, choices)
-    with _appearing(request.output) as partial:
+    with _appearing(request.output, request.source.stat().st_size) as partial:
       shutil.copyfile(request.source, partial)
       with h5py.File(partial, "r+") as file:
         results = InFile(file, len(found.obs))
@@ -249,25 +248,22 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _appearing(output: Path) -> Iterator[Path]:
+def _appearing(output: Path, num_bytes: int) -> Iterator[Path]:
   """A name to write under; the file takes its place at the end, or goes if anything fails.
+
+  Args:
+    num_bytes: that it will have, at least.
 
   Raises:
     BadInputError: no room on the disk, or no right to write there.
   """
-  try:
-    with files.appearing(output) as partial:
-      yield partial
-  except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
-      raise
-    raise BadInputError(
-      output, "--output", f"no way to write ({error.strerror})", "room and the right to write",
-      "free some space, or give another --output",
-    ) from error  # fmt: skip
+  files.require_room(output, num_bytes, "--output")
+  needed = f"more than {num_bytes:,} bytes"
+  with disk_explained(output.parent, "--output", needed), files.appearing(output) as partial:
+    yield partial
 
 
 def _put(adata: anndata.AnnData, output: Path) -> None:
   """Puts an AnnData in place in one step."""
-  with _appearing(output) as partial:
+  with _appearing(output, adata.__sizeof__()) as partial:
     adata.write_h5ad(partial)

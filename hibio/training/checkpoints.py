@@ -213,6 +213,22 @@ def read_params(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
   )
 
 
+def survey(workdir: Path, verify: bool = True) -> dict[int, str]:
+  """Step of each checkpoint, the newest first -> what is wrong with it; empty for a whole one.
+
+  Args:
+    verify: whether every byte is looked at; else one that was finished counts as whole.
+  """
+  folder = Path(workdir).absolute() / FOLDER
+  found = {}
+  for step in reversed(_steps(folder)):
+    with intact.kept(folder / str(step)) as there:
+      found[step] = "" if there else "not finished"
+      if there and verify:
+        found[step] = intact.damage(folder / str(step))
+  return found
+
+
 def _params(folder: Path) -> dict[str, Any]:
   """Only the parameters: the optimizer's moments, twice their size, are not read."""
   here = SingleDeviceSharding(jax.local_devices()[0])

@@ -91,6 +91,8 @@ class Departure:
         self._run.end("no data" if self._starved else "interrupted")
       except RunStopped as stopped:
         code, message = stopped.code, stopped.message
+      except Exception as error:  # whatever it is, nobody would come back to end the process
+        console.say(f"hibio: {self._workdir}: not saved ({type(error).__name__}: {error})")
       console.say(message)
       hosts.leave(code, message)
 

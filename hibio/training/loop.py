@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipelines import console
+from data_pipelines import console, files
 from hibio.batch import Batch
 from hibio.training import hosts, lock, metrics, sharding, stages, state
 from hibio.training import workdir as workdirs
@@ -95,7 +95,7 @@ class _Run:
     self.position = 0  # steps taken
     self.departure = Departure(self, workdir, interruption, recipe.training.data_patience)
     self._description = recipe.describe()
-    self._watch = Watch(self._config.num_steps)
+    self._guard: Guard | None = None
     self._in_flight: deque = deque()
     self._since_line: list[dict[str, np.ndarray]] = []  # metrics of the steps since the last line
     self._beside: dict[str, Any] = {}  # for the next line
@@ -110,7 +110,7 @@ class _Run:
     optimizer = make_optimizer(self._config, recipe.trained)
     layout = state.abstract(jax.eval_shape(recipe.init), optimizer, mesh)
     if first:
-      workdirs.check_room(self._workdir, state.num_bytes(layout))
+      files.require_room(self._workdir, int(1.1 * state.num_bytes(layout)), "--config.workdir")
     restored = self._checkpoints.restore(layout, np.asarray(recipe.tables.regions))
     if restored is None:
       self.state, tables = state.create(recipe.init(), optimizer, mesh), recipe.tables
@@ -119,13 +119,13 @@ class _Run:
       self.state, tables = restored.state, recipe.tables.replace(regions=restored.regions)
     self.tables = sharding.replicate(tables, mesh)
     self.position = int(self.state.step)
-    names = [one["section_id"] for one in self._description["corpus"]["sections"]]
-    self._guard = Guard(self._workdir, names, self.state)
     lines = metrics.read(self._workdir) if first else []
     self._writer = metrics.MetricsWriter(self._workdir, self.position) if first else None
     kept = [line for line in lines if line["step"] <= self.position]
     self._watch = Watch(self._config.num_steps, kept)
     self._record_start(mesh, lines)
+    names = [one["section_id"] for one in self._description["corpus"]["sections"]]
+    self._guard = Guard(self._workdir, names, self.state)
     return make_train_step(
       forward=recipe.forward,
       total=recipe.total,
@@ -279,7 +279,9 @@ class _Run:
       )
 
   def end(self, how: str) -> None:
-    """Writes into `run.json` how this start ended."""
+    """Writes into `run.json` how this start ended, once its set-up is over."""
+    if self._guard is None:
+      return
     workdirs.record(
       self._workdir,
       ended=how,

@@ -14,7 +14,6 @@ import contextlib
 import datetime
 import json
 import os
-import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -61,31 +60,6 @@ def written_in(folder: Path) -> Iterator[None]:
       "a folder that can be written in",
       "give another --config.workdir, or free space there",
     ) from error
-
-
-def check_room(workdir: Path, state_bytes: int) -> None:
-  """Refuses to begin where not even one checkpoint has room; says where there is little.
-
-  Raises:
-    BadInputError: with the bytes that are needed.
-  """
-  try:
-    free = shutil.disk_usage(workdir).free
-  except OSError:  # some shared disks do not tell
-    return
-  if free < 1.1 * state_bytes:
-    raise BadInputError(
-      workdir,
-      "disk",
-      f"{free:,} bytes free",
-      f"{int(1.1 * state_bytes):,} for a checkpoint",
-      "free space there, or give another --config.workdir",
-    )
-  if free < 2.2 * state_bytes:
-    console.say(
-      f"hibio: warning: {workdir}: {free / 1e6:,.0f} MB free; two checkpoints need"
-      f" {2.2 * state_bytes / 1e6:,.0f} MB"
-    )
 
 
 def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
@@ -169,7 +143,19 @@ def read(workdir: Path) -> dict[str, Any]:
   Raises:
     BadInputError: there is none, or it is damaged.
   """
-  path = workdir / RUN
+  return _there(workdir / RUN)
+
+
+def config(workdir: Path) -> dict[str, Any]:
+  """What `config.json` says.
+
+  Raises:
+    BadInputError: there is none, or it is damaged.
+  """
+  return _there(workdir / CONFIG)
+
+
+def _there(path: Path) -> dict[str, Any]:
   if not path.is_file():
     raise BadInputError(
       path, "file", "none", "a work directory of training", "give the folder of a run"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import files
+from data_pipelines.problems import BadInputError
 
 
 def test_a_file_appears_when_it_is_complete_and_in_a_folder_made_for_it(tmp_path):
@@ -25,6 +26,32 @@ def test_what_was_there_stays_if_writing_fails(tmp_path):
     fails()
   assert path.read_text() == "before"
   assert [one.name for one in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_several_files_appear_together_or_not_at_all(tmp_path):
+  folder = tmp_path / "out"
+  files.write_text(folder / "a", "before")
+
+  def fails():
+    with files.appearing_in(folder) as place:
+      files.write_text(place / "a", "after")
+      raise OSError("no room")
+
+  with pytest.raises(OSError, match="no room"):
+    fails()
+  assert [(one.name, one.read_text()) for one in folder.iterdir()] == [("a", "before")]
+  with files.appearing_in(folder) as place:
+    files.write_text(place / "a", "after")
+    files.write_text(place / "figures" / "b", "new")
+  assert (folder / "a").read_text() == "after"
+  assert (folder / "figures" / "b").read_text() == "new"
+  assert [one.name for one in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_will_not_fit_is_refused_with_the_bytes_that_are_needed(tmp_path):
+  files.require_room(tmp_path / "not" / "there" / "yet", 1, "--output")
+  with pytest.raises(BadInputError, match=r"[\d,]+ bytes free, expected 1,000,000,000,000,000,000"):
+    files.require_room(tmp_path / "out", 10**18, "--output")
 
 
 def test_no_bit_of_what_is_sealed_can_change_unseen():

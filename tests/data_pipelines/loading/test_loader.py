@@ -15,6 +15,7 @@ from data_pipelines.files import sha256
 from data_pipelines.loading import corpus as corpora
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
+from data_pipelines.loading.quarantine import Quarantine
 from data_pipelines.loading.windows import Windows
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import shards
@@ -228,6 +229,30 @@ def test_a_damaged_shard_is_named_and_nothing_wrong_is_returned(copied, corpus, 
     draw(damaged)
 
 
+def test_a_bad_record_is_left_out_where_that_is_allowed_and_named(copied, corpus, capsys):
+  path = shard(copied)
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 4
+  path.write_bytes(content)
+  splits = ("train", "validation", "test")
+
+  def read(limit):
+    damaged = dataclasses.replace(Corpus.open(copied), quarantine=Quarantine(limit))
+    return list(loader.windows_once(damaged, splits, windows_per_batch=1))
+
+  found, whole = read(9), list(loader.windows_once(corpus, splits, windows_per_batch=1))
+  said = [line for line in capsys.readouterr().err.splitlines() if "a window is left out" in line]
+  empty = [not one["spot_mask"].any() for one in found]
+  assert 0 < sum(empty) == len(said) < len(found)
+  assert path.name in said[0]
+  for one, other in zip(found, whole, strict=True):
+    for name, array in one.items():
+      wanted = other[name] if one["spot_mask"].any() else np.zeros_like(array)
+      np.testing.assert_array_equal(array, wanted)
+  with pytest.raises(BadInputError, match=path.name):
+    read(sum(empty) - 1)
+
+
 def test_a_corpus_is_sound_as_prepared(corpus):
   assert inspect.report(corpus.path) == 0
   patch = corpus.manifest["patch"]["px"]
@@ -264,7 +289,7 @@ def test_patches_of_another_size_are_refused(copied):
   manifest = manifests.read(copied)
   manifest["patch"]["px"] = 32
   manifests.write(copied, manifest)
-  with pytest.raises(BadInputError, match=r"patch: found 16 x 16 px, expected a JPEG of 32 px"):
+  with pytest.raises(BadInputError, match=r"patch 0 of window \d+: found 16 x 16 px, expected a JPEG of 32 px"):
     draw(Corpus.open(copied))
 
 

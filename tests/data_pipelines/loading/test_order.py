@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_pipelines.loading.order import MixedOrder, Order, epoch_order
 
@@ -121,3 +123,31 @@ def test_a_kind_with_few_windows_is_all_there_once_and_not_twice():
     own = order.batch(step)
     assert PAIRED[own].sum() == 36
     assert len(np.unique(own)) == len(own) == 60
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+  sizes=st.lists(st.integers(1, 12), min_size=1, max_size=5),
+  windows=st.integers(1, 9),
+  sections=st.integers(1, 6),
+  seed=st.integers(0, 99),
+  starts=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), min_size=1, max_size=6),
+)
+def test_every_window_appears_once_an_epoch_whatever_the_cuts_and_the_number_of_processes(
+  sizes, windows, sections, seed, starts
+):
+  section = np.repeat(np.arange(len(sizes)), sizes)
+  taken, step = [], 0
+  for steps, processes in starts:
+    order = Order(
+      section, windows_per_batch=windows, sections_per_batch=sections, seed=seed
+    )  # anew, as a run that starts again has it
+    for _ in range(steps):
+      parts = np.array_split(np.arange(windows), processes)
+      taken += [order.batch(step)[part] for part in parts]
+      step += 1
+  taken = np.concatenate(taken)
+  for begin in range(0, len(taken), len(section)):
+    epoch = taken[begin : begin + len(section)]
+    assert len(np.unique(epoch)) == len(epoch)
+    assert len(epoch) < len(section) or (np.sort(epoch) == np.arange(len(section))).all()

@@ -262,7 +262,7 @@ def _failing_at(at):
 def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
   usage = shutil.disk_usage(tmp_path)._replace(free=100)
   monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-  with pytest.raises(BadInputError, match=r"100 bytes free, expected [\d,]+ for a checkpoint"):
+  with pytest.raises(BadInputError, match=r"100 bytes free, expected [\d,]+ bytes"):
     toy.train(tmp_path)
 
 

@@ -1,0 +1,83 @@
+"""A line of the table: what was done, and whether it came out as it must."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+from data_pipelines.console import say
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One fault.
+
+  Attributes:
+    kind: of fault, e.g. "kill -9 in training".
+    fault: what was done.
+    problem: how it differs from what must be; empty if it does not.
+    skipped: why it could not be tried here; empty if it was.
+  """
+
+  kind: str
+  fault: str
+  problem: str
+  seconds: float
+  skipped: str = ""
+
+  @property
+  def status(self) -> str:
+    return "skipped" if self.skipped else "FAILED" if self.problem else "passed"
+
+
+class Wrong(Exception):
+  """What came out is not what must."""
+
+
+class Skip(Exception):
+  """The fault cannot be made on this machine."""
+
+
+def must(condition: bool, otherwise: str) -> None:
+  """Raises `Wrong` unless the condition holds."""
+  if not condition:
+    raise Wrong(otherwise)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+  """A fault to be made; `work` raises `Wrong` or `Skip`."""
+
+  kind: str
+  fault: str
+  work: Callable[[], None]
+
+
+def tried(attempt: Attempt) -> Row:
+  """What came of it; said as soon as it is over."""
+  begun, problem, skipped = time.monotonic(), "", ""
+  try:
+    attempt.work()
+  except Skip as reason:
+    skipped = str(reason)
+  except Exception as error:
+    problem = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
+  row = Row(attempt.kind, attempt.fault, problem, time.monotonic() - begun, skipped)
+  about = f"{row.kind}: {row.fault}{problem and ': '}{problem}{skipped and ': '}{skipped}"
+  say(f"{row.status:<8}{row.seconds:6.1f} s  {about}")
+  return row
+
+
+def table(rows: list[Row]) -> str:
+  """In Markdown, one line a kind, then the rows that did not pass."""
+  lines = ["| fault | tried | passed | seconds |", "| --- | --- | --- | --- |"]
+  for kind in dict.fromkeys(row.kind for row in rows):
+    of_kind = [row for row in rows if row.kind == kind]
+    passed = sum(row.status == "passed" for row in of_kind)
+    tried_ = sum(not row.skipped for row in of_kind)
+    lines.append(f"| {kind} | {tried_} | {passed} | {sum(row.seconds for row in of_kind):.0f} |")
+  for row in rows:
+    if row.status != "passed":
+      lines.append(f"\n{row.status}: {row.kind}: {row.fault}: {row.problem or row.skipped}")
+  return "\n".join(lines)

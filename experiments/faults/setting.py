@@ -1,0 +1,182 @@
+"""Where faults are tried: tiny tissue, a corpus, and runs in processes of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from experiments.faults.row import must
+from hibio.training import metrics
+from hibio.training.checkpoints import read_params
+
+CHILD = "experiments.faults.child"
+TIMEOUT = 240
+BAD_INPUT, BUSY, CANNOT_SAVE, INTERRUPTED, NOT_FINITE = 3, 73, 74, 75, 76
+WINDOWS = ("--config.training.windows_per_batch=8",)
+_CLOCK = ("pairs_per_second", "seconds", "data_wait_share")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+  """A command that has ended.
+
+  Attributes:
+    said: on stdout and stderr.
+    seconds: from its start to its end, or from the signal that it was sent.
+  """
+
+  status: int
+  said: str
+  seconds: float
+
+  @property
+  def last(self) -> str:
+    """The last line that it said."""
+    return next((line for line in reversed(self.said.splitlines()) if line.strip()), "")
+
+  def must_end_with(self, *statuses: int) -> Ended:
+    """Itself, if it ended so and without a traceback."""
+    must(self.status in statuses, f"ended with {self.status}, not {statuses}: {self.last[:300]}")
+    must("Traceback (most recent" not in self.said, f"a traceback: {self.last[:300]}")
+    return self
+
+
+class Setting:
+  """Folders under one root.
+
+  Args:
+    root: may hold what an earlier one made.
+  """
+
+  def __init__(self, root: Path):
+    self.root = root
+    root.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(root / "attempts", ignore_errors=True)
+    self._number = itertools.count()
+
+  def prepare_all(self) -> None:
+    """Makes what attempts share, before they begin side by side."""
+    must(self.reference.is_dir() and self.on_four_devices.is_dir(), "nothing to compare with")
+
+  def folder(self) -> Path:
+    """An empty place for one attempt."""
+    place = self.root / "attempts" / f"{next(self._number):03d}"
+    place.mkdir(parents=True)
+    return place
+
+  @functools.cached_property
+  def raw(self) -> Path:
+    """Synthetic sections."""
+    raw = self.root / "raw"
+    if not (raw / "truth.json").is_file():
+      run("data_pipelines.synthetic", "--preset=tiny", f"--output={raw}").must_end_with(0)
+    return raw
+
+  @functools.cached_property
+  def corpus(self) -> Path:
+    """Prepared from them without a fault."""
+    run(*self.prepare(self.root / "corpus")).must_end_with(0)
+    return self.root / "corpus"
+
+  def prepare(self, corpus: Path) -> tuple[str, ...]:
+    """The command that prepares the sections."""
+    return (
+      "data_pipelines.prepare", f"--input={self.raw}", f"--output={corpus}",
+      f"--gene_sets={self.raw / 'programs.gmt'}", "--jobs=1",
+    )  # fmt: skip
+
+  def pretrain(self, workdir: Path, *more: str) -> tuple[str, ...]:
+    """The command that trains: twelve steps in three stages, with refreshes and three saves."""
+    return (
+      "experiments.pretrain", "--config=experiments/hibio.py:test",
+      f"--config.workdir={workdir}", f"--config.corpus={self.corpus}", *more,
+    )  # fmt: skip
+
+  @functools.cached_property
+  def on_four_devices(self) -> Path:
+    """The same on four devices, with batches that eight can share."""
+    workdir = self.root / "four-devices"
+    run(*self.pretrain(workdir, *WINDOWS), env=on_devices(4)).must_end_with(0)
+    return workdir
+
+  @functools.cached_property
+  def reference(self) -> Path:
+    """A run that nothing happens to."""
+    workdir = self.root / "reference"
+    run(*self.pretrain(workdir)).must_end_with(0)
+    return workdir
+
+  def must_be_like_reference(self, workdir: Path, rtol: float = 0.0) -> None:
+    """The same parameters and the same lines, to the last bit or within rounding."""
+    mine, theirs = (read_params(of)[0] for of in (workdir, self.reference))
+    for one, other in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True):
+      must(_alike(one, other, rtol), "other parameters than without the fault")
+    for one, other in zip(lines(workdir), lines(self.reference), strict=True):
+      for name in other.keys() & one.keys() if rtol else other:
+        must(_alike(one.get(name), other[name], rtol), f"another {name} at step {other['step']}")
+
+
+def lines(workdir: Path) -> list[dict]:
+  """`metrics.jsonl`, without what depends on the clock."""
+  return [
+    {name: line[name] for name in line if name not in _CLOCK} for line in metrics.read(workdir)
+  ]
+
+
+def on_devices(number: int) -> dict[str, str]:
+  """The environment of a command that has so many devices, which are simulated."""
+  return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={number}"}
+
+
+def run(
+  module: str, *arguments: str, fault: str = "", env: Mapping[str, str] | None = None
+) -> Ended:
+  """`python -m MODULE ...`, with a fault in it or without."""
+  return wait(begun(module, *arguments, fault=fault, env=env))
+
+
+def begun(
+  module: str, *arguments: str, fault: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+  """The same, under way."""
+  command = (CHILD, fault, module) if fault else (module,)
+  return subprocess.Popen(
+    [sys.executable, "-m", *command, *arguments],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    errors="replace",
+    env={**os.environ, **(env or {})},
+  )
+
+
+def wait(process: subprocess.Popen) -> Ended:
+  """What became of it."""
+  since = time.monotonic()
+  try:
+    said = process.communicate(timeout=TIMEOUT)[0]
+  except subprocess.TimeoutExpired:
+    process.kill()
+    said = process.communicate()[0]
+    return Ended(-1, f"{said}\nstill there after {TIMEOUT} s", time.monotonic() - since)
+  return Ended(process.returncode, said, time.monotonic() - since)
+
+
+def _alike(one, other, rtol: float) -> bool:
+  if not isinstance(other, (int, float, np.ndarray, jax.Array)) or one is None:
+    return one == other or (rtol > 0 and one is not None)
+  one, other = np.asarray(one), np.asarray(other)
+  if rtol == 0:
+    return one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
+  return np.allclose(one, other, rtol=rtol, atol=rtol * max(float(np.abs(other).max()), 1e-2))
