@@ -26,6 +26,7 @@ from data_pipelines import pixels, scanner_slide, stated_scale
 from data_pipelines.problems import BadInputError
 from data_pipelines.scanner_slide import ScannerSlide
 from data_pipelines.stated_scale import Stated
+from data_pipelines.text_files import recognise
 from data_pipelines.tiled_image import TiledImage, is_tiled
 
 MAX_PIXELS = 2_000_000_000
@@ -291,6 +292,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
       "a PNG, JPEG or TIFF image",
       "correct the path, or leave the image out for an expression-only section",
     )
+  recognise(path)
   try:
     with _large_allowed():
       packed = path.suffix.lower() == ".gz"

@@ -27,7 +27,7 @@ from data_pipelines.readers import (
   xenium,
 )
 from data_pipelines.readers.metadata import Metadata, Words, file_name
-from data_pipelines.readers.names import told_apart
+from data_pipelines.readers.names import source_at, told_apart
 from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
 from data_pipelines.section import Section
 
@@ -183,7 +183,11 @@ def _within(root: Path, metadata: Metadata) -> Iterator[SectionSource]:
     if sources := _or_its_problem(_of_folder, folder, metadata):
       yield from sources
       continue
-    files, folders, broken = _content(folder)
+    try:
+      files, folders, broken = _content(folder)
+    except PermissionError:
+      yield from _or_its_problem(_refuse_access, folder, metadata)
+      continue
     for file in files:
       yield from _or_its_problem(_of_file, file, metadata)
     for link in broken:
@@ -199,10 +203,17 @@ def _or_its_problem(find: Find, path: Path, metadata: Metadata) -> Sequence[Sect
   """What is found here; where it cannot be looked at, a section that says why when it is read."""
   try:
     return find(path, metadata)
-  except BadInputError as problem:
-    name = file_name(path.stem if path.is_file() else path.name)
-    entry, load = metadata.entry(name), functools.partial(_refused, problem=problem)
-    return [SectionSource(name, entry.donor or name, UNKNOWN, path, (), entry, load)]
+  except (BadInputError, PermissionError) as error:
+    problem = error if isinstance(error, BadInputError) else _not_readable(path)
+    load = functools.partial(_refused, problem=problem)
+    is_generic = space_ranger.is_generic
+    return [source_at(path, metadata, reader=UNKNOWN, files=(), load=load, is_generic=is_generic)]
+
+
+def _not_readable(path: Path) -> BadInputError:
+  return BadInputError(
+    path, "folder", "not readable", "a readable folder or file", "check its permissions"
+  )
 
 
 def _refused(source: SectionSource, problem: BadInputError) -> Section:
@@ -231,6 +242,10 @@ def _first(readers: Mapping[str, Reader], path: Path, metadata: Metadata) -> lis
   return []
 
 
+def _refuse_access(folder: Path, _: Metadata) -> Sequence[SectionSource]:
+  raise _not_readable(folder)
+
+
 def _refuse_link(link: Path, _: Metadata) -> Sequence[SectionSource]:
   found = f"a broken link (to {os.readlink(link)})"
   raise BadInputError(link, "link", found, "a file or folder", "correct the link, or remove it")
@@ -240,14 +255,9 @@ def _content(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
   """Files, folders and broken links in it that may be sections; none that is hidden.
 
   Raises:
-    BadInputError: the folder must not be read.
+    PermissionError: the folder must not be read.
   """
-  try:
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-  except PermissionError as error:
-    raise BadInputError(
-      folder, "folder", "not readable", "a readable folder", "check its permissions"
-    ) from error
+  paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
   endings = {"", *(reader.suffix for reader in READERS.values())}
   broken = [p for p in paths if p.is_symlink() and not p.exists() and p.suffix in endings]
   return [p for p in paths if p.is_file()], [p for p in paths if p.is_dir()], broken

@@ -99,7 +99,9 @@ def _read_section(source: SectionSource, name: str, library_key: str | None) -> 
       um_per_px=entry.um_per_px,
       platform=entry.platform,
     )
-    return section_in(found, source, name, rows, choices)
+    alone = source.donor_id == source.section_id and entry.donor is None
+    notes = ("no donor given: the section counts as its own donor",) if alone else ()
+    return section_in(found, source, name, rows, choices, notes=notes)
 
 
 def section_in(

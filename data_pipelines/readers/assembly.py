@@ -17,7 +17,7 @@ from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
 
 _MIN_SHARE_INSIDE = 0.95
-_MIN_SHARE_JOINED = 0.95
+_MIN_SHARE_JOINED = 0.99
 _DEEP_SPOT = 1_000_000
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.assembly import Positions
-from data_pipelines.text_files import read_numbers, read_text
+from data_pipelines.text_files import read_numbers, read_text, recognise
 
 POSITION_COLUMNS = (
   "barcode",
@@ -32,6 +32,7 @@ def read_positions(path: Path, part: str = "") -> Positions:
       barcode twice.
   """
   if path.suffix == ".parquet":
+    recognise(path)
     try:
       table = pd.read_parquet(path).astype(str)
     except Exception as error:  # pyarrow raises its own kinds

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,42 @@ def test_opening_reads_no_counts(study):
   assert sources["two"].read().num_spots == 56
   with pytest.raises(BadInputError):
     sources["one"].read()
+
+
+@pytest.mark.parametrize("name", ["deeper", "one/outs/spatial"])
+def test_a_folder_that_must_not_be_read_stops_no_others(study, monkeypatch, name):
+  listed = Path.iterdir
+
+  def iterdir(folder):
+    if folder == study / name:
+      raise PermissionError(13, "Permission denied")
+    return listed(folder)
+
+  monkeypatch.setattr(Path, "iterdir", iterdir)
+  found = {source.section_id: source for source in readers.open_sections(study)}
+  assert "A1" in found
+  refused = found["deeper" if name == "deeper" else "one"]
+  with pytest.raises(BadInputError, match="permissions"):
+    refused.read()
+
+
+_DOWNLOADS = {
+  "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+  "web page": b"<!DOCTYPE html><html><body>Log in</body></html>",
+  "an empty file": b"",
+}
+
+
+@pytest.mark.parametrize("found", _DOWNLOADS)
+@pytest.mark.parametrize(
+  "file", ["filtered_feature_bc_matrix.h5", "spatial/tissue_positions.csv",
+           "spatial/scalefactors_json.json", "spatial/tissue_hires_image.png"],
+)  # fmt: skip
+def test_a_download_that_went_wrong_is_recognised_in_every_file(study, file, found):
+  (study / "one" / "outs" / file).write_bytes(_DOWNLOADS[found])
+  (source,) = readers.open_sections(study / "one")
+  with pytest.raises(BadInputError, match=found):
+    source.read()
 
 
 def test_every_problem_of_a_section_is_found_at_once(study):

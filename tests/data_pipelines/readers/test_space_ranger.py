@@ -163,6 +163,17 @@ def test_counts_of_another_section_are_refused_with_names_of_both_sides(sample):
   assert sample.barcodes[0] in str(problem)
 
 
+@pytest.mark.parametrize("side", [8, 16])
+def test_counts_of_more_than_one_spot_in_a_hundred_without_a_position_are_refused(tmp_path, side):
+  sample = raw_folders.visium(tmp_path / "S2" / "outs", side=side)
+  sample.write_positions(lines=sample.position_lines()[2:])
+  if side == 8:  # 2 of 56
+    with pytest.raises(BadInputError, match="54 of the 56 spots"):
+      read(sample)
+  else:  # 2 of 240
+    assert read(sample).dropped["spots without a position"] == 2
+
+
 def test_the_order_of_barcodes_in_the_positions_file_does_not_matter(sample):
   want = read(sample)
   sample.write_positions(lines=sample.position_lines()[::-1])
