@@ -26,7 +26,7 @@ from data_pipelines.readers import (
   visium_hd,
   xenium,
 )
-from data_pipelines.readers.metadata import Metadata, Words, file_name
+from data_pipelines.readers.metadata import Metadata, Words
 from data_pipelines.readers.names import source_at, told_apart
 from data_pipelines.readers.source import READER_VERSION, Reader, SectionSource
 from data_pipelines.section import Section

@@ -61,8 +61,7 @@ def _source_of(
   path: Path, name: str, alone: bool, donor: str | None, metadata: Metadata
 ) -> SectionSource:
   """A section; the table may say something of it, or of the file that holds it."""
-  own = [*names_of(path), file_name(f"{path.stem}_{name}")]
-  names = own if alone else [*(f"{one}_{name}" for one in own[:-1])]
+  names = names_of(path) if alone else [f"{one}_{name}" for one in names_of(path)]
   entry = metadata.entry(name, path.parent, also=names)
   of_file = metadata.entry(path.stem, path.parent)
   if entry.table is None and not alone:
@@ -76,7 +75,7 @@ def _source_of(
     files=(path,),
     entry=entry,
     load=functools.partial(_read_section, name=name, library_key=of_file.library_key),
-    other_names=tuple(map(file_name, names)),
+    other_names=tuple(names),
   )
 
 

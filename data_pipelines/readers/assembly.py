@@ -45,12 +45,16 @@ class Positions:
 
   def __post_init__(self):
     if twice := [i for i, n in collections.Counter(self.ids.tolist()).items() if n > 1]:
+      rows = np.flatnonzero(np.isin(self.ids, twice))
+      places = {(self.ids[row], *self.positions_px[row].tolist()) for row in rows}
       raise BadInputError(
         self.path,
         "spots",
         f"{len(twice)} names twice ({', '.join(twice[:3])})",
         "each spot once",
-        "remove the repeated rows",
+        "remove the repeated rows"
+        if len(places) == len(twice)
+        else "give the positions of this slide alone: the repeated names lie at several places",
       )
     if not self.on_tissue.any():
       raise BadInputError(

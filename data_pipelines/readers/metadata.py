@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -209,8 +210,12 @@ class Metadata:
 
 
 def file_name(name: str) -> str:
-  """The name with everything that a file name should not hold replaced by "_"."""
-  return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "section"
+  """The name with everything that a file name should not hold replaced by "_".
+
+  One of which nothing is left, as of names in other alphabets, becomes a number of its own.
+  """
+  kept = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80]
+  return kept or f"section_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _check_columns(names: list[str], path: Path) -> None:

@@ -32,7 +32,7 @@ def names_of(
   own = [path.stem if path.is_file() else path.name] if name is None else [name]
   told = [one for one in (*own, *(above.name for above in path.parents)) if one]
   told = [one for one in told if not is_generic(one)][:_MOST_FOLDERS] or ["section"]
-  return [file_name("_".join(told[n::-1])) for n in range(len(told))]
+  return ["_".join(told[n::-1]) for n in range(len(told))]
 
 
 def source_at(
@@ -91,11 +91,11 @@ def told_apart(sources: Sequence[SectionSource], root: Path) -> dict[str, Sectio
 
 def _next_name(source: SectionSource) -> SectionSource:
   name, *others = source.other_names
-  return dataclasses.replace(source.called(name), other_names=tuple(others))
+  return dataclasses.replace(source.called(file_name(name)), other_names=tuple(others))
 
 
 def _shared(root: Path, one: SectionSource, other: SectionSource) -> BadInputError:
-  apart = [source.other_names[0] for source in (one, other) if source.other_names]
+  apart = [file_name(source.other_names[0]) for source in (one, other) if source.other_names]
   return BadInputError(
     root,
     "sections",

@@ -289,7 +289,9 @@ def test_patches_of_another_size_are_refused(copied):
   manifest = manifests.read(copied)
   manifest["patch"]["px"] = 32
   manifests.write(copied, manifest)
-  with pytest.raises(BadInputError, match=r"patch 0 of window \d+: found 16 x 16 px, expected a JPEG of 32 px"):
+  with pytest.raises(
+    BadInputError, match=r"patch 0 of window \d+: found 16 x 16 px, expected a JPEG of 32 px"
+  ):
     draw(Corpus.open(copied))
 
 

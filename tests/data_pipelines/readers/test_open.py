@@ -66,6 +66,16 @@ def test_sections_of_one_name_are_told_apart_by_the_folders_above_them(study):
   assert "copy_one and study_one" in problem.fix or "study_one and copy_one" in problem.fix
 
 
+def test_folders_in_another_alphabet_are_told_apart_and_found_in_the_table(study):
+  for name in ("甲", "乙"):
+    shutil.copytree(study / "one", study / name)
+  write_table(study, "section,donor\n甲,a\n乙,b\ntwo ä,c\n")
+  donors = {source.donor_id: source.section_id for source in readers.open_sections(study)}
+  assert donors == {
+    "A": "A1", "a": file_name("甲"), "b": file_name("乙"), "c": "two", "one": "one"
+  }  # fmt: skip
+
+
 def test_a_link_has_its_own_name_and_not_that_of_what_it_leads_to(study):
   (study / "staged").mkdir()
   (study / "staged" / "S1").symlink_to("../one/outs")
@@ -288,7 +298,8 @@ def test_a_fingerprint_changes_with_a_file_or_the_table_and_with_nothing_else(st
 def test_a_section_name_is_safe_as_a_file_name():
   assert file_name("../../etc/passwd") == "etc_passwd"
   assert file_name(".hidden") == "hidden"
-  assert file_name("ä") == "section"
+  assert file_name("ä") == file_name("ä") != file_name("ö")
+  assert file_name("ä").startswith("section_")
   assert len(file_name("x" * 200)) == 80
 
 

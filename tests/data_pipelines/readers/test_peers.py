@@ -110,3 +110,48 @@ def test_real_cells_of_xenium_have_the_counts_that_a_cast_of_their_indices_gives
     scanpy.read_10x_h5(path / "cell_feature_matrix.h5")
   (section,) = readers.read_sections(path)
   assert section.counts.sum() == 21
+
+
+def squidpy_section(squidpy, sample):
+  adata = squidpy.read.visium(sample.folder, library_id=sample.folder.parent.name)
+  return adata[adata.obs["in_tissue"] == 1].copy()
+
+
+def check_spots(section, theirs):
+  theirs = theirs[section.spot_ids]
+  assert section.num_spots == len(theirs)
+  assert (section.counts != theirs.X).nnz == 0
+  full_px = section.positions_px / section.image_scale
+  np.testing.assert_allclose(full_px, theirs.obsm["spatial"], atol=1.0)  # squidpy rounds
+  np.testing.assert_array_equal(
+    section.array_positions, theirs.obs[["array_row", "array_col"]].to_numpy(int)
+  )
+
+
+def test_spots_of_visium_have_the_counts_and_places_that_squidpy_reads(tmp_path):
+  squidpy = peer("squidpy")
+  sample = raw_folders.visium(tmp_path / "S1" / "outs")
+  theirs = squidpy_section(squidpy, sample)
+  (section,) = readers.read_sections(tmp_path / "S1")
+  check_spots(section, theirs)
+  theirs.write_h5ad(tmp_path / "S1.h5ad")
+  (again,) = readers.read_sections(tmp_path / "S1.h5ad")
+  check_spots(again, theirs)
+  np.testing.assert_allclose(again.um_per_px * again.image_scale, 2.0, rtol=1e-3)
+
+
+def test_slides_that_scanpy_users_join_are_told_apart_again(tmp_path):
+  squidpy = peer("squidpy")
+  anndata = peer("anndata")
+  made = [raw_folders.visium(tmp_path / f"S{n}" / "outs", seed=n) for n in (1, 2)]
+  theirs = {sample.folder.parent.name: squidpy_section(squidpy, sample) for sample in made}
+  joined = anndata.concat(theirs, label="batch", index_unique="-", uns_merge="unique")
+  joined.var = next(iter(theirs.values())).var
+  joined.write_h5ad(tmp_path / "joined.h5ad")
+  found = readers.read_sections(tmp_path / "joined.h5ad")
+  assert [one.section_id for one in found] == ["S1", "S2"]
+  for section in found:
+    own = theirs[section.section_id].copy()
+    own.obs_names = [f"{name}-{section.section_id}" for name in own.obs_names]
+    check_spots(section, own)
+    assert section.image is not None

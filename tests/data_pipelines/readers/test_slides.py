@@ -115,6 +115,17 @@ def test_a_single_place_that_is_written_down_twice_is_no_second_slide():
   assert list(names(one).values()) == [90]
 
 
+def test_names_at_several_places_are_of_several_slides_and_no_repeated_rows(tmp_path):
+  sample = raw_folders.visium(tmp_path / "S" / "outs")
+  lines = sample.position_lines()
+  for twice, fix in ((lines[:3], "remove the repeated rows"),
+                     ([f"{line}7" for line in lines[:3]], "this slide alone")):  # fmt: skip
+    sample.write_positions(lines=[*lines, *twice])
+    with pytest.raises(BadInputError) as problem:
+      readers.read_sections(tmp_path / "S")
+    assert fix in problem.value.fix
+
+
 def test_two_slides_in_a_folder_of_space_ranger_are_refused(tmp_path):
   sample = raw_folders.visium(tmp_path / "S" / "outs")
   other = raw_folders.visium(tmp_path / "T" / "outs", seed=1)
