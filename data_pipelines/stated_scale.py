@@ -11,6 +11,7 @@ _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 _OME = re.compile(r'PhysicalSize([XY])="([\d.eE+-]+)"(?=[^>]*)')
 _OME_UNIT = re.compile(r'PhysicalSizeXUnit="([^"]*)"')
 _OME_UM = {"": 1.0, "µm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "pixel": 0.0}
+_MADE_UP = "resolution in the TIFF"
 _APERIO = re.compile(r"\bMPP\s*=\s*([\d.]+)")
 
 
@@ -20,6 +21,10 @@ class Stated(NamedTuple):
   across: float
   down: float
   source: str
+
+  @property
+  def is_made_up_often(self) -> bool:
+    return self.source == _MADE_UP
 
 
 def by_tags(tags: Mapping[int, Any]) -> Stated | None:
@@ -48,4 +53,4 @@ def _resolution(tags: Mapping[int, Any]) -> Stated | None:
     return None
   if not unit_um or not across > 0 or not down > 0:
     return None
-  return Stated(unit_um / across, unit_um / down, "resolution in the TIFF")
+  return Stated(unit_um / across, unit_um / down, _MADE_UP)

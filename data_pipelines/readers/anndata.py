@@ -97,6 +97,7 @@ def _read_section(source: SectionSource, name: str, library_key: str | None) -> 
       image_scale=entry.image_scale,
       um_per_px=entry.um_per_px,
       platform=entry.platform,
+      without_image=entry.is_without_image,
     )
     alone = source.donor_id == source.section_id and entry.donor is None
     notes = ("no donor given: the section counts as its own donor",) if alone else ()
@@ -153,7 +154,7 @@ def section_in(
       rows=places_on_array[:, 0],
       columns=places_on_array[:, 1],
       positions_px=positions_px,
-      on_tissue=_on_tissue(obs, source.path),
+      on_tissue=places.on_tissue(obs, source.path),
       dropped={} if kept is None else {"spots without a patch": int((~kept).sum())},
     ),
     um_per_px=spots.um_per_px * spots.image_scale,
@@ -162,27 +163,8 @@ def section_in(
     image_scale=spots.image_scale,
     labels=_labels(source, obs, ids),
     notes=(*spots.notes, *notes),
+    said=source.entry.positions,
   )
-
-
-def _on_tissue(obs: pd.DataFrame, path: Path) -> Bool[np.ndarray, " spot"]:
-  """`obs["in_tissue"]`, 0 and 1 or False and True; without it every spot counts.
-
-  Raises:
-    BadInputError: other values.
-  """
-  if "in_tissue" not in obs:
-    return np.ones(len(obs), bool)
-  known = (
-    obs["in_tissue"]
-    .astype(str)
-    .str.lower()
-    .map({"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False})
-  )
-  if known.isna().any():
-    wrong = repr(obs["in_tissue"][known.isna()].iloc[0])
-    raise BadInputError(path, "obs['in_tissue']", wrong, "0 or 1", "correct the column")
-  return known.to_numpy(bool)
 
 
 def _labels(source: SectionSource, obs: pd.DataFrame, ids: np.ndarray) -> list[joins.LabelTable]:

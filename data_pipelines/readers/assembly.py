@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 
 from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import joins, one_slide
+from data_pipelines.readers import joins, one_slide, placement
+from data_pipelines.readers.array_fit import SAY
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
@@ -78,6 +79,7 @@ def assemble(
   labels: list[joins.LabelTable],
   notes: tuple[str, ...],
   spot_um: float = VISIUM_SPOT_UM,
+  said: str = "",
 ) -> Section:
   """The section: spots that have counts, a position on tissue and, if there is an image, lie on it.
 
@@ -89,6 +91,7 @@ def assemble(
     um_per_px: micrometres per pixel of the full-size image.
     image_scale: pixels of `image` per pixel of the positions.
     labels: tables to join by spot id.
+    said: of the positions, by the user; see `readers.placement`.
 
   Raises:
     BadInputError: files do not belong together.
@@ -102,6 +105,8 @@ def assemble(
   kept = np.flatnonzero(joined)
   rows = rows[kept]
   full_px = positions.positions_px[rows]
+  if said == placement.SWAPPED:
+    full_px = full_px[:, ::-1]
   dropped = collections.Counter(raw.dropped) + collections.Counter(positions.dropped)
   dropped["spots without a position"] += int((~joined).sum())
   unseen = np.ones(len(positions.ids), bool)
@@ -142,6 +147,16 @@ def assemble(
     )
     inside = on_image(section.positions_px, image, positions.path, _MIN_SHARE_INSIDE, fix)
     section = section.subset(inside, "spots outside the image")
+  seen = placement.checked(
+    section.array_positions,
+    section.positions_px,
+    image,
+    section.um_per_px,
+    file=positions.path,
+    platform=platform,
+    said=said,
+  )
+  section = dataclasses.replace(section, notes=(*section.notes, *seen))
   return _noted(_labelled(section, labels))
 
 
@@ -201,7 +216,7 @@ def on_image(
     return inside
   swapped = ((positions_px >= 0) & (positions_px < size[::-1])).all(axis=1)
   if swapped.mean() >= least:
-    fix = "x and y seem swapped (the other way round they fit): exchange the two columns"
+    fix = f"x and y seem exchanged (the other way round they fit): say swapped, in {SAY}"
   else:
     scale = (size / np.maximum(positions_px.max(axis=0), 1.0)).min()
     fix = f"{fix} (for the spots to fit, at most {scale:.3g} times what it is now)"

@@ -211,6 +211,7 @@ def _section(
     labels=labels,
     notes=(*raw.notes, *notes),
     spot_um=pitch,
+    said=source.entry.positions,
   )
 
 

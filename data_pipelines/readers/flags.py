@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_pipelines.entry import Flags
-from data_pipelines.readers.metadata import Words
+from data_pipelines.readers.metadata import POSITIONS, Words
 
 
 class WordFlags:
@@ -14,10 +14,11 @@ class WordFlags:
       flags.float("um_per_px", None, "Micrometres a pixel of the positions, if files do not say"),
       flags.string("layer", None, "Matrix of raw counts in .h5ad files"),
       flags.string("library_key", None, "Column of obs that names sections in .h5ad files"),
-      flags.string("image", None, "H&E image of the only section"),
+      flags.string("image", None, "H&E image of the only section; none to read no image"),
       flags.float("image_scale", None, "Pixels of --image per pixel of the positions"),
       flags.string("platform", None, "Platform to read as, or the array of an .h5ad file"),
       flags.float("pitch_um", None, "Side of the squares that bins or cells are pooled to"),
+      flags.string("positions", None, f"What is known of positions: {', '.join(POSITIONS)}"),
     )
 
   def words(self) -> Words:

@@ -81,7 +81,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
       f"lattice pitch of {PITCH_UM:g} um",
     )
   )
-  path = entry.path_of("image") or layout.image
+  path = entry.image_or(layout.image)
   image = SlideImage.open(path, "full") if path else None
   if entry.donor is None:
     notes.append(
@@ -104,6 +104,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     labels=_labels(entry, layout, table, positions),
     notes=(*raw.notes, *notes),
     spot_um=SPOT_UM,
+    said=source.entry.positions,
   )
 
 

@@ -16,7 +16,9 @@ COLUMNS = (
   "section", "donor", "image", "image_scale", "um_per_px", "labels", "positions", "species",
   "pitch_um", "platform", "layer", "library_key",
 )  # fmt: skip
-POSITIONS = ("spots", "warped")
+POSITIONS = ("spots", "warped", "swapped", "as_is")
+NO_IMAGE = "none"
+"""What stands for the name of an image where none is to be read."""
 _RANGES = {
   "image_scale": (
     0.0, 100.0, "image pixels per pixel of the positions, e.g. 0.2876",
@@ -43,9 +45,10 @@ class Words:
     image_scale: its pixels per pixel of the positions.
     platform: what the data are of: a reader's name.
     pitch_um: side of the squares that bins, cells or transcripts are pooled to.
+    positions: what is known of them, one of `POSITIONS`.
 
   Raises:
-    BadInputError: a number out of range.
+    BadInputError: a number out of range, or another word.
   """
 
   um_per_px: float | None = None
@@ -55,8 +58,13 @@ class Words:
   image_scale: float | None = None
   platform: str | None = None
   pitch_um: float | None = None
+  positions: str | None = None
 
   def __post_init__(self):
+    if self.positions not in (None, *POSITIONS):
+      raise BadInputError(
+        "--positions", "value", repr(self.positions), " or ".join(POSITIONS), "correct it"
+      )
     for name in _RANGES:
       if getattr(self, name) is not None:
         _number(str(getattr(self, name)), name, f"--{name}", "value")
@@ -74,11 +82,12 @@ class Entry:
     table: the table it comes from, for messages; None without one.
     section: name of the section.
     donor: person or animal.
-    image: H&E image.
+    image: H&E image; "none" to read none.
     image_scale: image pixels per pixel of the position file.
     um_per_px: micrometres per pixel of the position file; it wins over what files say.
     labels: table of an id column and label columns.
-    positions: "spots", or "warped" for legacy ST positions registered to another section.
+    positions: "spots"; "warped" for legacy ST positions registered to another section; "swapped"
+      where x and y are exchanged; "as_is" where they are right, whatever it looks like.
     species: "human" or "mouse".
     pitch_um: side of the squares that bins, cells or transcripts are pooled to; None: as the
       platform's reader does by itself.
@@ -110,7 +119,7 @@ class Entry:
       BadInputError: no such file in any of the folders.
     """
     name = getattr(self, column)
-    if name is None:
+    if name is None or (column == "image" and self.is_without_image):
       return None
     found = next((place for place in self._places(name) if place.is_file()), None)
     if found is None:
@@ -122,6 +131,14 @@ class Entry:
         "correct the path in the table",
       )
     return found
+
+  def image_or(self, own: Path | None) -> Path | None:
+    """The image that is named, else the section's own; None where none is to be read.
+
+    Raises:
+      BadInputError: as `path_of`.
+    """
+    return None if self.is_without_image else self.path_of("image") or own
 
   def scale(self, by_platform: Callable[[], tuple[float, str]]) -> tuple[float, str]:
     """Micrometres per pixel of the positions, and where from: as said here, else by the platform.
@@ -138,9 +155,16 @@ class Entry:
     return self.um_per_px, f"given ({found:.4g} by {how})"
 
   @property
+  def is_without_image(self) -> bool:
+    """Whether no image is to be read, whatever is there."""
+    return self.image is not None and self.image.lower() == NO_IMAGE
+
+  @property
   def has_its_image(self) -> bool:
     """Whether the image it names is there; True where it names none."""
-    return self.image is None or any(place.is_file() for place in self._places(self.image))
+    if self.image is None or self.is_without_image:
+      return True
+    return any(place.is_file() for place in self._places(self.image))
 
   def _places(self, name: str) -> list[Path]:
     return list(dict.fromkeys(folder / Path(name).expanduser() for folder in self.folders))
@@ -205,7 +229,7 @@ class Metadata:
       said = {name: value for name, value in said.items() if not name.startswith("image")}
     elif "image" in said:
       entry = dataclasses.replace(entry, folders=(Path.cwd(), *entry.folders))
-    left = {name: v for name, v in said.items() if getattr(entry, name) in (None, 1.0)}
+    left = {name: v for name, v in said.items() if getattr(entry, name) in (None, 1.0, "spots")}
     return dataclasses.replace(entry, **left)
 
 

@@ -44,7 +44,11 @@ def tissue_mask(
 ) -> Bool[np.ndarray, "height width"]:
   """Pixels that are tissue: coloured more than Otsu's threshold, kept within what glass and
   stains allow, so that an image of nothing but tissue is all tissue."""
-  values = colour(pixels)
+  return mask_of(colour(pixels))
+
+
+def mask_of(values: Float[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+  """As `tissue_mask`, of what `colour` gives."""
   return values > np.clip(otsu(values), _FAINTEST, _FULL)
 
 

@@ -95,8 +95,8 @@ class SectionSource:
     entry = dataclasses.replace(self.entry, table=None, folders=())
     parts = [f"reader {READER_VERSION}", self.section_id, self.donor_id, repr(entry)]
     for column in ("image", "labels"):
-      if getattr(self.entry, column) is not None:
-        parts.append(_stamp(self.entry.path_of(column)))
+      if (named := self.entry.path_of(column)) is not None:
+        parts.append(_stamp(named))
     parts += [_stamp(file) for file in sorted(self.files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

@@ -111,6 +111,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     image_scale=image_scale,
     labels=_labels(source, layout, raw),
     notes=raw.notes + notes,
+    said=source.entry.positions,
   )
 
 
@@ -206,6 +207,8 @@ def _scale(scalefactors: dict, layout: Layout, positions: Positions) -> tuple[fl
 
 def image_of(layout: Layout, scalefactors: dict, entry: Entry) -> tuple[SlideImage | None, float]:
   """The best image there is, and its pixels per full-size pixel."""
+  if entry.is_without_image:
+    return None, 1.0
   path = entry.path_of("image")
   if path is not None:
     image = SlideImage.open(path, "full")

@@ -112,7 +112,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   ids, positions_px, radius_px = _coordinates(layout.coord)
   array = _array(ids, positions_px, layout.coord, entry)
   _check_radius(radius_px, array, layout.coord)
-  path = entry.path_of("image") or layout.image
+  path = entry.image_or(layout.image)
   labels = entry.path_of("labels") or layout.labels
   notes = () if entry.donor else ("no donor given: slides of one donor share no name here",)
   return assemble(
@@ -132,6 +132,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     labels=[joins.read_labels(labels)] if labels else [],
     notes=(*raw.notes, *notes),
     spot_um=array.spot_um,
+    said=source.entry.positions,
   )
 
 

@@ -171,6 +171,7 @@ def _read_section(source: SectionSource, plan: Plan) -> Section:
     labels=_labels(source, plan, items),
     notes=(*raw.notes, *_notes(source, plan, raw.counts)),
     spot_um=plan.pitch_um,
+    said=source.entry.positions,
   )
 
 

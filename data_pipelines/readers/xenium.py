@@ -153,7 +153,7 @@ def _true(column: pd.Series) -> np.ndarray:
 def _frame(layout: Layout, entry: Entry) -> tuple[cells.Frame, tuple[str, ...]]:
   """The pixels of the H&E image, where it and its registration are known; else micrometres."""
   given = entry.path_of("image")
-  path = given or layout.image
+  path = entry.image_or(layout.image)
   if path is None:
     return cells.MICROMETRES, (
       "no H&E image beside the output: morphology images are fluorescence",

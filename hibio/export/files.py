@@ -22,6 +22,7 @@ from data_pipelines.readers import slide
 from data_pipelines.readers.anndata import SUFFIX
 from data_pipelines.readers.annotated import contents
 from data_pipelines.readers.annotated.sections import Choices, sections_of
+from data_pipelines.readers.metadata import NO_IMAGE
 from data_pipelines.section import of_section
 from hibio import pretrained, tissue
 from hibio.export.results import STABILITY, UNS, InFile, InMemory
@@ -42,6 +43,7 @@ class Request:
   image: Path | None = None
   image_scale: float = 1.0
   um_per_px: float | None = None
+  positions: str = "spots"
   spots: Path | None = None
   grid: str = "hexagonal"
   grid_um: float = 100.0
@@ -57,6 +59,7 @@ class Request:
     """What is said of the sections of a folder."""
     return readers.Words(
       um_per_px=self.um_per_px,
+      positions=self.positions,
       layer=self.layer,
       library_key=self.library_key,
       image=None if self.image is None else str(self.image),
@@ -153,12 +156,15 @@ def _folder(model: Pretrained, request: Request, settings: Settings) -> None:
 
 def _h5ad(model: Pretrained, request: Request, settings: Settings) -> None:
   """Adds results to a copy of the file; no matrix of it is ever in memory as a whole."""
+  without_image = request.image is not None and request.image.name.lower() == NO_IMAGE
   choices = Choices(
     layer=request.layer,
     library_key=request.library_key,
-    image=request.image,
+    image=None if without_image else request.image,
     image_scale=request.image_scale,
     um_per_px=request.um_per_px,
+    positions=request.positions,
+    without_image=without_image,
   )
   with contents.opened(request.source) as found:
     sections = sections_of(found, choices)
@@ -181,7 +187,7 @@ def _image(model: Pretrained, request: Request, settings: Settings) -> None:
   _put(adata, request.output)
 
 
-_SAID = ("layer", "library_key", "image", "image_scale", "um_per_px")
+_SAID = ("layer", "library_key", "image", "image_scale", "um_per_px", "positions")
 FOLDER = Kind("a folder", _folder, ("sections", "metadata", *_SAID))
 FILE = Kind("a file of sections", _folder, FOLDER.flags)
 H5AD = Kind("an .h5ad file", _h5ad, _SAID)

@@ -17,6 +17,12 @@ HIRES = 0.2
 LOWRES = 0.06
 
 
+def textured(width, height):
+  """Grey noise: an image of no particular tissue, and not a blank one."""
+  noise = Image.effect_noise((width // 16 + 1, height // 16 + 1), 60)
+  return noise.convert("RGB").resize((width, height), Image.Resampling.NEAREST)
+
+
 @dataclasses.dataclass
 class Visium:
   """A Space Ranger folder and what was put into it; spots beside the tissue come last."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+import pandas as pd
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
@@ -82,6 +83,26 @@ def array_positions(contents: Contents) -> np.ndarray | None:
   except (TypeError, ValueError):
     return None
   return values if np.isfinite(values).all() else None
+
+
+def on_tissue(obs: pd.DataFrame, path: Path) -> Bool[np.ndarray, " spot"]:
+  """`obs["in_tissue"]`, 0 and 1 or False and True; without it every spot counts.
+
+  Raises:
+    BadInputError: other values.
+  """
+  if "in_tissue" not in obs:
+    return np.ones(len(obs), bool)
+  known = (
+    obs["in_tissue"]
+    .astype(str)
+    .str.lower()
+    .map({"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False})
+  )
+  if known.isna().any():
+    wrong = repr(obs["in_tissue"][known.isna()].iloc[0])
+    raise BadInputError(path, "obs['in_tissue']", wrong, "0 or 1", "correct the column")
+  return known.to_numpy(bool)
 
 
 def shown(names) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import lattice
+from data_pipelines.readers import lattice, placement
 from data_pipelines.readers.annotated import places, raw_matrix, slides
 from data_pipelines.readers.annotated.contents import Contents, Library
 from data_pipelines.readers.annotated.raw_matrix import RawMatrix
@@ -35,6 +35,8 @@ class Choices:
     um_per_px: micrometres per pixel of the positions.
     um_per_px_source: who says so.
     platform: array that the spots are of, where its pitch is known: a name in `PITCHES`.
+    positions: what is known of them; see `readers.placement`.
+    without_image: read none, whatever is there.
   """
 
   layer: str | None = None
@@ -44,6 +46,8 @@ class Choices:
   um_per_px: float | None = None
   um_per_px_source: str = "given"
   platform: str | None = None
+  positions: str = "spots"
+  without_image: bool = False
 
 
 PITCHES: dict[str, tuple[Callable[..., np.ndarray], float]] = {
@@ -72,9 +76,26 @@ def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
       "give the sections one by one, or store their images in uns['spatial']",
     )
   matrix = matrix_of(contents, choices)
-  return [
+  each = (
     section_of(contents, choices, matrix, name, np.flatnonzero(names == name)) for name in ids
-  ]
+  )
+  return [_checked(section, contents, choices) for section in each]
+
+
+def _checked(section: StreamedSection, contents: Contents, choices: Choices) -> StreamedSection:
+  """The section, with what is to be said of how its spots lie on array and image."""
+  on = places.on_tissue(contents.obs.iloc[section.rows], contents.path)
+  on &= section.on_image() | (section.image is None)
+  array = places.array_positions(contents)
+  notes = placement.checked(
+    None if array is None else array[section.rows[on]],
+    section.positions_px[on],
+    section.image,
+    section.um_per_px,
+    file=contents.path,
+    said=choices.positions,
+  )
+  return dataclasses.replace(section, notes=(*section.notes, *notes))
 
 
 def matrix_of(contents: Contents, choices: Choices) -> RawMatrix | None:
@@ -101,6 +122,8 @@ def section_of(
     BadInputError: as `sections_of`.
   """
   every = places.positions_px(contents)
+  if choices.positions == placement.SWAPPED:
+    every = every[:, ::-1]
   library = _library(contents, name, whole=len(rows) == len(contents.obs))
   um_per_px, how = _scale(contents, choices, library, rows, every)
   image, image_scale = _image(contents, choices, library)
@@ -179,6 +202,8 @@ def _image(
 ) -> tuple[SlideImage | None, float]:
   if isinstance(choices.image, SlideImage):
     return choices.image, choices.image_scale
+  if choices.without_image:
+    return None, 1.0
   if choices.image is not None:
     return SlideImage.open(choices.image, "full"), choices.image_scale
   return _stored_image(library, contents.path)

@@ -78,7 +78,7 @@ def test_a_layer_can_be_named_and_none_reads_the_image_alone(section):
   adata = annotated.adata(section, image=annotated.picture(section))
   adata.layers["umi"] = section.counts
   adata.X = adata.X.log1p()
-  assert read(adata, layer="umi")[0].notes == ("counts from layers['umi']",)
+  assert read(adata, layer="umi")[0].notes[0] == "counts from layers['umi']"
   assert read(adata, layer="none")[0].read_counts is None
 
 

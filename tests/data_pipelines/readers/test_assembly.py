@@ -26,7 +26,7 @@ def test_spots_on_an_image_are_told_from_those_beside_it():
 
 
 def test_swapped_axes_are_named():
-  assert "x and y seem swapped" in said(WIDE[:, ::-1])
+  assert "x and y seem exchanged" in said(WIDE[:, ::-1])
 
 
 def test_positions_of_a_larger_image_get_the_scale_that_fits():

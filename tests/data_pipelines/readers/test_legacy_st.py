@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from data_pipelines import readers
 from data_pipelines.problems import BadInputError
@@ -172,7 +171,7 @@ def test_a_spot_column_names_spots_that_share_an_array_position(array):
 
 def test_the_image_scale_of_the_table_takes_positions_to_a_smaller_image(array):
   (array.folder / "images").mkdir()
-  Image.new("RGB", (500, 600)).save(array.folder / "images" / "A1_dark.png")
+  raw_folders.textured(500, 600).save(array.folder / "images" / "A1_dark.png")
   path = table(array, "section,image,image_scale\nA1,images/A1_dark.png,0.25\n")
   section = read(array, metadata=path)["A1"]
   np.testing.assert_allclose(section.positions_px[:, 0], 0.25 * array.pixel_x)
@@ -184,8 +183,8 @@ def test_the_image_scale_of_the_table_takes_positions_to_a_smaller_image(array):
 
 def test_an_image_named_as_the_section_is_found_and_one_of_another_name_is_not(array):
   (array.folder / "images").mkdir()
-  Image.new("RGB", (2000, 2400)).save(array.folder / "images" / "A1.jpg")
-  Image.new("RGB", (2000, 2400)).save(array.folder / "images" / "A2_dark.png")
+  raw_folders.textured(2000, 2400).save(array.folder / "images" / "A1.jpg")
+  raw_folders.textured(2000, 2400).save(array.folder / "images" / "A2_dark.png")
   sections = read(array)
   assert sections["A1"].image.path.name == "A1.jpg"
   assert sections["A2"].image is None
@@ -216,7 +215,7 @@ def repository(tmp_path, array):
   shutil.copytree(array.folder / "pathologist", data / "ST-pat" / "lbl")
   (data / "ST-pat" / "lbl" / "README").write_text("labels of A1")
   (data / "ST-imgs" / "A" / "A1").mkdir(parents=True)
-  Image.new("RGB", (2000, 2400)).save(data / "ST-imgs" / "A" / "A1" / "BT0_C1_HE.jpg")
+  raw_folders.textured(2000, 2400).save(data / "ST-imgs" / "A" / "A1" / "BT0_C1_HE.jpg")
   return data.parent
 
 
@@ -238,7 +237,7 @@ def test_the_table_of_her2st_fits_its_public_repository(repository, array):
 def test_the_table_of_her2st_fits_a_copy_with_smaller_images(array):
   (array.folder / "images").mkdir()
   for name, width in (("A1", 6954), ("A2", 6966)):
-    image = Image.new("RGB", (2000, 2400))
+    image = raw_folders.textured(2000, 2400)
     image.save(array.folder / "images" / f"{name}_dark_2000px.png")
     write_warped(array, name, (array.pixel_x + 40, array.pixel_y))
     section = {s.section_id: s for s in readers.read_sections(array.folder, HER2ST_TABLE)}[name]

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from data_pipelines import readers
 from data_pipelines.problems import BadInputError
@@ -95,9 +94,7 @@ MATRIX = np.array([[0.0, 2.0, 30.0], [2.0, 0.0, -40.0], [0.0, 0.0, 1.0]])
 
 
 def write_image(made, where, side=1400):
-  Image.fromarray(np.full((side, side, 3), (200, 120, 170), np.uint8)).save(
-    where / "S1_he_image.ome.tif", format="TIFF"
-  )
+  raw_folders.textured(side, side).save(where / "S1_he_image.ome.tif", format="TIFF")
   np.savetxt(where / "S1_he_imagealignment.csv", MATRIX, delimiter=",")
 
 
