@@ -16,13 +16,23 @@ from data_pipelines.section import Section
 
 _MIN_OVERLAP = 0.1
 
+_MOST, _HALF = 0.7, 0.5
+"""Shares of the panel that a section should measure; below, it is said."""
+
+_TARGETED = 1000
+"""Genes of a section below which it is a targeted panel, beside a model of more."""
+
 
 class Aligned(NamedTuple):
-  """One section over the panel's genes: counts, which genes it measures, and what was left out."""
+  """One section over the panel's genes: counts, which genes it measures, and what was left out.
+
+  Notes say what a careful user should know of the genes.
+  """
 
   counts: scipy.sparse.csr_matrix
   measured: Bool[np.ndarray, " gene"]
   dropped: dict[str, int]
+  notes: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +43,29 @@ class PanelMap:
     onto: `[gene of the section, gene of the panel]`; 1 where they are the same gene.
     measured: genes of the panel that the section measures.
     dropped: reason -> genes without a partner.
+    notes: what a careful user should know of the genes.
+    name: of the section, for messages.
   """
 
   onto: scipy.sparse.csr_matrix
   measured: Bool[np.ndarray, " gene"]
   dropped: dict[str, int]
+  notes: tuple[str, ...]
+  name: str
 
   def counts(self, own: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
-    """Counts over the section's genes -> over the panel's; genes of one row are summed."""
-    counts = (own @ self.onto).tocsr().astype(np.int32)
+    """Counts over the section's genes -> over the panel's; genes of one row are summed.
+
+    Raises:
+      BadInputError: a sum that no count can be.
+    """
+    counts = (own.astype(np.int64) @ self.onto).tocsr()
+    if counts.nnz and counts.data.max() >= 2**31:
+      raise BadInputError(
+        self.name, "counts", "a sum above 2^31 over genes of one name", "raw counts",
+        "give the raw UMI counts, before any normalisation",
+      )  # fmt: skip
+    counts = counts.astype(np.int32)
     counts.sort_indices()
     return counts
 
@@ -53,7 +77,7 @@ def align(section: Section, panel: GenePanel) -> Aligned:
     BadInputError: as `map_onto`.
   """
   found = map_onto(section.section_id, section.gene_ids, section.gene_symbols, panel)
-  return Aligned(found.counts(section.counts), found.measured, found.dropped)
+  return Aligned(found.counts(section.counts), found.measured, found.dropped, found.notes)
 
 
 def map_onto(
@@ -79,10 +103,11 @@ def map_onto(
       f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}"
       + _of_species(guess_species(panel.ids, panel.symbols)),
       "use a model or a panel of these genes (each preset of synthetic tissue has its own), or "
-      "convert the gene names (--gene_names=TABLE of ensembl_id and symbol)",
+      "convert the gene names (--gene_names=TABLE of ensembl_id and symbol; of gene and ortholog "
+      "for another species)",
     )
   onto = scipy.sparse.csr_matrix(
-    (np.ones(len(found), np.int32), (found, rows[found])), shape=(len(rows), len(panel))
+    (np.ones(len(found), np.int64), (found, rows[found])), shape=(len(rows), len(panel))
   )
   measured = np.zeros(len(panel), bool)
   measured[rows[found]] = True
@@ -90,7 +115,26 @@ def map_onto(
     "genes outside the panel": len(rows) - len(found),
     "panel genes not measured": int((~measured).sum()),
   }
-  return PanelMap(onto, measured, {reason: n for reason, n in dropped.items() if n})
+  dropped = {reason: n for reason, n in dropped.items() if n}
+  return PanelMap(onto, measured, dropped, _notes(measured, len(rows)), name)
+
+
+def _notes(measured: Bool[np.ndarray, " gene"], num_genes: int) -> tuple[str, ...]:
+  """What a section that measures few genes of a panel should be read with."""
+  share, known = measured.mean(), int(measured.sum())
+  notes = []
+  if share < _MOST:
+    word = "less than half" if share < _HALF else "few"
+    notes.append(
+      f"{word} of the panel's genes are measured ({known:,} of {len(measured):,}, {share:.0%}): "
+      "check the names of the genes, and read results with care"
+    )
+  if num_genes < _TARGETED <= len(measured):
+    notes.append(
+      f"a targeted panel of {num_genes:,} genes: the others count as not measured, and a spot has "
+      f"at most {known // 4} keyword genes"
+    )
+  return tuple(notes)
 
 
 def panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel) -> np.ndarray:
@@ -113,7 +157,7 @@ def panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel)
 
 
 def _examples(names: Sequence[str] | np.ndarray) -> str:
-  return ", ".join(str(name) for name in list(names)[:3])
+  return ", ".join(str(name) for name in list(names)[:10])
 
 
 def _of_species(species: str | None) -> str:

@@ -36,6 +36,9 @@ _SPOTS = FLAGS.string("spots", None, "Table with x and y in pixels of the image"
 _GRID = FLAGS.string("grid", "hexagonal", "Grid over tissue: hexagonal or square")
 _GRID_UM = FLAGS.float("grid_um", 100.0, "Micrometres from one place of the grid to the next")
 _GENE_NAMES = FLAGS.string("gene_names", None, "Table of ensembl_id and symbol")
+_NEW_GENES = FLAGS.bool(
+  "new_genes", False, "Also read genes that the model has never seen, by those expressed with them"
+)
 _DOMAIN_UM = FLAGS.list(
   "domain_um",
   None,
@@ -74,6 +77,7 @@ def main() -> None:
     grid=_GRID.value,
     grid_um=_GRID_UM.value,
     gene_names=_path(_GENE_NAMES),
+    new_genes=_NEW_GENES.value,
     domain_um=entry.positive_numbers(_DOMAIN_UM),
     num_domains=_NUM_DOMAINS.value,
     predict_expression=_PREDICT.value,

@@ -95,6 +95,7 @@ class Model:
     layer: str | None = None,
     library_key: str | None = None,
     gene_names: str | os.PathLike | None = None,
+    new_genes: bool = False,
     domain_um: Sequence[float] | None = None,
     num_domains: int | None = None,
     predict_expression: bool = False,
@@ -114,6 +115,8 @@ class Model:
       layer: matrix of raw counts, by name; "none" reads the image alone.
       library_key: column of `obs` that names sections.
       gene_names: table of Ensembl ids and symbols, to find genes by.
+      new_genes: also read genes that the model has never seen, by the genes that they are
+        expressed with in `adata`; the counts of all sections are then in memory at once.
       domain_um: side that domains aim for at each level, finest first; by default as in
         training; empty for no domains.
       num_domains: kinds of tissue in `obs["hibio_domain"]`, the same in all sections; by default
@@ -152,6 +155,7 @@ class Model:
       num_domains=num_domains,
       predict_expression=predict_expression,
       gene_names=None if gene_names is None else GeneNames.read(Path(gene_names)),
+      new_genes=new_genes,
       weights=None if weights is None else Path(weights),
     )
     command = {
@@ -159,6 +163,7 @@ class Model:
       "library_key": library_key,
       "image": choices.image.name if choices.image else None,
       "um_per_px": um_per_px,
+      "new_genes": new_genes,
     }
     sections = sections_of(contents.of_object(adata), choices)
     write_sections(self.checkpoint, sections, adata.var, InMemory(adata), settings, command)

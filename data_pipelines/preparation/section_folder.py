@@ -67,7 +67,7 @@ def write_section(
     BadInputError: no spot of it has enough counts over the panel, or it shares no genes with it.
   """
   content = content_hash(section)
-  counts, measured, dropped = align(section, panel)
+  counts, measured, dropped, notes = align(section, panel)
   enough = np.asarray(counts.sum(axis=1)).ravel() >= options.min_counts
   if not enough.any():
     raise BadInputError(
@@ -113,7 +113,7 @@ def write_section(
     "um_per_px": float(section.um_per_px),
     "um_per_px_source": section.um_per_px_source,
     "dropped": {**section.dropped, **dropped},
-    "notes": list(section.notes),
+    "notes": [*section.notes, *notes],
     "content": content,
     "thumbnail": str(_thumbnail(section)) if picture else None,
     "thumbnail_um_per_px": picture.um_per_px if picture else None,

@@ -18,8 +18,13 @@ _ID_COLUMNS = ("barcode", "barcodes", "spot", "spot_id", "spots", "id", "")
 _NOT_LABELS = frozenset(
   ("x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "array_row", "array_col", "in_tissue")
 )
-_BARCODE = re.compile(r"([ACGTN]{10,})(?:[-._]\d+)?$", re.IGNORECASE)
-_SQUARE_BIN = re.compile(r"(s_\d{3}um_\d{5}_\d{5})(?:[-.]\d+)?$")
+_CORES = (
+  re.compile(r"(s_\d{3}um_\d{5}_\d{5})[-._]?(\d*)"),
+  re.compile(r"(?<![A-Z])([ACGTN]{10,})(?![A-Z])[-._]?(\d*)", re.IGNORECASE),
+  re.compile(r"(?<!\d)(\d{1,3}x\d{1,3})(?!\d)()"),
+)
+"""What of a name says which spot it is, and the number behind it, which says of which capture area:
+bins of Visium HD, barcodes, places on a legacy array. Tools put samples before and behind them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,19 +40,23 @@ class LabelTable:
 def match(wanted: np.ndarray, present: np.ndarray) -> tuple[Int[np.ndarray, " wanted"], str | None]:
   """Row in `present` of each wanted id (-1 where absent), and the rule if ids had to be adapted.
 
-  Barcodes that differ by a suffix, by a sample's prefix or in case are joined by their sequence,
-  if that joins more and the sequence is unique on both sides.
+  Names that differ by suffixes, by a sample's name before or behind, or in case are joined by their
+  barcode or place alone, else by that and the number behind it: by what joins more, and is unique
+  on both sides.
   """
   rows = pd.Index(present).get_indexer(pd.Index(wanted))
   if (rows >= 0).mean() >= 0.95:
     return rows, None
-  cores = [[_core(i) for i in ids] for ids in (wanted, present)]
-  if any(len(set(core)) < len(core) for core in cores):
-    return rows, None
-  by_core = pd.Index(cores[1]).get_indexer(pd.Index(cores[0]))
-  if (by_core >= 0).sum() <= (rows >= 0).sum():
-    return rows, None
-  return by_core, f"joined by barcode sequence alone ({wanted[0]} and {present[0]})"
+  for parts, rule in enumerate(("barcode", "barcode and the number behind it"), 1):
+    cores = [[_core(i)[:parts] for i in ids] for ids in (wanted, present)]
+    if any(len(set(core)) < len(core) for core in cores):
+      continue
+    place = {core: row for row, core in enumerate(cores[1])}
+    by_core = np.array([place.get(core, -1) for core in cores[0]], np.int64)
+    if (joined := int((by_core >= 0).sum())) > (rows >= 0).sum():
+      example = f"{wanted[0]} and {present[0]}"
+      return by_core, f"joined by {rule} alone ({example}): {joined:,} of {len(wanted):,} names"
+  return rows, None
 
 
 def no_overlap(path: Path, field: str, wanted: np.ndarray, present: np.ndarray) -> BadInputError:
@@ -120,8 +129,11 @@ def joined_labels(
   return labels, dropped, () if rule is None else (f"{table.path.name}: {rule}",)
 
 
-def _core(identifier: str) -> str:
-  if found := _SQUARE_BIN.search(identifier):
-    return found[1]
-  found = _BARCODE.search(identifier)
-  return found[1].upper() if found else identifier
+def _core(identifier: str) -> tuple[str, str]:
+  """(what says which spot it is, the number behind it); the name itself where nothing does."""
+  for pattern in _CORES:
+    found = pattern.findall(identifier)
+    if found:
+      core, number = found[-1]
+      return core.upper(), number
+  return identifier, ""

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
+from data_pipelines.genes import guess_species, is_ensembl, species_mixed
 from data_pipelines.problems import BadInputError
+from data_pipelines.spreadsheet_names import restored
 
 _CONTROL = re.compile(
   r"(DEPRECATED|NEGCONTROL|NEGPRB|BLANK|ANTISENSE|UNASSIGNED|INTERGENIC|SYSTEMCONTROL|NEGATIVE\d|FALSECODE)",
@@ -18,7 +20,6 @@ _CONTROL = re.compile(
 )
 _GENOME_PREFIX = re.compile(r"(GRCh\d\d|GRCm\d\d|hg\d\d|mm\d\d)_+")
 _VERSION = re.compile(r"(ENS[A-Z]{0,4}G\d{11})\.\d+(_PAR_Y)?")
-_SPREADSHEET_DATE = re.compile(r"\d{1,2}-(Mar|Sep|Dec|Oct|Feb)|\d{4}-\d\d-\d\d", re.I)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +59,20 @@ class RawCounts:
       raise BadInputError(
         raw.path, "counts", f"all zero in {raw.counts.shape[0]} spots", "counts", "give raw counts"
       )
-    dates = sum(_SPREADSHEET_DATE.fullmatch(symbol) is not None for symbol in raw.gene_symbols)
-    if dates:
-      note = f"{dates} gene names were turned into dates by a spreadsheet and match nothing"
-      raw = dataclasses.replace(raw, notes=(*raw.notes, note))
     return raw
 
   def named(self) -> RawCounts:
     """Genes only, ids and symbols without version or genome; no value is looked at.
 
+    Names that a spreadsheet turned into dates are what they were before, where that is known; the
+    others are left out.
+
     Raises:
       BadInputError: no gene is left, or genes of two genomes.
     """
-    return _without_prefix_and_version(_genes_only(self))
+    raw = _without_prefix_and_version(_genes_only(self))
+    _refuse_two_species(raw)
+    return _without_dates(raw)
 
 
 def _refuse_repeated_spots(raw: RawCounts) -> None:
@@ -92,14 +94,13 @@ def not_raw(values: np.ndarray) -> tuple[np.ndarray, str] | None:
   if values.dtype.kind == "f":
     wrong = ~np.isfinite(values)
     if wrong.any():
-      return wrong, f"{int(wrong.sum())} values that are not numbers"
+      return wrong, "values that are not numbers"
   if values.dtype.kind not in "ub" and (values < 0).any():
-    return values < 0, f"{int((values < 0).sum())} negative values"
+    return values < 0, "negative values"
   if values.dtype.kind == "f" and (values != np.floor(values)).any():
     wrong = values != np.floor(values)
     # log1p of counts scaled to 1e4 stays below 10; scaled to 1e6, below 14.
-    looks = "log-normalised values" if values.max() < 20 else "values that are not whole"
-    return wrong, f"{looks} ({int(wrong.sum())} of {len(values)})"
+    return wrong, "log-normalised values" if values.max() < 20 else "values that are not whole"
   if len(values) and values.max() >= 2**31:
     return values >= 2**31, "counts above 2^31"
   return None
@@ -113,7 +114,9 @@ def whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
   """
   counts, values = raw.counts, raw.counts.data
   if problem := not_raw(values):
-    raise _at(raw, *problem, "give the raw UMI counts, before any normalisation")
+    wrong, what = problem
+    found = f"{int(wrong.sum()):,} {what} of {len(values):,}"
+    raise _at(raw, wrong, found, "give the raw UMI counts, before any normalisation")
   whole = scipy.sparse.csr_matrix(
     (values.astype(np.int32), counts.indices, counts.indptr), shape=counts.shape
   )
@@ -182,6 +185,42 @@ def _without_prefix_and_version(raw: RawCounts) -> RawCounts:
   ids = [_VERSION.sub(r"\1", i) for i in ids]
   symbols = [_VERSION.sub(r"\1", s) or i for s, i in zip(symbols, ids, strict=True)]
   return dataclasses.replace(raw, gene_ids=np.array(ids), gene_symbols=np.array(symbols))
+
+
+def _refuse_two_species(raw: RawCounts) -> None:
+  """A graft holds genes of both; without the prefixes of their genomes, names tell them apart."""
+  species = species_mixed(raw.gene_ids, raw.gene_symbols)
+  if species:
+    told = " and ".join(f"{number:,} {name}" for name, number in species.items())
+    raise BadInputError(
+      raw.path,
+      "genes",
+      f"two species ({told} genes)",
+      "one species",
+      "keep the genes of one of them in the matrix",
+    )
+
+
+def _without_dates(raw: RawCounts) -> RawCounts:
+  ids, symbols = raw.gene_ids.astype(object), raw.gene_symbols.astype(object)
+  names = restored(np.where(is_ensembl(ids), symbols, ids).tolist())
+  if not names:
+    return raw
+  if guess_species(raw.gene_ids, raw.gene_symbols) == "mouse":
+    names = {date: gene.capitalize() for date, gene in names.items()}
+  lost = np.array([names.get(id_) == "" for id_ in ids.tolist()], bool)
+  read = {date: gene for date, gene in names.items() if gene}
+  # A gene with an Ensembl id is known by it, whatever became of its symbol.
+  symbols = [names.get(s, s) or i for i, s in zip(ids.tolist(), symbols.tolist(), strict=True)]
+  ids = [names.get(i, i) for i in ids.tolist()]
+  notes = raw.notes
+  if read:
+    example = ", ".join(f"{date}: {gene}" for date, gene in list(read.items())[:3])
+    notes += (f"{len(read)} gene names that a spreadsheet made dates are read back ({example})",)
+  named = dataclasses.replace(
+    raw, gene_ids=np.array(ids), gene_symbols=np.array(symbols), notes=notes
+  )
+  return _columns(named, ~lost, "genes whose names a spreadsheet made dates of several genes")
 
 
 def _summed_duplicates(raw: RawCounts) -> RawCounts:

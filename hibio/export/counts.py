@@ -136,11 +136,15 @@ class PanelCounts:
     table: what is known of the section as a whole; made of spots with counts, as in a corpus.
     has_counts: spots with at least one count over the panel.
     dropped: reason -> genes of the section or of the panel without a partner.
+    notes: what a careful user should know of the genes.
+    share: of the section's counts that is of genes of the panel.
   """
 
   table: SectionTable
   has_counts: Bool[np.ndarray, " spot"]
   dropped: dict[str, int]
+  notes: tuple[str, ...]
+  share: float
 
   def __init__(
     self,
@@ -157,7 +161,7 @@ class PanelCounts:
     self._map: PanelMap = map_onto(
       section.section_id, section.gene_ids, section.gene_symbols, panel
     )
-    self.dropped = self._map.dropped
+    self.dropped, self.notes = self._map.dropped, self._map.notes
     self.has_counts = np.zeros(section.num_spots, bool)
     self.table = streamed_table(self._pieces, self._map.measured, membership)
     if not self.has_counts.any():
@@ -171,11 +175,15 @@ class PanelCounts:
     return self._map.counts(self._section.read_counts(rows))
 
   def _pieces(self) -> Iterator[scipy.sparse.csr_matrix]:
+    every, kept = 0, 0
     for start in range(0, self._section.num_spots, _PIECE):
       rows = np.arange(start, min(start + _PIECE, self._section.num_spots))
-      counts = self.rows(rows)
+      own = self._section.read_counts(rows)
+      counts = self._map.counts(own)
+      every, kept = every + own.sum(dtype=np.int64), kept + counts.sum(dtype=np.int64)
       self.has_counts[rows] = np.asarray(counts.sum(axis=1)).ravel() > 0
       yield counts[self.has_counts[rows]]
+    self.share = float(kept / max(every, 1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Request:
   grid: str = "hexagonal"
   grid_um: float = 100.0
   gene_names: Path | None = None
+  new_genes: bool = False
   domain_um: tuple[float, ...] | None = None
   num_domains: int | None = None
   predict_expression: bool = False
@@ -111,6 +112,7 @@ def write(checkpoint: str, request: Request) -> str:
     num_domains=request.num_domains,
     predict_expression=request.predict_expression,
     gene_names=None if request.gene_names is None else GeneNames.read(request.gene_names),
+    new_genes=request.new_genes,
     weights=request.weights,
   )
   kind.write(pretrained.load(checkpoint), request, settings)

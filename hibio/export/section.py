@@ -99,12 +99,14 @@ class Written:
     domains: region of each spot at each level, finest first.
     around: modality -> embeddings of each spot and those that it touches; empty without domains.
     about: one row of the table of sections.
+    notes: what a careful user should know of its genes.
   """
 
   sees: Int[np.ndarray, " spot"]
   domains: Int[np.ndarray, "level spot"]
   around: Mapping[str, Float[np.ndarray, "spot width"]]
   about: dict[str, Any]
+  notes: tuple[str, ...]
 
 
 def write_section(
@@ -167,7 +169,7 @@ def write_section(
     }
   if predicted is not None:
     about["predicted_by"] = names.STORED if stored else names.HEAD
-  return Written(rows.sees, regions, around, about)
+  return Written(rows.sees, regions, around, about, counted.notes if counted else ())
 
 
 def _features(reader: Reader, section: StreamedSection) -> Float[np.ndarray, "spot feature"] | None:
@@ -309,9 +311,10 @@ def _about(
     "spots": section.num_spots,
     **{f"sees_{name}": int((sees == n).sum()) for n, name in enumerate(names.SEES_VALUES)},
     "panel_genes_found": int(counted.table.measured.sum()) if counted else 0,
+    "counts_on_panel": counted.share if counted else 0.0,
     "um_per_px": float(section.um_per_px * section.image_scale),
     "um_per_px_source": section.um_per_px_source,
     "image": f"{section.image.kind}, {section.um_per_px:.4g} um a pixel" if section.image else "",
     "read_from": modalities[0],
-    "notes": "; ".join(section.notes),
+    "notes": "; ".join((*section.notes, *(counted.notes if counted else ()))),
   }

@@ -22,6 +22,7 @@ from data_pipelines.section import StreamedSection
 from hibio import features
 from hibio.export import domains as kinds
 from hibio.export import results as names_
+from hibio.export.new_genes import made_known
 from hibio.export.predicted import Predicted
 from hibio.export.results import Results
 from hibio.export.section import Reader, Written, write_section
@@ -40,6 +41,7 @@ class Settings:
     predict_expression: also predict the expression of genes.
     genes: only these; by default every gene of the AnnData that the model knows.
     gene_names: a table of names, to find genes by.
+    new_genes: genes that the model has never seen count too; see `new_genes`.
     weights: file of the weights of the encoder whose features the model reads; None where it reads
       patches, or looks for them where they usually lie.
   """
@@ -49,6 +51,7 @@ class Settings:
   predict_expression: bool = False
   genes: tuple[str, ...] | None = None
   gene_names: GeneNames | None = None
+  new_genes: bool = False
   weights: Path | None = None
 
   def __post_init__(self):
@@ -93,6 +96,8 @@ def write_sections(
   predicted = None
   if settings.predict_expression:
     predicted = predicted_genes(reader.panel, var, settings.genes)
+  if settings.new_genes:
+    reader = made_known(reader, sections)
   _make_room(results, reader, sections, predicted)
   spots = sum(one.num_spots for one in sections)
   progress = Progress("embed:", spots, "spots", every_seconds=5)
@@ -109,6 +114,10 @@ def write_sections(
       domain_names[level] += [f"{prefix}{number}" for number in range(int(ids.max()) + 1)]
     written.append(found)
     say(f"embed: {one.section_id}: {_had(found.about, len(reader.panel))}")
+    for note in found.notes:
+      say(f"embed: {one.section_id}: {note}")
+  if not settings.new_genes and any(found.about["counts_on_panel"] < _MOST for found in written):
+    say("embed: --new_genes gives genes that the model has never seen a vector, and counts them")
   columns = {names_.SEES: pd.Categorical.from_codes(sees, list(names_.SEES_VALUES))}
   for level, (codes, names) in enumerate(zip(domains, domain_names, strict=True), 1):
     columns[f"{names_.DOMAIN}{level}"] = pd.Categorical.from_codes(codes, names)
@@ -251,6 +260,10 @@ def _is_stored(reader: Reader, predicted: Predicted | None) -> bool:
   return predicted is not None and reader.readout is not None
 
 
+_MOST, _ALMOST_ALL = 0.9, 0.995
+"""Shares of a section's counts that are of genes of the panel."""
+
+
 def _had(about: Mapping[str, Any], panel_genes: int) -> str:
   """What the model had of a section, in words."""
   sees = {name: about[f"sees_{name}"] for name in names_.SEES_VALUES}
@@ -261,11 +274,14 @@ def _had(about: Mapping[str, Any], panel_genes: int) -> str:
   }  # fmt: skip
   spots = ", ".join(f"{count:,} spots {words[name]}" for name, count in sees.items() if count)
   image = f"; image: {about['image']}" if about["image"] else ""
-  if not about["panel_genes_found"]:
+  if not (known := about["panel_genes_found"]):
     return spots + image
-  return f"{spots}; {about['panel_genes_found']:,} of {panel_genes:,} panel genes found{image}"
+  share = about["counts_on_panel"]
+  genes = f"{known:,} of {panel_genes:,} panel genes found ({known / panel_genes:.0%})"
+  rest = f", {1 - share:.0%} of the counts are of other genes" if share < _ALMOST_ALL else ""
+  return f"{spots}; {genes}{rest}{image}"
 
 
 def _renamed(section: StreamedSection, names: GeneNames) -> StreamedSection:
-  symbols = names.symbols(section.gene_ids, section.gene_symbols)
-  return dataclasses.replace(section, gene_symbols=np.array(symbols, dtype=object))
+  ids, symbols = names.translated(section.gene_ids, section.gene_symbols)
+  return dataclasses.replace(section, gene_ids=ids, gene_symbols=symbols)

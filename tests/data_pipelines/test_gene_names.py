@@ -78,3 +78,37 @@ def test_sections_of_ids_and_of_symbols_share_their_genes_in_a_corpus(tmp_path, 
   assert [s["num_measured"] for s in manifest["sections"]] == [hand_made.GENES] * 2
   apart = prepare([tmp_path], tmp_path / "without", dataclasses.replace(options, gene_names=None))
   assert apart["panel"]["num_genes"] == 2 * hand_made.GENES
+
+
+def test_hgncs_complete_set_is_read_as_it_is(tmp_path):
+  text = (
+    "hgnc_id\tsymbol\tname\talias_symbol\tprev_symbol\tensembl_gene_id\n"
+    'HGNC:1\tSEPTIN7\tseptin 7\t"CDC10|SEPT7A"\tSEPT7\tENSG00000000001\n'
+    'HGNC:2\tCDC10X\tother\t"CDC10"\t\tENSG00000000002\n'
+  )
+  names = GeneNames.read(table(tmp_path / "hgnc.txt", text))
+  symbols = ["SEPT7", "SEPT7A", "CDC10", "ENSG00000000002"]
+  assert names.symbols(symbols, symbols) == ["SEPTIN7", "SEPTIN7", "CDC10", "CDC10X"]
+
+
+def test_several_symbols_of_one_alias_make_it_ambiguous(tmp_path):
+  names = GeneNames.read(table(tmp_path / "names.tsv", "alias\tsymbol\nOLD\tA /// B\nX\tC\n"))
+  assert names.symbols(["OLD", "X"], ["OLD", "X"]) == ["OLD", "C"]
+
+
+def test_genes_of_a_mouse_lie_on_a_human_panel_by_their_only_orthologs(tmp_path):
+  human = [f"ENSG0000000000{n}" for n in range(4)]
+  text = (
+    f"gene,ortholog\nENSMUSG00000000001.3,{human[0]}\nEpcam,{human[0]}\nKrt8,{human[1]}\n"
+    f"Twin1,{human[2]}\nTwin2,{human[2]}\nMany,{human[1]}\nMany,{human[3]}\n"
+  )
+  names = GeneNames.read(table(tmp_path / "orthologs.csv", text))
+  section = hand_made.section("S", "D")
+  ids = np.array(["ENSMUSG00000000001", "ENSMUSG00000000002", "Twin1", "Many", "Other"], object)
+  symbols = np.array(["Epcam", "Krt8", "Twin1", "Many", "Other"], object)
+  mouse = dataclasses.replace(
+    section, counts=section.counts[:, :5], gene_ids=ids, gene_symbols=symbols, species="mouse"
+  )
+  found = align(names.on_section(mouse), GenePanel(tuple(human), ("EPCAM", "KRT8", "TWIN", "MANY")))
+  np.testing.assert_array_equal(found.measured, [True, True, False, False])
+  np.testing.assert_array_equal(found.counts.toarray()[:, :2], section.counts.toarray()[:, :2])

@@ -129,3 +129,38 @@ def test_a_damaged_panel_file_is_named(tmp_path, text, field):
 def test_two_panels_with_the_same_ids_in_another_order_differ_in_hash():
   panel = genes.GenePanel((A, B), ("a", "b"))
   assert panel.hash != dataclasses.replace(panel, ids=(B, A)).hash
+
+
+def test_a_section_that_measures_little_of_a_panel_says_so():
+  ids = [f"ENSG{n:011d}" for n in range(1200)]
+  panel = genes.GenePanel(tuple(ids), tuple(ids))
+
+  def notes(number):
+    found = alignment.map_onto("S", np.array(ids[:number]), np.array(ids[:number]), panel)
+    return " ".join(found.notes)
+
+  assert notes(1000) == ""
+  assert "(800 of 1,200, 67%)" in notes(800)
+  assert "less than half" in notes(300)
+  assert "a targeted panel of 300 genes" in notes(300)
+  assert "at most 75 keyword genes" in notes(300)
+
+
+def test_counts_of_genes_of_one_name_are_summed_without_wrapping_round():
+  panel = genes.GenePanel((A,), ("a",))
+  many = section([[2**30, 2**30 - 1]], [A, "a"], ["a", "a"])
+  panel_map = alignment.map_onto("S", np.array([A, A]), np.array(["a", "a"]), panel)
+  assert panel_map.counts(many.counts).toarray().tolist() == [[2**31 - 1]]
+  with pytest.raises(BadInputError, match="above 2"):
+    panel_map.counts(section([[2**30, 2**30]], [A, "x"]).counts)
+
+
+def test_two_species_are_told_apart_by_ids_or_by_how_symbols_are_written():
+  human, mouse = [f"ENSG{n:011d}" for n in range(50)], [f"ENSMUSG{n:011d}" for n in range(50)]
+  assert genes.species_mixed(human + mouse, human + mouse) == {"human": 50, "mouse": 50}
+  assert genes.species_mixed(human + mouse[:2], human + mouse[:2]) == {}
+  words = ["EPCAM", "KRT8", "CD3E", "ACTB", "GAPDH", "MYC", "TP53", "VIM", "FN1", "LUM"]
+  many = [f"{word}{n}" for word in words for n in range(5)]
+  small = [word.capitalize() for word in many]
+  assert set(genes.species_mixed(many + small, many + small)) == {"human", "mouse"}
+  assert genes.species_mixed(small + many[:5], small + many[:5]) == {}

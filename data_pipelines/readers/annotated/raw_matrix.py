@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from pathlib import Path
 
@@ -25,6 +26,9 @@ SYMBOL_COLUMNS = (
   "SYMBOL", "name",
 )  # fmt: skip
 KIND_COLUMN = "feature_types"
+
+_PIECE = 1024
+"""Spots read at a time."""
 
 _SAMPLE = 200
 """Spots that are looked at to choose a matrix; every value is checked when it is read."""
@@ -87,29 +91,46 @@ def find(contents: Contents, layer: str | None = None) -> RawMatrix:
       " or ".join(wanted),
       "name the layer of raw counts with --layer",
     )
-  seen = {}
+  seen = []
   for where in there:
-    problem = _problem(contents.matrices[where][0])
-    if problem is None:
+    if _is_raw(contents.matrices[where][0]):
       return _named_matrix(contents, where)
-    seen[where] = problem
+    seen.append(where)
   others = [where for where in contents.matrices if where not in seen]
   more = f" (there is also {', '.join(others)})" if others else ""
   raise BadInputError(
     contents.path,
     "counts",
-    "; ".join(f"{problem} in {where}" for where, problem in seen.items()),
+    "; ".join(_told(contents, where) for where in seen),
     "raw integer counts",
     f"name the layer of raw counts with --layer{more}, or store them in layers['counts']; "
     "--layer=none reads the image alone",
   )
 
 
-def _problem(matrix: CountRows) -> str | None:
+def _is_raw(matrix: CountRows) -> bool:
   number = min(_SAMPLE, matrix.shape[0])
   rows = np.unique(np.linspace(0, matrix.shape[0] - 1, number).astype(np.int64)) if number else []
-  problem = not_raw(matrix.rows(np.asarray(rows, np.int64)).data)
-  return None if problem is None else problem[1]
+  return not_raw(matrix.rows(np.asarray(rows, np.int64)).data) is None
+
+
+def _told(contents: Contents, where: str) -> str:
+  """What a matrix holds instead of raw counts: of which kind, how many, and the first of them."""
+  matrix, table = contents.matrices[where]
+  kinds, first = collections.Counter(), ""
+  for start in range(0, matrix.shape[0], _PIECE):
+    counts = matrix.rows(np.arange(start, min(start + _PIECE, matrix.shape[0])))
+    if (problem := not_raw(counts.data)) is None:
+      continue
+    wrong, kind = problem
+    kinds[kind] += int(wrong.sum())
+    if not first:
+      entry = int(wrong.argmax())
+      row = start + int(np.searchsorted(counts.indptr, entry, side="right")) - 1
+      gene = names_of(contents.genes[table])[0][counts.indices[entry]]
+      first = f"first at spot {contents.obs.index[row]}, gene {gene}: {counts.data[entry]:g}"
+  told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
+  return f"{told} in {where}, {first}"
 
 
 def _named_matrix(contents: Contents, where: str) -> RawMatrix:

@@ -153,7 +153,7 @@ def test_barcodes_with_another_suffix_prefix_or_case_still_join(sample, rename, 
   sample.write_h5(barcodes=[rename(b) for b in np.array(sample.barcodes)[on].tolist()])
   got = read(sample)
   np.testing.assert_array_equal(got.positions_px, want.positions_px)
-  assert any("barcode sequence alone" in note for note in got.notes) == rule
+  assert any("joined by barcode alone" in note for note in got.notes) == rule
 
 
 def test_counts_of_another_section_are_refused_with_names_of_both_sides(sample):
