@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 from jaxtyping import Bool
 
 from data_pipelines.files import sha256
 from data_pipelines.genes import GenePanel
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import read_text
+
+_ROWS = 128
+"""Gene sets that are compared with all others at a time."""
 
 
 class Pathways(NamedTuple):
@@ -133,10 +137,8 @@ def membership(
     BadInputError: no set is left.
   """
   rows = panel.rows(tuple({gene for genes in sets.values() for gene in genes}))
-  members = np.zeros((len(sets), len(panel)), bool)
-  for number, genes in enumerate(sets.values()):
-    members[number, [rows[gene] for gene in genes if gene in rows]] = True
-  sizes = members.sum(axis=1)
+  members = _members(sets, rows, len(panel))
+  sizes = np.diff(members.indptr)
   dropped = {
     f"gene sets with fewer than {min_genes} genes of the panel": int((sizes < min_genes).sum()),
     f"gene sets with more than {max_genes} genes of the panel": int((sizes > max_genes).sum()),
@@ -154,19 +156,39 @@ def membership(
       "give gene sets of the same species and kind of name",
     )
   candidates.sort(key=lambda n: (-sizes[n], names[n]))
-  # Float32 counts are exact up to 2^24 genes.
-  common = members[candidates].astype(np.float32)
-  common = common @ common.T
-  size = sizes[candidates].astype(np.float32)
-  jaccard = common / (size[:, None] + size[None, :] - common)
-  kept: list[int] = []
-  for n in range(len(candidates)):
-    if not kept or jaccard[n, kept].max() <= max_jaccard:
-      kept.append(n)
+  kept = [candidates[n] for n in _unlike(members[candidates], max_jaccard)]
   dropped["gene sets nearly the same as a larger one"] = len(candidates) - len(kept)
-  chosen = sorted((candidates[n] for n in kept), key=lambda n: names[n])
+  chosen = sorted(kept, key=lambda n: names[n])
   return (
     tuple(names[n] for n in chosen),
-    members[chosen],
+    members[chosen].toarray(),
     {reason: count for reason, count in dropped.items() if count},
   )
+
+
+def _members(
+  sets: Mapping[str, tuple[str, ...]], rows: Mapping[str, int], num_genes: int
+) -> scipy.sparse.csr_matrix:
+  """[set, gene], sparse: tens of thousands of sets over a whole panel are gigabytes otherwise."""
+  found = [sorted({rows[gene] for gene in genes if gene in rows}) for genes in sets.values()]
+  indptr = np.r_[0, np.cumsum([len(genes) for genes in found])]
+  genes = np.fromiter((gene for one in found for gene in one), np.int64, int(indptr[-1]))
+  return scipy.sparse.csr_matrix(
+    (np.ones(len(genes), bool), genes, indptr), shape=(len(found), num_genes)
+  )
+
+
+def _unlike(members: scipy.sparse.csr_matrix, max_jaccard: float) -> list[int]:
+  """Rows that share at most so much with every earlier row that is kept."""
+  members = members.astype(np.int32)
+  sets_of_gene = members.T.tocsr()
+  sizes = np.diff(members.indptr)
+  kept = np.zeros(len(sizes), bool)
+  for start in range(0, len(sizes), _ROWS):
+    common = (members[start : start + _ROWS] @ sets_of_gene).tocoo()
+    row, other = common.row + start, common.col
+    near = (other < row) & (common.data > max_jaccard * (sizes[row] + sizes[other] - common.data))
+    row, other = row[near], other[near]
+    for number in range(start, min(start + _ROWS, len(sizes))):
+      kept[number] = not kept[other[row == number]].any()
+  return np.flatnonzero(kept).tolist()

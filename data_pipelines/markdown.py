@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import html
+import re
 from collections.abc import Iterable, Sequence
 
 from data_pipelines.problems import printable
 
+_MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
+_LINK = re.compile(r"\](?=[(\[:])")
+
 
 def cell(text: object) -> str:
-  """As shown in a cell of a table: no markup, no line breaks, no other cell."""
-  return html.escape(printable(str(text)), quote=False).replace("|", "\\|")
+  """As shown in a line or a cell of a table: no HTML, no link, no line break, no other cell."""
+  shown = printable(re.sub(r"\s", " ", str(text)))
+  return _LINK.sub(r"\\]", _MARKUP.sub("&lt;", shown)).replace("|", "\\|")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

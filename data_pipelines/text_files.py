@@ -5,13 +5,15 @@ Every reader goes through here, so that a download that went wrong is recognised
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import csv
 import gzip
 import io
 import json
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,14 @@ from data_pipelines.problems import BadInputError
 
 MAX_TEXT_BYTES = 4 * 1024**3
 """Count tables of a section stay well below this after unpacking; a gzip bomb need not."""
+
+_PIECE = 1 << 24
+_LONGEST = 10_000
+"""Characters of a cell: a table of cells far longer than notes is no table."""
+_LONGEST_NUMBER = 400
+_MOST_COLUMNS = 2_000
+"""Of tables of sections, spots and labels; counts are read elsewhere."""
+_NAME = re.compile(r"[\w .()%/#+*:\[\]-]{0,80}")
 
 _GZIP = b"\x1f\x8b"
 
@@ -78,13 +88,17 @@ def read_bytes(path: Path) -> bytes:
   Raises:
     BadInputError: as `open_bytes`, or more than `MAX_TEXT_BYTES`.
   """
+  parts, size = [], 0
   with open_bytes(path) as stream:
-    content = stream.read(MAX_TEXT_BYTES + 1)
-  if len(content) > MAX_TEXT_BYTES:
-    raise BadInputError(
-      path, "size", "more text than memory", f"at most {MAX_TEXT_BYTES:,} bytes", "split the file"
-    )
-  return content
+    while part := stream.read(_PIECE):  # to ask for all at once would set room for it aside
+      parts.append(part)
+      size += len(part)
+      if size > MAX_TEXT_BYTES:
+        raise BadInputError(
+          path, "size", "more text than memory", f"at most {MAX_TEXT_BYTES:,} bytes",
+          "split the file",
+        )  # fmt: skip
+  return b"".join(parts)
 
 
 def read_text(path: Path) -> str:
@@ -127,13 +141,21 @@ def read_table(path: Path) -> pd.DataFrame:
   text = read_text(path)
   header, _, rest = text.partition("\n")
   sep = separator(header)
-  names = [name.strip() for name in cells_of(header, sep)]
-  # R writes no name over the row names.
-  if rest and len(cells_of(rest.partition("\n")[0], sep)) == len(names) + 1 and names[0]:
-    names.insert(0, "")
-  if repeated := {name for name in names if names.count(name) > 1}:
+  try:
+    names = [name.strip() for name in cells_of(header, sep)]
+    first = cells_of(rest.partition("\n")[0], sep)
+  except csv.Error as error:
+    raise _too_long(path, str(error)) from error
+  if len(names) > _MOST_COLUMNS:
     raise BadInputError(
-      path, "header", f"column {sorted(repeated)[0]!r} twice", "each column once", "rename one"
+      path, "columns", f"{len(names):,}", f"at most {_MOST_COLUMNS:,}", "leave out what is not used"
+    )
+  # R writes no name over the row names.
+  if rest and len(first) == len(names) + 1 and names[0]:
+    names.insert(0, "")
+  if repeated := [name for name, number in collections.Counter(names).items() if number > 1]:
+    raise BadInputError(
+      path, "header", f"column {min(repeated)!r} twice", "each column once", "rename one"
     )
   try:
     table = pd.read_csv(
@@ -157,8 +179,25 @@ def read_table(path: Path) -> pd.DataFrame:
       f"{len(names)} as in the header",
       "separate every line as the header is",
     )
+  if (longest := max((len(cell) for name in table for cell in table[name]), default=0)) > _LONGEST:
+    raise _too_long(path, f"one of {longest:,} characters")
   table.columns = names
   return table
+
+
+def _too_long(path: Path, found: str) -> BadInputError:
+  return BadInputError(
+    path, "cells", found, f"cells of at most {_LONGEST:,} characters", "check that it is a table"
+  )
+
+
+def names_shown(names: Iterable[object]) -> str:
+  """Names of columns for a message; where they are none, the file may hold anything, and stays
+  unquoted."""
+  names = list(map(str, names))
+  if len(names) > 1 and all(map(_NAME.fullmatch, names)):
+    return f"only {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+  return f"{len(names):,} columns without names" if len(names) > 1 else "no table: one column"
 
 
 def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.DataFrame:
@@ -171,7 +210,7 @@ def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.Data
     raise BadInputError(
       path,
       f"column {absent[0]}",
-      f"only {', '.join(map(str, table.columns))}",
+      names_shown(table.columns),
       ", ".join(columns),
       "add the column, or rename the one that holds it",
     )
@@ -193,6 +232,8 @@ def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.Data
 def as_numbers(texts: list[str]) -> np.ndarray:
   """Each text as a float; NaN where it is no number."""
   # pandas.to_numeric crashes the process on a long exponent such as 1E7018922192 (pandas 2.3.3).
+  # An array of text is as wide as its longest cell.
+  texts = [text if len(text) <= _LONGEST_NUMBER else "" for text in texts]
   try:
     return np.array(texts, dtype=str).astype(float)
   except ValueError:

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import UNLABELLED
-from data_pipelines.text_files import read_table
+from data_pipelines.text_files import names_shown, read_table
 
 _ID_COLUMNS = ("barcode", "barcodes", "spot", "spot_id", "spots", "id", "")
 _NOT_LABELS = frozenset(
@@ -89,7 +89,7 @@ def read_labels(path: Path) -> LabelTable:
     raise BadInputError(
       path,
       "columns",
-      ", ".join(map(str, table.columns)),
+      names_shown(table.columns),
       "an id column and a label column",
       "add a column of labels",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from data_pipelines.markdown import cell
 from hibio.evaluation.rows import Row, lower_is_better
 from hibio.report.headlines import RULE, compared, headlines, title_of
 from hibio.report.summary import figure, in_words
@@ -35,12 +36,12 @@ def markdown(rows: Iterable[Row], leaks: Sequence[str] = ()) -> str:
 
 def summary(rows: Sequence[Row], leaks: Sequence[str] = ()) -> str:
   """The headline of each task: the model, the untrained one, the best simple baseline, chance."""
-  text = [f"**LEAK: {leak}**\n" for leak in leaks]
+  text = [f"**LEAK: {cell(leak)}**\n" for leak in leaks]
   return "\n".join([*text, *_summary(rows)])
 
 
 def _summary(rows: Sequence[Row]) -> Iterator[str]:
-  title = _escaped(title_of(rows))
+  title = cell(title_of(rows))
   yield "## Summary\n"
   yield (
     f"| task | metric | {title} | untrained | best simple baseline | chance"
@@ -54,13 +55,13 @@ def _summary(rows: Sequence[Row]) -> Iterator[str]:
     chance = "-" if line.model.chance is None else number(line.model.chance)
     verdict = "; ".join([in_words(line), *line.warnings])
     cells = (line.model.task, metric, figure(line.model), figure(line.untrained), baseline)
-    yield "| " + " | ".join(map(_escaped, (*cells, chance, verdict))) + " |"
+    yield "| " + " | ".join(map(cell, (*cells, chance, verdict))) + " |"
   yield f"\nHow to read it: {compared(rows)} {RULE}"
 
 
 def _task(table: TaskTable) -> Iterator[str]:
   about = task_of(table.task)
-  yield f"\n## {about.title}: {table.dataset}, {table.split}\n"
+  yield f"\n## {about.title}: {cell(table.dataset)}, {cell(table.split)}\n"
   yield about.explained
   if about.reading:
     yield f"\nHow to read it: {about.reading}"
@@ -72,7 +73,7 @@ def _task(table: TaskTable) -> Iterator[str]:
   if table.footnotes:
     yield ""
   for place, note in enumerate(table.footnotes, start=1):
-    yield f"[{place}] {note}  "
+    yield f"[{place}] {cell(note)}  "
 
 
 def _block(block: Block, table: TaskTable) -> Iterator[str]:
@@ -82,16 +83,16 @@ def _block(block: Block, table: TaskTable) -> Iterator[str]:
     for place in range(len(table.columns))
     if any(line.cells[place].value for line in block.lines)
   ]
-  names = [_escaped(table.columns[place].method) for place in used]
-  where = f" ({block.split})" if block.split != table.split else ""
-  yield f"\n### {block.protocol}{where}\n"
+  names = [cell(table.columns[place].method) for place in used]
+  where = f" ({cell(block.split)})" if block.split != table.split else ""
+  yield f"\n### {cell(block.protocol)}{where}\n"
   if told := protocol_explained(block.protocol):
     yield f"{told[0].upper()}{told[1:]}.\n"
   yield "| metric | " + " | ".join(names) + " | chance | n |"
   yield "| --- |" + " ---: |" * (len(names) + 2)
   for line in block.lines:
     cells = [_cell(line.cells[place]) for place in used]
-    metric = _escaped(line.metric) + _marks(line.notes)
+    metric = cell(line.metric) + _marks(line.notes)
     yield f"| {metric} | {' | '.join(cells)} | {line.chance} | {line.n} |"
 
 
@@ -109,7 +110,3 @@ def _cell(cell: Cell) -> str:
 
 def _marks(notes: Sequence[int]) -> str:
   return "".join(f" [{note}]" for note in notes)
-
-
-def _escaped(text: str) -> str:
-  return text.replace("|", "\\|").replace("\n", " ")

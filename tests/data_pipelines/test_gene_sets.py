@@ -1,5 +1,7 @@
 """Gene sets and how they lie over a panel."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,36 @@ def test_real_gene_set_files_read_whatever_their_second_column(real_data):
     sets = gene_sets.read_gmt(folder / name)
     assert len(sets) == size
     assert all(gene and "," not in gene for genes in sets.values() for gene in genes)
+
+
+def test_near_duplicates_are_those_that_comparing_every_two_sets_finds():
+  rng = np.random.default_rng(0)
+  panel = GenePanel(*[tuple(f"G{n}" for n in range(60))] * 2)
+  sets = {
+    f"s{n:03d}": tuple(f"G{g}" for g in rng.choice(60, rng.integers(5, 25), replace=False) // 3)
+    for n in range(400)
+  }
+  names, members, _ = gene_sets.membership(sets, panel, max_jaccard=0.5)
+  assert 5 < len(names) < 300
+  every = {name: set(genes) for name, genes in sets.items() if len(set(genes)) >= 5}
+  kept: list[str] = []
+  for name in sorted(every, key=lambda name: (-len(every[name]), name)):
+    alike = [len(every[name] & every[k]) / len(every[name] | every[k]) for k in kept]
+    if max(alike, default=0) <= 0.5:
+      kept.append(name)
+  assert names == tuple(sorted(kept))
+  assert members.sum() == sum(len(every[name]) for name in kept)
+
+
+def test_thousands_of_sets_are_not_compared_in_a_table_of_all_by_all(tmp_path):
+  genes = np.random.default_rng(0).integers(0, 2000, (8_000, 8))
+  lines = ["\t".join([f"s{n}", "", *map("G{}".format, row)]) for n, row in enumerate(genes)]
+  path = gmt(tmp_path, "\n".join(lines))
+  panel = GenePanel(*[tuple(f"G{n}" for n in range(2000))] * 2)
+  tracemalloc.start()
+  try:
+    names, _, _ = gene_sets.membership(gene_sets.read_gmt(path), panel)
+    assert tracemalloc.get_traced_memory()[1] < 60e6  # all by all, in float32: 256 MB
+  finally:
+    tracemalloc.stop()
+  assert len(names) > 7_000
