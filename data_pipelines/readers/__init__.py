@@ -173,13 +173,11 @@ def _check_platforms(table: Metadata) -> None:
 
 def _within(root: Path, metadata: Metadata) -> Iterator[SectionSource]:
   """The sections of a folder and of those inside it, the folders of sections left out."""
-  waiting, seen = [(root, 0)], set()
-  while waiting:
-    folder, depth = waiting.pop(0)
+  waiting: list[tuple[Path, tuple[Path, ...]]] = [(root, ())]
+  for number, (folder, above) in enumerate(waiting):  # which grows meanwhile
     real = folder.resolve()
-    if real in seen or len(seen) > _MOST_FOLDERS:
+    if real in above or number > _MOST_FOLDERS:
       continue
-    seen.add(real)
     if sources := _or_its_problem(_of_folder, folder, metadata):
       yield from sources
       continue
@@ -192,8 +190,8 @@ def _within(root: Path, metadata: Metadata) -> Iterator[SectionSource]:
       yield from _or_its_problem(_of_file, file, metadata)
     for link in broken:
       yield from _or_its_problem(_refuse_link, link, metadata)
-    if depth < _DEPTH:
-      waiting += [(child, depth + 1) for child in folders]
+    if len(above) < _DEPTH:
+      waiting += [(child, (*above, real)) for child in folders]
 
 
 Find = Callable[[Path, Metadata], Sequence[SectionSource]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
@@ -37,6 +37,7 @@ _NAMES = {
   kind: re.compile(rf"(?:(.+?)[_.-]+)?({name})", re.IGNORECASE) for kind, name in _PATTERNS.items()
 }
 _IN_PREFIX = re.compile(r"[_.-]*(spatial|(filtered|raw)(_feature_bc_matrix)?)$", re.IGNORECASE)
+_SPATIAL = re.compile(r"(?:(.+?)[_.-]+)?spatial", re.IGNORECASE)
 _COUNTS = ("h5", "folder", "matrix")
 _AGGREGATED = "aggr"
 
@@ -92,7 +93,8 @@ def layouts_of(folder: Path) -> list[Layout]:
     BadInputError: files of several sections of which it is unclear which belong together.
   """
   groups = _groups(folder)
-  whole = [name for name, group in groups.items() if _has_counts(group) and "positions" in group]
+  placed = {name for name, group in groups.items() if "positions" in group or "packed" in group}
+  whole = [name for name, group in groups.items() if _has_counts(group) and name in placed]
   if len(whole) < 2:
     layout = _layout(folder, _merged(folder, groups), next(iter(whole), ""))
     return [layout] if layout.is_likely else []
@@ -108,12 +110,11 @@ def layout_in(folder: Path) -> Layout:
 def _groups(folder: Path) -> dict[str, Group]:
   """Prefix -> its files. A group without counts joins the one whose prefix begins or ends alike."""
   groups: dict[str, dict[str, list[Path]]] = collections.defaultdict(dict)
-  places = (folder, folder / "spatial", folder / "spatial" / "spatial")
-  for path in (p for place in places if place.is_dir() for p in sorted(place.iterdir())):
+  for path, folder_prefix in _paths(folder):
     for kind, pattern in _NAMES.items():
       found = pattern.fullmatch(path.name)
       if found and path.is_dir() == (kind == "folder"):
-        prefix = _IN_PREFIX.sub("", found[1] or "")
+        prefix = _IN_PREFIX.sub("", found[1] or "") or folder_prefix
         if prefix != _AGGREGATED:
           groups[prefix].setdefault(kind, []).append(path)
         break
@@ -123,6 +124,16 @@ def _groups(folder: Path) -> dict[str, Group]:
       for kind, paths in groups.pop(name).items():
         groups[alike[0]].setdefault(kind, []).extend(paths)
   return groups
+
+
+def _paths(folder: Path) -> Iterator[tuple[Path, str]]:
+  """What lies in the folder, and in those for places and images, which may have a prefix too."""
+  places = [(folder, "")]
+  for path in sorted(folder.iterdir()):
+    if path.is_dir() and (found := _SPATIAL.fullmatch(path.name)):
+      prefix = found[1] or ""
+      places += [(place, prefix) for place in (path, path / "spatial") if place.is_dir()]
+  return ((path, prefix) for place, prefix in places for path in sorted(place.iterdir()))
 
 
 def _alike(one: str, other: str) -> bool:

@@ -84,6 +84,12 @@ def test_a_link_has_its_own_name_and_not_that_of_what_it_leads_to(study):
   assert readers.open_sections(study / "staged")[0].donor_id == "d"
 
 
+def test_a_section_that_a_second_link_leads_to_is_not_silently_left_out(study):
+  for name in ("S1", "S2"):
+    (study / name).symlink_to("one")
+  assert ids(study) == ["A1", "S1", "S2", "one", "two"]
+
+
 def test_a_broken_link_is_a_section_that_says_so(study):
   (study / "S9").symlink_to("nowhere")
   sources = {source.section_id: source for source in readers.open_sections(study)}

@@ -77,6 +77,27 @@ def test_matrices_of_two_samples_beside_one_table_of_positions_are_refused(sampl
     readers.read_sections(sample.folder)
 
 
+def test_downloads_of_several_samples_are_told_apart_by_their_prefixes(sample, tmp_path):
+  other = raw_folders.visium(tmp_path / "made" / "S2" / "outs", seed=1)
+  wanted = {"A": sample, "B": other}
+  wanted = {name: readers.read_sections(one.folder)[0] for name, one in wanted.items()}
+  folder = tmp_path / "downloads"
+  folder.mkdir()
+  for name, one in (("A", sample), ("B", other)):
+    counts = "filtered_feature_bc_matrix.h5"
+    shutil.copy(one.folder / counts, folder / f"{name}_{counts}")
+    (folder / f"{name}_spatial.tar.gz").write_bytes(b"")
+  assert [one.section_id for one in readers.open_sections(folder)] == ["A", "B"]
+  for one in readers.open_sections(folder):
+    with pytest.raises(BadInputError, match="unpack it first"):
+      one.read()
+  for name, one in (("A", sample), ("B", other)):
+    (folder / f"{name}_spatial.tar.gz").unlink()
+    shutil.copytree(one.folder / "spatial", folder / f"{name}_spatial")
+  for one in readers.read_sections(folder):
+    same(one, wanted[one.section_id])
+
+
 def test_an_image_is_found_in_any_case_and_in_a_folder_that_was_unpacked_twice(sample):
   (want,) = readers.read_sections(sample.folder)
   pixels = want.image.pixels()
