@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data_pipelines import entry
+from data_pipelines.console import say
 from data_pipelines.files import write_text
 from data_pipelines.problems import BadInputError
 from experiments.faults import disks, flips, guards, hostile, kills, resuming, signals, soak
@@ -36,6 +37,7 @@ KINDS = {
 FLAGS = entry.Flags(__doc__)
 _OUTPUT = FLAGS.string("output", None, "Folder for all that is made", required=True)
 _ONLY = FLAGS.list("only", list(KINDS), f"Some of {', '.join(KINDS)}")
+_MATCH = FLAGS.string("match", "", "Only attempts whose row has this text in it")
 _JOBS = FLAGS.integer("jobs", 2, "Attempts side by side", lower_bound=1)
 
 
@@ -46,8 +48,13 @@ def main() -> None:
         "--only", "kind", repr(name), f"some of {', '.join(KINDS)}", "correct the name"
       )
   begun, setting = time.monotonic(), Setting(Path(_OUTPUT.value).absolute())
-  setting.prepare_all()
-  attempts = [one for name in _ONLY.value for one in KINDS[name].rows(setting)]
+  say(f"to compare with: {setting.reference}")
+  attempts = [
+    one
+    for name in _ONLY.value
+    for one in KINDS[name].rows(setting)
+    if _MATCH.value in f"{one.kind}: {one.fault}"
+  ]
   with ThreadPoolExecutor(_JOBS.value) as pool:
     rows = list(pool.map(tried, attempts))
   found = f"{table(rows)}\n\n{len(rows)} rows in {time.monotonic() - begun:.0f} s"

@@ -17,9 +17,10 @@ def rows(setting: Setting) -> Iterator[Attempt]:
   kind = "going on"
   yield Attempt(kind, "with other threads", functools.partial(_threads, setting))
   yield Attempt(kind, "with the corpus prepared again", functools.partial(_prepared_again, setting))
+  whole = setting.on_four_devices
   for devices in (1, 2, 8):
     what = f"of 4 devices on {devices}"
-    yield Attempt(kind, what, functools.partial(_devices, setting, devices))
+    yield Attempt(kind, what, functools.partial(_devices, setting, whole, devices))
 
 
 def _threads(setting: Setting) -> None:
@@ -42,9 +43,8 @@ def _prepared_again(setting: Setting) -> None:
   setting.must_be_like_reference(workdir)
 
 
-def _devices(setting: Setting, number: int) -> None:
+def _devices(setting: Setting, whole: Path, number: int) -> None:
   """The loss of every step is that of 4 devices to the end, but for the order of sums."""
-  whole = setting.on_four_devices
   workdir = setting.folder() / "run"
   run(*setting.pretrain(workdir, *WINDOWS), fault=_STOP, env=on_devices(4)).must_end_with(75)
   run(*setting.pretrain(workdir, *WINDOWS), env=on_devices(number)).must_end_with(0)

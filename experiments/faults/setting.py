@@ -65,10 +65,6 @@ class Setting:
     shutil.rmtree(root / "attempts", ignore_errors=True)
     self._number = itertools.count()
 
-  def prepare_all(self) -> None:
-    """Makes what attempts share, before they begin side by side."""
-    must(self.reference.is_dir() and self.on_four_devices.is_dir(), "nothing to compare with")
-
   def folder(self) -> Path:
     """An empty place for one attempt."""
     place = self.root / "attempts" / f"{next(self._number):03d}"

@@ -21,6 +21,9 @@ NAME = "lock"
 SILENCE_SECONDS = 600
 """A run on another host that has not touched its lock for so long is taken to be dead."""
 
+_MOMENT = 0.2
+"""Somebody who only looks, see `holder`, has the lock for less than that."""
+
 
 @contextlib.contextmanager
 def held(workdir: Path) -> Iterator[Callable[[], None]]:
@@ -70,11 +73,9 @@ class _Lock:
 
   def _taken(self) -> TextIO:
     file = self._path.open("a+")
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      free = True
-    except OSError as error:
-      free = error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    if not (free := _is_free(file)):
+      time.sleep(_MOMENT)
+      free = _is_free(file)
     file.seek(0)
     holder = _parse(file.read())
     elsewhere = holder is not None and holder["host"] != socket.gethostname()
@@ -94,6 +95,15 @@ class _Lock:
       return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
     except FileNotFoundError:
       return False
+
+
+def _is_free(file: TextIO) -> bool:
+  """Locks the file if nobody else has; on a disk without locks nobody is known to."""
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+  return True
 
 
 def holder(workdir: Path) -> str:
