@@ -120,11 +120,12 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
     BadInputError: they do not belong together, counts are not raw, or nothing states a length.
   """
   entry, found = source.entry, _places(tables.positions)
+  array = np.zeros((len(found.ids), 2)) if found.array is None else found.array
+  positions = Positions(tables.positions, found.ids, *array.T, found.positions, found.on_tissue)
   raw = _spots_in_rows(read_counts(tables.counts), found.ids).cleaned()
   um_per_px, how = entry.scale(lambda: _um_per_px(found, tables.positions))
   factors = space_ranger.read_scalefactors(tables.beside)
   image, image_scale = space_ranger.image_of(tables.beside, factors, entry)
-  array = np.zeros((len(found.ids), 2)) if found.array is None else found.array
   given = entry.path_of("labels")
   donor = () if entry.donor else ("no donor given: the section counts as its own donor",)
   return assemble(
@@ -134,7 +135,7 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
     species=entry.species,
     raw=raw,
     every_spot_counted=len(raw.spot_ids) > int(found.on_tissue.sum()),
-    positions=Positions(tables.positions, found.ids, *array.T, found.positions, found.on_tissue),
+    positions=positions,
     um_per_px=um_per_px,
     um_per_px_source=how,
     image=image,

@@ -102,6 +102,7 @@ def test_positions_on_no_known_lattice_need_a_length(tmp_path):
   [
     (lambda f: (f / "positions.csv").write_text("barcode,a,b\ns,1,2\n"), "columns"),
     (lambda f: (f / "positions.csv").write_text("barcode,x,y\n"), "rows"),
+    (lambda f: (f / "positions.csv").write_text("barcode,x,y\ns,1,2\ns,1,3\n"), "spots"),
     (lambda f: (f / "positions.csv").write_text("barcode,x,y\ns,1,?\n"), "column y"),
     (
       lambda f: write(f, positions="positions.csv", x_um=PX[:, 0], y_um=PX[:, 1] + np.nan),
