@@ -133,7 +133,7 @@ def _is_parquet(path: Path) -> bool:
 def _parquet(path: Path) -> pa.parquet.ParquetFile:
   try:
     return pa.parquet.ParquetFile(path)
-  except (pa.ArrowException, OSError) as error:
+  except (pa.ArrowException, OSError, ValueError) as error:
     raise _damaged(path, error) from error
 
 
@@ -141,8 +141,10 @@ def _batches(
   file: pa.parquet.ParquetFile, path: Path, names: Sequence[str], rows: int
 ) -> Iterator[pa.RecordBatch]:
   try:
-    yield from file.iter_batches(rows, columns=list(names))
-  except (pa.ArrowException, OSError) as error:
+    for batch in file.iter_batches(rows, columns=list(names)):
+      batch.validate(full=True)  # text may be none
+      yield batch
+  except (pa.ArrowException, OSError, ValueError) as error:
     raise _damaged(path, error) from error
 
 

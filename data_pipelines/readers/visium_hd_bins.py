@@ -76,7 +76,8 @@ def _parquet(path: Path) -> tuple[pa.Array, list[np.ndarray]]:
   again = "take the file from the Space Ranger output as it is"
   try:
     table = pa.parquet.read_table(path).combine_chunks()
-  except (pa.ArrowException, OSError) as error:
+    table.validate(full=True)  # text may be none
+  except (pa.ArrowException, OSError, ValueError) as error:
     found = f"not readable ({str(error).splitlines()[0]})"
     raise BadInputError(path, "parquet", found, "a parquet table", again) from error
   if absent := [name for name in POSITION_COLUMNS if name not in table.column_names]:
