@@ -18,6 +18,7 @@ from data_pipelines.readers import (
   legacy_st,
   legacy_st_files,
   merscope,
+  nothing,
   space_ranger,
   space_ranger_aggr,
   spatialdata,
@@ -59,8 +60,6 @@ UNKNOWN = "unknown"
 
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
-_SEGMENTED = "*filtered_feature_cell_matrix.h5"
 
 
 def open_sections(
@@ -94,9 +93,10 @@ def open_sections(
     _check_platforms(table)
     sources = _of_file(root, table) if root.is_file() else []
     if not sources:
-      raise _no_folder(root)
+      raise nothing.at(root, READERS.values())
   if not sources:
-    raise _nothing_found(root, table)
+    asked = READERS.get(table.words.platform or "")
+    raise nothing.in_folder(root, [asked] if asked else READERS.values())
   unusable = [source for source in sources if source.reader == UNKNOWN]
   if len(unusable) == len(sources):
     unusable[0].read()
@@ -145,7 +145,9 @@ def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:
   pooled = [name for name, reader in READERS.items() if reader.pools]
   if "pitch_um" in said and not any(s.reader in (*pooled, UNKNOWN) for s in sources):
     found = f"given with {sources[0].reader} alone"
-    raise BadInputError("--pitch_um", "use", found, f"with {_or(pooled)}", "leave it out")
+    raise BadInputError(
+      "--pitch_um", "use", found, f"with {nothing.either(pooled)}", "leave it out"
+    )
   if "image" in said and len(sources) > 1:
     raise BadInputError(
       "--image",
@@ -266,45 +268,3 @@ def _above_inner_folder(root: Path) -> Path:
   above = Path(os.path.abspath(root)).parent
   inner = (r for r in READERS.values() if root.name in r.inner_folders)
   return above if any(reader.find(above, Metadata()) for reader in inner) else root
-
-
-def _no_folder(root: Path) -> BadInputError:
-  if root.is_file():
-    packed = root.name.endswith(_ARCHIVES)
-    endings = [f"a file ending in {r.suffix}" for r in READERS.values() if r.suffix]
-    return BadInputError(
-      root,
-      "input",
-      "an archive" if packed else "a file",
-      _or(["a folder of sections", *endings]),
-      "unpack it first" if packed else "give the folder it lies in",
-    )
-  if root.is_symlink():
-    return BadInputError(root, "input", "a broken link", "a folder", "correct the link")
-  beside = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
-  near = nearest(root.name, beside)
-  fix = f"did you mean {root.parent / near}?" if near else "correct the path"
-  return BadInputError(root, "input", "no such folder", "a folder of sections", fix)
-
-
-def _nothing_found(root: Path, table: Metadata) -> BadInputError:
-  asked = READERS.get(table.words.platform or "")
-  expected = _or([reader.holds for reader in ([asked] if asked else READERS.values())])
-  if cells := next(root.rglob(_SEGMENTED), None):
-    return BadInputError(
-      cells, "platform", "cells that Space Ranger segmented", expected,
-      "give the output folder that holds binned_outputs",
-    )  # fmt: skip
-  there = sorted(p.name for p in root.iterdir())
-  packed = next((name for name in there if name.endswith(_ARCHIVES)), None)
-  return BadInputError(
-    root,
-    "folder",
-    f"only {', '.join(there[:6]) or 'nothing'}",
-    expected,
-    f"unpack {packed} first" if packed else "give the folder that holds them",
-  )
-
-
-def _or(words: Sequence[str]) -> str:
-  return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
