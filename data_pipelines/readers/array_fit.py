@@ -52,6 +52,12 @@ class ArrayFit(NamedTuple):
     return bool(np.linalg.det(self.matrix) < 0)
 
   @property
+  def is_hexagonal(self) -> bool:
+    """Whether a row is as long as on hexagonal arrays, whose columns count half spots."""
+    column, row = np.linalg.norm(self.matrix, axis=1)
+    return bool(row / column > 3.0**0.25)
+
+  @property
   def swaps(self) -> bool:
     """Whether columns run down rather than across."""
     (column_x, column_y), (row_x, row_y) = np.abs(self.matrix)

@@ -17,6 +17,9 @@ from data_pipelines.problems import BadInputError
 _MOST_SPOTS = 1500  # a million pairs: enough, and fast
 _MAX_SPREAD = 0.25
 _PLAUSIBLE_UM_PER_PX = (0.05, 30.0)
+SPOT_UM = (65.0, 55.0)
+"""Diameter that `spot_diameter_fullres` stands for: as Space Ranger writes it, and as HEST does."""
+_DIAMETER_TOLERANCE = 0.15
 
 
 def um_per_px(
@@ -34,7 +37,10 @@ def um_per_px(
   step = max(1, len(lattice_um) // _MOST_SPOTS)
   nominal, measured = pdist(lattice_um[::step]), pdist(positions_px[::step])
   pairs = (nominal > 0) & (measured > 0)
-  fix = "check that the positions belong to this section and are pixels of the full-size image"
+  fix = (
+    "check that the positions belong to this section and are pixels of the full-size image; if so, "
+    "give --um_per_px"
+  )
   if not pairs.any():
     raise BadInputError(
       file, "positions", f"{len(lattice_um)} spots at one place", "spots of an array", fix
@@ -53,6 +59,13 @@ def um_per_px(
       file, "positions", f"{ratio:.3g} um per pixel", "{} to {}".format(*_PLAUSIBLE_UM_PER_PX), fix
     )
   return float(ratio)
+
+
+def spot_um(um_per_px: float, diameter_px: float) -> float | None:
+  """What a spot of the lattice measures by one of the conventions; None where it fits none."""
+  nearest = min(SPOT_UM, key=lambda um: abs(um_per_px * diameter_px / um - 1))
+  fits = abs(um_per_px * diameter_px / nearest - 1) <= _DIAMETER_TOLERANCE
+  return nearest if fits else None
 
 
 def hexagonal(

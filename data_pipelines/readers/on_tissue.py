@@ -24,6 +24,7 @@ _THUMBNAIL_PX = 1000
 _GRID = 150
 _EVERYWHERE = np.stack(np.meshgrid(*[(np.arange(_GRID) + 0.5) / _GRID] * 2), -1).reshape(-1, 2)
 """Places all over an image, as shares of width and height."""
+_EVERYWHERE_TISSUE = 0.95
 _HANGS_TOGETHER = 0.6
 """Agreement of neighbouring places, beyond chance; 0.8 to 0.9 on real sections."""
 _SMOOTHED_PX = 10
@@ -139,7 +140,7 @@ def _is_tissue(mask: Bool[np.ndarray, "height width"], places: Float[np.ndarray,
   here = _at(mask, _EVERYWHERE)
   step = np.maximum(_pitch(places), _SMOOTHED_PX / np.array(mask.shape[::-1]))
   steps = [_at(mask, _EVERYWHERE + np.eye(2)[axis] * step) for axis in (0, 1)]
-  if not here.any() or here.all():
+  if not 0 < here.mean() < _EVERYWHERE_TISSUE:
     return bool(here.any())
   chance = here.mean() ** 2 + (1 - here.mean()) ** 2
   agree = np.mean([np.mean(here == there) for there in steps])

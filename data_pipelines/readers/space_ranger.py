@@ -32,7 +32,7 @@ from data_pipelines.slide_image import SlideImage
 from data_pipelines.text_files import read_json
 
 PITCH_UM = 100.0
-_DIAMETER_TOLERANCE = 0.15
+_SCALE_TOLERANCE = 0.05
 _IMAGE_SIZE_TOLERANCE = 0.01
 GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
 
@@ -188,21 +188,32 @@ def read_scalefactors(layout: Layout) -> dict:
 def _scale(scalefactors: dict, layout: Layout, positions: Positions) -> tuple[float, str]:
   nominal = lattice.hexagonal(positions.rows, positions.columns, PITCH_UM)
   um_per_px = lattice.um_per_px(nominal, positions.positions_px, positions.path)
+  said = []
   if "spot_diameter_fullres" in scalefactors:
     diameter = factor(scalefactors, "spot_diameter_fullres", layout.scalefactors)
-    ratio = um_per_px * diameter / VISIUM_SPOT_UM
-    if not 1 - _DIAMETER_TOLERANCE <= ratio <= 1 + _DIAMETER_TOLERANCE:
-      raise BadInputError(
-        positions.path,
-        "pixel positions",
-        f"spots of {PITCH_UM / um_per_px:.4g} px pitch beside spot_diameter_fullres of "
-        f"{diameter:.4g} px",
-        f"a pitch of about {diameter * PITCH_UM / VISIUM_SPOT_UM:.4g} px",
-        f"give positions in full-size pixels (these are about {ratio:.3g} times too small)"
-        if ratio > 1
-        else f"give positions in full-size pixels (these are {1 / ratio:.3g} times too large)",
-      )
-  return um_per_px, "lattice pitch of 100 um"
+    if (spot_um := lattice.spot_um(um_per_px, diameter)) is None:
+      raise _other_pixels(um_per_px, VISIUM_SPOT_UM / diameter, "spot_diameter_fullres", positions)
+    said.append(f"{spot_um / diameter:.4g} by spots of {spot_um:g} um")
+  if "microns_per_pixel" in scalefactors:
+    stated = factor(scalefactors, "microns_per_pixel", layout.scalefactors)
+    if abs(stated / um_per_px - 1) > _SCALE_TOLERANCE:
+      raise _other_pixels(um_per_px, stated, "microns_per_pixel", positions)
+    said.append(f"{stated:.4g} by microns_per_pixel")
+  how = f"lattice pitch of {PITCH_UM:g} um"
+  return um_per_px, f"{how} ({', '.join(said)})" if said else how
+
+
+def _other_pixels(um_per_px: float, stated: float, key: str, positions: Positions) -> BadInputError:
+  ratio = um_per_px / stated
+  amount = f"{ratio:.3g} times too small" if ratio > 1 else f"{1 / ratio:.3g} times too large"
+  return BadInputError(
+    positions.path,
+    "pixel positions",
+    f"a pitch of {PITCH_UM / um_per_px:.4g} px ({um_per_px:.4g} um a pixel) beside {stated:.4g} um "
+    f"a pixel by {key}",
+    f"a pitch of about {PITCH_UM / stated:.4g} px",
+    f"give positions in full-size pixels (these are about {amount}), or correct {key}",
+  )
 
 
 def image_of(layout: Layout, scalefactors: dict, entry: Entry) -> tuple[SlideImage | None, float]:

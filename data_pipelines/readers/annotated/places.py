@@ -1,7 +1,7 @@
 """Where each spot of an AnnData lies, and how long a pixel is.
 
-No key states the length of a pixel by agreement. A factor that says so is believed; else the most
-exact rule is asked first.
+No key states the length of a pixel by agreement. The lattice of an array decides, and what else the
+file says is held against it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import lattice
+from data_pipelines.readers import array_fit, lattice
 from data_pipelines.readers.annotated.contents import POSITION_KEYS, Contents
 from data_pipelines.readers.space_ranger import PITCH_UM
-from data_pipelines.section import VISIUM_SPOT_UM
 
 PIXEL_COLUMNS = ("pxl_col_in_fullres", "pxl_row_in_fullres")
 """x, then y."""
 ARRAY_COLUMNS = ("array_row", "array_col")
 _MOST_SHOWN = 8
-_TOLERANCE = 0.15
+_TOLERANCE, _ROUGH = 0.05, 0.15
+_HEXAGONS = "hexagonal lattice, taken for Visium's 100 um"
 _HEXAGONAL = 1.1
 """The sixth neighbour of a spot on a hexagonal lattice is hardly farther than the first."""
 
@@ -129,35 +129,48 @@ class Evidence(NamedTuple):
 
 
 def um_per_px(evidence: Evidence) -> tuple[float, str]:
-  """Micrometres per pixel of the full-size image, and how it was found.
+  """Micrometres per pixel of the full-size image, and how it was found: the lattice decides.
 
   Raises:
     BadInputError: nothing in the file states a length, or two lengths contradict each other.
   """
-  stated = evidence.scalefactors.get("microns_per_pixel")
-  if stated is not None:
-    return stated, "scalefactor microns_per_pixel"
   found = {how: value for how, rule in RULES.items() if (value := rule(evidence)) is not None}
   if not found:
     raise BadInputError(
       evidence.path,
       "micrometres per pixel",
       f"no length in the scalefactors ({', '.join(evidence.scalefactors) or 'none'}) and no "
-      "lattice of known pitch",
-      "microns_per_pixel, spot_diameter_fullres, or array_row and array_col of a Visium slide",
+      "lattice of known pitch: a spot's diameter alone proves nothing",
+      "microns_per_pixel, or array_row and array_col of a Visium slide",
       "give --um_per_px (1 where positions are micrometres)",
     )
   (how, value), *others = found.items()
   for other, second in others:
-    if not 1 - _TOLERANCE <= second / value <= 1 + _TOLERANCE:
-      raise BadInputError(
-        evidence.path,
-        "micrometres per pixel",
-        f"{value:.4g} by {how} beside {second:.4g} by {other}",
-        "the same length by both",
-        "give positions in pixels of the full-size image, or say --um_per_px",
+    if abs(second / value - 1) > (_ROUGH if other == _HEXAGONS else _TOLERANCE):
+      raise _contradiction(evidence, f"{value:.4g} by {how}", f"{second:.4g} by {other}")
+  said = [f"{second:.4g} by {other}" for other, second in others]
+  diameter = evidence.scalefactors.get("spot_diameter_fullres")
+  if diameter is not None and (_is_visium(evidence) or _neighbours(evidence)):
+    spot_um = lattice.spot_um(value, diameter)
+    if spot_um is None:
+      by_diameter = " or ".join(f"{um / diameter:.4g}" for um in lattice.SPOT_UM)
+      raise _contradiction(
+        evidence,
+        f"{value:.4g} by {how}",
+        f"{by_diameter} by spots of {' or '.join(f'{um:g}' for um in lattice.SPOT_UM)} um",
       )
-  return value, how
+    said.append(f"{spot_um / diameter:.4g} by spots of {spot_um:g} um")
+  return value, f"{how} ({', '.join(said)})" if said else how
+
+
+def _contradiction(evidence: Evidence, one: str, other: str) -> BadInputError:
+  return BadInputError(
+    evidence.path,
+    "micrometres per pixel",
+    f"{one} beside {other}",
+    "the same length by both",
+    "give positions in pixels of the full-size image, or say --um_per_px",
+  )
 
 
 def _pitch(evidence: Evidence) -> float | None:
@@ -174,11 +187,8 @@ def _pitch(evidence: Evidence) -> float | None:
   return lattice.um_per_px(nominal, evidence.positions_px, evidence.path)
 
 
-def _diameter(evidence: Evidence) -> float | None:
-  """By what Space Ranger writes; on other arrays a spot has another diameter."""
-  if "spot_diameter_fullres" not in evidence.scalefactors or _is_other(evidence):
-    return None
-  return VISIUM_SPOT_UM / evidence.scalefactors["spot_diameter_fullres"]
+def _stated(evidence: Evidence) -> float | None:
+  return evidence.scalefactors.get("microns_per_pixel")
 
 
 def _is_visium(evidence: Evidence) -> bool:
@@ -186,7 +196,10 @@ def _is_visium(evidence: Evidence) -> bool:
   if evidence.array_positions is None or "bin_size_um" in evidence.scalefactors:
     return False
   rows, columns = evidence.array_positions.T
-  return np.array_equal(rows % 2, columns % 2)
+  if not np.array_equal(rows % 2, columns % 2):
+    return False
+  fit = array_fit.fitted(evidence.array_positions, evidence.positions_px)
+  return fit is None or fit.is_hexagonal  # a checkerboard is square
 
 
 def _is_other(evidence: Evidence) -> bool:
@@ -208,7 +221,7 @@ def _neighbours(evidence: Evidence) -> float | None:
 
 RULES: dict[str, Callable[[Evidence], float | None]] = {
   "lattice pitch": _pitch,
-  f"spot diameter of {VISIUM_SPOT_UM:g} um": _diameter,
-  "hexagonal lattice, taken for Visium's 100 um": _neighbours,
+  "scalefactor microns_per_pixel": _stated,
+  _HEXAGONS: _neighbours,
 }
 """The most exact first."""

@@ -188,22 +188,44 @@ def test_spots_go_to_the_section_that_a_column_names(section):
     read(mixed)
 
 
-def test_the_scale_comes_from_the_lattice_the_diameter_or_a_factor(adata, section):
+def test_the_scale_comes_from_the_lattice_or_a_factor_and_never_from_a_diameter_alone(
+  adata, section
+):
   by_lattice = read(adata)[0]
   assert by_lattice.um_per_px == pytest.approx(UM_PER_PX)
-  assert by_lattice.um_per_px_source == "lattice pitch"
+  assert by_lattice.um_per_px_source.startswith("lattice pitch")
   del adata.obs["array_row"]
   by_neighbours = read(adata)[0]
   assert by_neighbours.um_per_px == pytest.approx(UM_PER_PX, rel=0.01)
   assert "hexagonal" in by_neighbours.um_per_px_source
   adata.obsm["spatial"] = np.random.default_rng(0).uniform(0, 500, (adata.n_obs, 2))
-  for factors, want in (
-    ({"spot_diameter_fullres": 13.0}, 5.0),
-    ({"microns_per_pixel": 0.27}, 0.27),
-  ):
-    adata.uns["spatial"] = {"S": {"scalefactors": factors, "images": {}}}
-    assert read(adata)[0].um_per_px == pytest.approx(want)
+  factors = {"spot_diameter_fullres": 13.0}
+  adata.uns["spatial"] = {"S": {"scalefactors": factors, "images": {}}}
+  with pytest.raises(BadInputError, match="diameter alone proves nothing"):
+    read(adata)
+  factors["microns_per_pixel"] = 0.27
+  assert read(adata)[0].um_per_px == pytest.approx(0.27)
   assert read(adata, um_per_px=2.0)[0].um_per_px == 2.0
+
+
+@pytest.mark.parametrize("spot_um", [55.0, 65.0])
+def test_both_diameters_that_programs_write_agree_with_the_lattice(section, spot_um):
+  adata = annotated.adata(section, library="S")
+  factors = adata.uns["spatial"]["S"]["scalefactors"]
+  factors |= {"spot_diameter_fullres": spot_um / UM_PER_PX, "microns_per_pixel": 1.02 * UM_PER_PX}
+  (found,) = read(adata)
+  assert found.um_per_px == pytest.approx(UM_PER_PX)
+  assert f"5 by spots of {spot_um:g} um" in found.um_per_px_source
+  assert "5.1 by scalefactor microns_per_pixel" in found.um_per_px_source
+
+
+def test_a_checkerboard_is_not_taken_for_a_hexagonal_lattice(section):
+  adata = annotated.adata(section, library="S")
+  row, column = np.divmod(np.arange(90), 9)
+  adata.obs["array_row"], adata.obs["array_col"] = row, 2 * column + row % 2
+  adata.obsm["spatial"] = np.stack([2 * column + row % 2, row], 1) * 20.0
+  adata.uns["spatial"]["S"]["scalefactors"] = {"microns_per_pixel": 7.0}
+  assert read(adata)[0].um_per_px == 7.0
 
 
 def test_a_factor_that_says_so_is_believed_and_a_square_array_is_no_visium(adata):
@@ -224,9 +246,11 @@ def test_positions_without_any_length_are_refused(adata):
 
 def test_two_lengths_that_contradict_each_other_are_refused(section):
   adata = annotated.adata(section, library="S")
-  adata.uns["spatial"]["S"]["scalefactors"]["spot_diameter_fullres"] *= 5
-  with pytest.raises(BadInputError, match="beside"):
-    read(adata)
+  factors = adata.uns["spatial"]["S"]["scalefactors"]
+  for wrong in ({"spot_diameter_fullres": 65.0}, {"microns_per_pixel": UM_PER_PX / 4}):
+    adata.uns["spatial"]["S"]["scalefactors"] = factors | wrong
+    with pytest.raises(BadInputError, match="beside"):
+      read(adata)
 
 
 # Image
