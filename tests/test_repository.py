@@ -129,3 +129,10 @@ def test_no_tracked_file_names_a_machine_path():
 
 def test_the_lock_names_no_registry():
   assert "http" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_every_package_of_the_lock_is_known_by_its_bytes():
+  text = re.sub(r"\\\n\s*", " ", (ROOT / "requirements.lock").read_text())
+  packages = [line for line in text.splitlines() if "==" in line and not line.startswith(" ")]
+  assert len(packages) > 100
+  assert [line[:60] for line in packages if "--hash=sha256:" not in line] == []
