@@ -9,7 +9,19 @@ from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers.source import Reader
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
-_SEGMENTED = "*filtered_feature_cell_matrix.h5"
+_NOT_READ = {
+  "*filtered_feature_cell_matrix.h5": (
+    "cells that Space Ranger segmented", "give the output folder that holds binned_outputs",
+  ),
+  "*feature_slice.h5": (
+    "a feature slice of Visium HD", "give the output folder that holds binned_outputs",
+  ),
+  "*.cloupe": ("a file of Loupe Browser", "give the output folder it was made from"),
+  "*.gef": ("a Stereo-seq matrix", "pool it to bins and write them as .h5ad, e.g. by stereopy"),
+  "*.gem*": ("a Stereo-seq matrix", "pool it to bins and write them as .h5ad, e.g. by stereopy"),
+  "*.[rR][dD][sS]": ("an R object", "write its raw counts and positions as .h5ad or as text"),
+}  # fmt: skip
+"""Files that are known and not read -> what they are, and what to do."""
 
 
 def at(path: Path, readers: Collection[Reader]) -> BadInputError:
@@ -35,14 +47,9 @@ def at(path: Path, readers: Collection[Reader]) -> BadInputError:
 def in_folder(folder: Path, readers: Collection[Reader]) -> BadInputError:
   """Of a folder in which these readers find nothing."""
   expected = either([reader.holds for reader in readers])
-  if cells := next(folder.rglob(_SEGMENTED), None):
-    return BadInputError(
-      cells,
-      "platform",
-      "cells that Space Ranger segmented",
-      expected,
-      "give the output folder that holds binned_outputs",
-    )
+  for pattern, (what, fix) in _NOT_READ.items():
+    if file := next(folder.rglob(pattern), None):
+      return BadInputError(file, "platform", f"{what}, which is not read", expected, fix)
   there = sorted(path.name for path in folder.iterdir())
   packed = next((name for name in there if name.endswith(_ARCHIVES)), None)
   return BadInputError(

@@ -28,6 +28,7 @@ from data_pipelines.readers.space_ranger_files import (
 )
 from data_pipelines.readers.visium_hd_bins import Bins, keys_of, read_bins
 from data_pipelines.section import Section
+from data_pipelines.text_files import read_json
 
 FINEST_UM = 8.0
 _FOLDER = re.compile(r"square_(\d{3})um")
@@ -97,8 +98,21 @@ def _bin_folders(path: Path) -> dict[float, Path]:
       inside = {_FOLDER.fullmatch(p.name): p for p in sorted(folder.iterdir()) if p.is_dir()}
       if found := {float(name[1]): p for name, p in inside.items() if name}:
         return found
-  named = _FOLDER.fullmatch(path.resolve().name)
-  return {float(named[1]): path} if named and (path / "spatial").is_dir() else {}
+  named = _FOLDER.fullmatch(path.absolute().name)
+  if named and (path / "spatial").is_dir():
+    return {float(named[1]): path}
+  stated = _stated_um(path)
+  return {stated: path} if stated else {}
+
+
+def _stated_um(path: Path) -> float | None:
+  """Side of the bins by the scale factors of a folder: downloads lose the name of theirs."""
+  files = [f for place in (path, path / "spatial") for f in place.glob("*scalefactors_json.json*")]
+  try:
+    stated = read_json(files[0]).get("bin_size_um") if len(files) == 1 else None
+  except BadInputError:  # whoever reads the folder says so
+    return None
+  return float(stated) if isinstance(stated, int | float) and 1 <= stated <= 100 else None
 
 
 def _plan(folders: dict[float, Path], pitch_um: float | None, path: Path) -> Plan:

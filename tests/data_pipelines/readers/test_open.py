@@ -332,3 +332,18 @@ def test_two_genomes_in_one_matrix_are_refused_and_one_prefix_is_taken_off(tmp_p
   sample.write_h5(id=mixed)
   with pytest.raises(BadInputError, match="two genomes"):
     readers.read_sections(sample.folder)
+
+
+@pytest.mark.parametrize(
+  ("name", "what"),
+  [
+    ("S1_feature_slice.h5", "a feature slice of Visium HD"),
+    ("S1.tissue.gef", "a Stereo-seq matrix"),
+    ("S1.gem.gz", "a Stereo-seq matrix"),
+    ("S1.RDS", "an R object"),
+    ("S1.cloupe", "Loupe Browser"),
+  ],
+)
+def test_files_that_are_known_and_not_read_are_named(tmp_path, name, what):
+  (tmp_path / name).write_bytes(b"x")
+  assert what in problem_of(tmp_path).found

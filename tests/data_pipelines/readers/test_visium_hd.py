@@ -113,6 +113,14 @@ def test_a_folder_of_bins_by_itself_is_those_bins(sample):
   assert section.counts.sum() == on_tissue(sample[16]).sum()
 
 
+def test_bins_in_a_folder_of_another_name_are_known_by_their_scale_factors(sample):
+  folder = sample[16].folder.rename(study(sample) / "download")
+  for file in ("filtered_feature_bc_matrix.h5", "spatial/scalefactors_json.json"):
+    (folder / file).rename((folder / file).with_name(f"GSM1_{(folder / file).name}"))
+  (section,) = readers.read_sections(folder)
+  assert (section.section_id, section.spot_um) == ("download", 16.0)
+
+
 def test_reading_piece_by_piece_changes_nothing(sample, monkeypatch):
   whole = read(study(sample), pitch_um=16)
   shutil.rmtree(sample[16].folder)
