@@ -16,7 +16,7 @@ import scipy.sparse
 from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.text_files import recognise
+from data_pipelines.text_files import GZIP, recognise
 
 MAX_BYTES = 64 * 1024**3
 MAX_EXPANSION = 200
@@ -51,7 +51,11 @@ def checked_file(path: Path, cache_bytes: int | None = None) -> h5py.File:
     BadInputError: as `open_hdf5`.
   """
   again = "copy or download the file again"
-  if not recognise(path).startswith(_SIGNATURE):
+  head = recognise(path)
+  if head.startswith(GZIP):
+    fix = f"gunzip {path.name}"
+    raise BadInputError(path, "file", "a gzipped file", "HDF5 as it is (.h5, .h5ad)", fix)
+  if not head.startswith(_SIGNATURE):
     raise BadInputError(path, "file", "not an HDF5 file", "HDF5 (.h5, .h5ad)", again)
   try:
     file = h5py.File(path, "r", rdcc_nbytes=cache_bytes)

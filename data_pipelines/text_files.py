@@ -32,7 +32,7 @@ _MOST_COLUMNS = 2_000
 """Of tables of sections, spots and labels; counts are read elsewhere."""
 _NAME = re.compile(r"[\w .()%/#+*:\[\]-]{0,80}")
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 
 
 def recognise(path: Path) -> bytes:
@@ -68,7 +68,7 @@ def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
   Raises:
     BadInputError: as `recognise`, or the gzip stream is cut off or damaged.
   """
-  opener = gzip.open if recognise(path).startswith(_GZIP) else open
+  opener = gzip.open if recognise(path).startswith(GZIP) else open
   with opener(path, "rb") as stream:
     try:
       yield stream

@@ -225,7 +225,10 @@ def _of_folder(folder: Path, metadata: Metadata) -> Sequence[SectionSource]:
 
 
 def _of_file(file: Path, metadata: Metadata) -> Sequence[SectionSource]:
-  readers = {n: r for n, r in READERS.items() if r.suffix and file.name.endswith(r.suffix)}
+  name = file.name.removesuffix(".gz")
+  readers = {n: r for n, r in READERS.items() if r.suffix and name.endswith(r.suffix)}
+  if readers and name != file.name:
+    raise BadInputError(file, "file", "a gzipped file", f"{name} as it is", f"gunzip {file.name}")
   return _first(readers, file, metadata)
 
 

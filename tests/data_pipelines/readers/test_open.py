@@ -98,6 +98,13 @@ def test_a_broken_link_is_a_section_that_says_so(study):
     sources["S9"].read()
 
 
+def test_a_gzipped_file_of_sections_is_not_silently_left_out(study):
+  (study / "P9.h5ad.gz").write_bytes(b"")
+  sources = {source.section_id: source for source in readers.open_sections(study)}
+  with pytest.raises(BadInputError, match="gunzip P9.h5ad.gz"):
+    sources["P9.h5ad"].read()
+
+
 def test_a_file_that_cannot_be_used_stops_no_others(study):
   (study / "bad.h5ad").write_text("no HDF5")
   sources = {source.section_id: source for source in readers.open_sections(study)}

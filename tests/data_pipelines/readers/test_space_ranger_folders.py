@@ -77,6 +77,14 @@ def test_matrices_of_two_samples_beside_one_table_of_positions_are_refused(sampl
     readers.read_sections(sample.folder)
 
 
+def test_a_gzipped_hdf5_file_asks_to_be_unpacked(sample):
+  path = sample.folder / "filtered_feature_bc_matrix.h5"
+  packed(path, path.with_name(f"{path.name}.gz"))
+  path.unlink()
+  with pytest.raises(BadInputError, match="gunzip filtered_feature_bc_matrix.h5.gz"):
+    readers.read_sections(sample.folder)
+
+
 def test_downloads_of_several_samples_are_told_apart_by_their_prefixes(sample, tmp_path):
   other = raw_folders.visium(tmp_path / "made" / "S2" / "outs", seed=1)
   wanted = {"A": sample, "B": other}
