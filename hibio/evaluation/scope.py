@@ -50,12 +50,21 @@ def check_sections(corpus: Corpus, donors: tuple[str, ...], wanted: tuple[str, .
 
 
 def labels_of(corpus: Corpus, wanted: str) -> tuple[str, ...]:
-  """The label columns to score: the one that is wanted, or all that the corpus has.
+  """The label columns to score: the one that is wanted, or all with two classes or more.
 
   Raises:
-    BadInputError: the corpus has no such label.
+    BadInputError: the corpus has no such label, or one class of it.
   """
-  names = tuple(corpus.manifest["labels"])
+  labels = corpus.manifest["labels"]
+  names = tuple(name for name, classes in labels.items() if len(classes) > 1)
+  if wanted in labels and wanted not in names:
+    raise BadInputError(
+      corpus.path,
+      f"label {wanted}",
+      f"one class ({', '.join(labels[wanted]) or 'none'})",
+      "two classes or more",
+      "label other spots too, or score another label",
+    )
   if wanted and wanted not in names:
     raise BadInputError(
       corpus.path,
