@@ -20,7 +20,7 @@ from data_pipelines.features import store
 from data_pipelines.genes import is_ensembl
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation.splits import content_hash
-from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
+from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError, printable
 from data_pipelines.readers.flags import WordFlags
 from data_pipelines.section import Section
 
@@ -107,7 +107,7 @@ def _described(section: Section, source: readers.SectionSource) -> str:
     lines.append(f"  label {name}: {len(classes)} classes ({', '.join(classes[:8])})")
   lines += [f"  left out: {count:,} {reason}" for reason, count in section.dropped.items()]
   lines += [f"  note: {note}" for note in section.notes]
-  return "\n".join(lines)
+  return "\n".join(map(printable, lines))
 
 
 def _image_problem(section: Section) -> str | None:
@@ -151,7 +151,7 @@ def _report_manifest(folder: Path, manifest: manifests.Manifest) -> int:
   if features := store.names(folder):
     print(f"  features: {', '.join(features)}")
   for split, donors in manifest["splits"].items():
-    print(f"  {split}: {len(donors)} donors ({', '.join(donors[:8])})")
+    print(printable(f"  {split}: {len(donors)} donors ({', '.join(donors[:8])})"))
   for section in sections:
     image = "image" if section["has_image"] else "no image"
     print(
