@@ -91,7 +91,7 @@ def summed(pieces: Iterable[RawCounts], items: Items) -> RawCounts:
   Raises:
     BadInputError: counts are not raw, an item has counts twice, or many have no place.
   """
-  total, unplaced, left_out, seen = None, 0, 0, 0
+  total, piece, unplaced, left_out, seen = None, None, 0, 0, 0
   counted = np.zeros(len(items.square), bool)
   for piece in pieces:
     rows = items.row_of(piece.spot_ids)
@@ -109,6 +109,9 @@ def summed(pieces: Iterable[RawCounts], items: Items) -> RawCounts:
     seen += len(rows)
     unplaced += len(rows) - len(placed)
     left_out += len(placed) - len(inside)
+  if piece is None:
+    expected = f"counts of the {items.what} in {items.path.name}"
+    raise BadInputError(items.path.parent, "counts", "an empty matrix", expected, "add the counts")
   if unplaced > (1 - _MIN_SHARE_PLACED) * seen or unplaced == seen:
     raise _elsewhere(piece, unplaced, seen, items)
   dropped = {

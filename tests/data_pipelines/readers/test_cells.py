@@ -123,6 +123,7 @@ def edit(made, ending, change):
     ("metadata.csv", lambda t: t.head(3), "cells"),
     ("metadata.csv", lambda t: t.head(0), "rows"),
     ("by_gene.csv", lambda t: pd.concat([t, t.head(2)]), "cells"),
+    ("by_gene.csv", lambda t: t.head(0), "counts"),
     ("by_gene.csv", lambda t: t.assign(GENE1="0.5"), "counts"),
     ("by_gene.csv", lambda t: t.assign(GENE1="-1"), "counts"),
   ],
