@@ -1,6 +1,6 @@
 """Says what a folder holds, and every problem in it at once, before anything that takes long.
 
-  python -m data_pipelines.inspect --input=DIR [--metadata=TABLE]
+  python -m data_pipelines.inspect --input=DIR [--metadata=TABLE] [--overlay=FILE.png]
 
 DIR holds raw sections or is a prepared corpus. Exit status 0: all well; 1: some sections have
 problems; 3: nothing in it can be used.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import entry, readers
+from data_pipelines import entry, overlays, readers
 from data_pipelines.features import store
 from data_pipelines.genes import is_ensembl
 from data_pipelines.preparation import manifest as manifests
@@ -29,17 +29,21 @@ EXIT_PROBLEMS = 1
 FLAGS = entry.Flags(__doc__)
 _INPUT = FLAGS.string("input", None, "Folder of raw sections, or a prepared corpus", required=True)
 _METADATA = FLAGS.string("metadata", None, "Table with a column `section`")
+_OVERLAY = FLAGS.string("overlay", None, "PNG to draw the spots of every section on its tissue")
 _SAID = WordFlags(FLAGS)
 
 
 def main() -> None:
-  sys.exit(report(Path(_INPUT.value), _METADATA.value, _SAID.words()))
+  sys.exit(report(Path(_INPUT.value), _METADATA.value, _SAID.words(), _OVERLAY.value))
 
 
 def report(
-  folder: Path, metadata: str | os.PathLike | None = None, words: readers.Words | None = None
+  folder: Path,
+  metadata: str | os.PathLike | None = None,
+  words: readers.Words | None = None,
+  overlay: str | os.PathLike | None = None,
 ) -> int:
-  """Prints what a folder holds.
+  """Prints what a folder holds, and draws its sections into the file `overlay`.
 
   Returns:
     The exit status: 0, 1 where some sections have problems, 3 where all of them have.
@@ -49,16 +53,18 @@ def report(
   """
   if (folder / manifests.FILE).is_file():
     return _report_corpus(folder)
-  return _report_sections(readers.open_sections(folder, metadata, words))
+  sheet = None if overlay is None else overlays.Sheet(Path(overlay))
+  return _report_sections(readers.open_sections(folder, metadata, words), sheet)
 
 
-def _report_sections(sources: Sequence[readers.SectionSource]) -> int:
+def _report_sections(
+  sources: Sequence[readers.SectionSource], sheet: overlays.Sheet | None = None
+) -> int:
   bad = []
   seen: dict[str, str] = {}
   for source in sources:
     try:
       section = source.read()
-      blank = _image_problem(section)
     except BadInputError as problem:
       found = dict.fromkeys(map(str, (problem, *source.problems())))
       bad.append(source.section_id)
@@ -67,8 +73,10 @@ def _report_sections(sources: Sequence[readers.SectionSource]) -> int:
         print(f"  PROBLEM {line}")
       continue
     print(_described(section, source))
+    if sheet is not None:
+      sheet.add(section, alone=len(sources) == 1)
     same = seen.setdefault(content_hash(section), section.section_id)
-    problems = [blank] if blank else []
+    problems = []
     if same != section.section_id:
       problems.append(f"the same counts as section {same}: is it listed twice?")
     for problem in problems:
@@ -76,6 +84,8 @@ def _report_sections(sources: Sequence[readers.SectionSource]) -> int:
     if problems:
       bad.append(source.section_id)
   donors = {source.donor_id for source in sources}
+  if sheet is not None and sheet.write():
+    print(f"spots on tissue: {sheet.path}")
   names = f": {', '.join(bad)}" if bad else ""
   print(f"{len(sources)} sections, {len(donors)} donors, {len(bad)} with problems{names}")
   if len(bad) == len(sources):
@@ -95,33 +105,22 @@ def _described(section: Section, source: readers.SectionSource) -> str:
     f"{1 - section.counts.nnz / np.prod(section.counts.shape):.0%} zeros",
   ]
   image = section.image
+  scale = section.um_per_px * section.image_scale
+  lines.append(f"  scale: {scale:.4g} um per pixel of the positions by {section.um_per_px_source}")
   if image is None:
     lines.append("  no image: expression only")
   else:
     lines.append(
       f"  image {image.path.name}, {image.kind}, {image.width_px:,} x {image.height_px:,} px, "
-      f"{section.um_per_px:.3g} um per pixel by {section.um_per_px_source}"
+      f"{section.um_per_px:.3g} um per pixel"
     )
+  lines += [f"  image {unused}" for unused in section.unused_images]
   for name, values in section.labels.items():
     classes = sorted(set(values.tolist()) - {""})
     lines.append(f"  label {name}: {len(classes)} classes ({', '.join(classes[:8])})")
   lines += [f"  left out: {count:,} {reason}" for reason, count in section.dropped.items()]
   lines += [f"  note: {note}" for note in section.notes]
   return "\n".join(map(printable, lines))
-
-
-def _image_problem(section: Section) -> str | None:
-  """Decodes the image, which also finds damaged files; a blank one is no image of tissue.
-
-  Raises:
-    BadInputError: the image is damaged.
-  """
-  if section.image is None:
-    return None
-  thumbnail = section.image.thumbnail(600)
-  if np.ptp(thumbnail.reshape(-1, 3), axis=0).max() < 8:
-    return f"{section.image.path}: the image is blank"
-  return None
 
 
 def _report_corpus(folder: Path) -> int:

@@ -48,6 +48,7 @@ class Section:
     labels: name -> one string per spot, "" where unlabelled.
     dropped: reason -> how many spots, genes or labels were left out.
     notes: what a careful user should know; printed by `inspect`, kept in the manifest.
+    unused_images: "name: not used, why" for each image that lies beside it.
   """
 
   section_id: str
@@ -69,6 +70,7 @@ class Section:
   labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()
+  unused_images: tuple[str, ...] = ()
 
   def __post_init__(self):
     spots, genes = self.counts.shape
@@ -129,6 +131,7 @@ class StreamedSection:
     read_counts: raw counts, `[spot, gene]`, of the spots of these numbers within the section, which
       must rise; None for an image alone.
     notes: what a careful user should know.
+    unused_images: as in `Section`.
   """
 
   section_id: str
@@ -142,6 +145,7 @@ class StreamedSection:
   gene_symbols: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, object))
   read_counts: ReadRows | None = None
   notes: tuple[str, ...] = ()
+  unused_images: tuple[str, ...] = ()
 
   @property
   def num_spots(self) -> int:

@@ -141,7 +141,7 @@ def section_in(
     dropped=matrix.dropped,
   ).cleaned()
   places_on_array = np.zeros((len(rows), 2)) if array is None else array[rows]
-  return assemble(
+  section = assemble(
     section_id=source.section_id,
     donor_id=source.donor_id,
     platform=source.reader,
@@ -165,6 +165,7 @@ def section_in(
     notes=(*spots.notes, *notes),
     said=source.entry.positions,
   )
+  return dataclasses.replace(section, unused_images=spots.unused_images)
 
 
 def _labels(source: SectionSource, obs: pd.DataFrame, ids: np.ndarray) -> list[joins.LabelTable]:

@@ -185,7 +185,8 @@ def _noted(section: Section) -> Section:
     notes.append(f"a spot with {deepest:,} counts: is it really one spot?")
   if section.image is not None and section.image.rotated_by_tag:
     notes.append("the image asks to be turned (EXIF orientation); it is read as stored")
-  if section.image is not None and section.image.kind not in ("full", "patches"):
+  coarse = section.image is not None and section.image_scale < 1
+  if coarse and section.image.kind not in ("full", "patches"):
     notes.append(
       f"no full-size image: using the {section.image.kind} one at {section.um_per_px:.1f} um "
       "per pixel, enough for layout and hardly for patches"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import images
 from data_pipelines.readers.metadata import Entry, Metadata
 from data_pipelines.section import Section
 
@@ -77,7 +78,16 @@ class SectionSource:
     Raises:
       BadInputError: something in its files cannot be used.
     """
-    return self.load(self)
+    section = self.load(self)
+    wanted = not self.entry.is_without_image
+    beside = ()
+    if not self.path.is_file():
+      beside = images.unused(self.path, self.section_id, section.image, wanted=wanted)
+    unused = (*section.unused_images, *beside)
+    notes = section.notes
+    if unused and section.image is None and wanted:
+      notes = (*notes, f"no image is used, though there are some: {'; '.join(unused[:4])}")
+    return dataclasses.replace(section, unused_images=unused, notes=notes)
 
   def problems(self) -> tuple[BadInputError, ...]:
     """Everything that keeps the section from being read, found without reading it as a whole."""

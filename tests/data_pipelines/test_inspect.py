@@ -26,7 +26,7 @@ def test_a_sound_folder_gets_status_0_and_its_numbers(tmp_path, capsys):
   status, text = report(capsys, tmp_path)
   assert status == 0
   assert "56 spots x 30 genes (Ensembl ids)" in text
-  assert "10 um per pixel by lattice pitch of 100 um" in text
+  assert "scale: 2 um per pixel of the positions by lattice pitch of 100 um" in text
   assert "1 sections, 1 donors, 0 with problems" in text
 
 

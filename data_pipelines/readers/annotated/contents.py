@@ -48,12 +48,14 @@ class Library:
     scalefactors: name -> number.
     source: the file that the images were made from, where `metadata` names one that is there.
     source_scale: its pixels per pixel of the positions.
+    missing_source: the file that is named and is not there; empty where there is none.
   """
 
   images: Mapping[str, StoredImage]
   scalefactors: Mapping[str, float]
   source: Path | None = None
   source_scale: float = 1.0
+  missing_source: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +216,7 @@ def _libraries(spatial: Any) -> dict[str, Library]:
       {str(key): number for key, value in factors.items() if (number := _number(value))},
       Path(source) if source and Path(source).is_file() else None,
       _number(about.get("source_image_scale")) or 1.0,
+      source if source and not Path(source).is_file() else "",
     )
   return found
 

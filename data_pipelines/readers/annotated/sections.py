@@ -11,12 +11,13 @@ from jaxtyping import Int
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import lattice, placement
-from data_pipelines.readers.annotated import places, raw_matrix, slides
+from data_pipelines.readers.annotated import images, places, raw_matrix, slides
 from data_pipelines.readers.annotated.contents import Contents, Library
+from data_pipelines.readers.annotated.images import Chosen
 from data_pipelines.readers.annotated.raw_matrix import RawMatrix
 from data_pipelines.readers.assembly import on_image
 from data_pipelines.section import StreamedSection
-from data_pipelines.slide_image import ArrayImage, SlideImage
+from data_pipelines.slide_image import SlideImage
 
 NO_COUNTS = "none"
 """The layer to ask for when only the image is to be read."""
@@ -95,6 +96,8 @@ def _checked(section: StreamedSection, contents: Contents, choices: Choices) -> 
     file=contents.path,
     said=choices.positions,
   )
+  if section.image is None and section.unused_images:
+    notes += (f"no image is used, though there are some: {'; '.join(section.unused_images[:4])}",)
   return dataclasses.replace(section, notes=(*section.notes, *notes))
 
 
@@ -126,7 +129,7 @@ def section_of(
     every = every[:, ::-1]
   library = _library(contents, name, whole=len(rows) == len(contents.obs))
   um_per_px, how = _scale(contents, choices, library, rows, every)
-  image, image_scale = _image(contents, choices, library)
+  image, image_scale, unused = _image(contents, choices, library)
   section = StreamedSection(
     section_id=name,
     rows=rows,
@@ -136,6 +139,7 @@ def section_of(
     image=image,
     image_scale=image_scale if image else 1.0,
     notes=_foreign_images(contents, name) if library is None else (),
+    unused_images=unused,
   )
   if image is not None:
     fix = "correct the scale factor or --image_scale"
@@ -197,31 +201,13 @@ def _foreign_images(contents: Contents, name: str) -> tuple[str, ...]:
   return (f"images under {shown} in uns['spatial'] are not used: none of these is {name}",)
 
 
-def _image(
-  contents: Contents, choices: Choices, library: Library | None
-) -> tuple[SlideImage | None, float]:
+def _image(contents: Contents, choices: Choices, library: Library | None) -> Chosen:
   if isinstance(choices.image, SlideImage):
-    return choices.image, choices.image_scale
+    return Chosen(choices.image, choices.image_scale)
+  stored = images.chosen(library, contents.path)
   if choices.without_image:
-    return None, 1.0
+    return Chosen()
   if choices.image is not None:
-    return SlideImage.open(choices.image, "full"), choices.image_scale
-  return _stored_image(library, contents.path)
-
-
-def _stored_image(library: Library | None, path: Path) -> tuple[SlideImage | None, float]:
-  """The finest image of a section that is there, and its pixels per full-size pixel.
-
-  That is the file which `metadata["source_image_path"]` names, as scanpy does; else the largest
-  image of `uns["spatial"]` whose scale is known.
-  Space Ranger's are "hires" and "lowres"; other sources use names of their own, with a scale factor
-  `tissue_<name>_scalef` each.
-  """
-  if library is not None and library.source is not None:
-    return SlideImage.open(library.source, "full"), library.source_scale
-  best, scale = None, 0.0
-  for name, image in library.images.items() if library else ():
-    factor = library.scalefactors.get(f"tissue_{name}_scalef", 0.0)
-    if factor > scale:
-      best, scale = ArrayImage.of(path, image.shape, name, image.load, image.inside), factor
-  return best, scale or 1.0
+    image = SlideImage.open(choices.image, "full")
+    return Chosen(image, choices.image_scale, stored.unused)
+  return stored
