@@ -54,6 +54,9 @@ _VALIDATION_DONORS = FLAGS.list(
 _MIN_COUNTS = FLAGS.integer(
   "min_counts", _BY_DEFAULT.min_counts, "Minimum counts of a spot that is kept"
 )
+_MIN_GENES = FLAGS.integer(
+  "min_genes", _BY_DEFAULT.min_genes, "Minimum number of genes that a spot that is kept shows"
+)
 _SECTIONS = FLAGS.list("sections", None, "A1,A2: only these sections")
 _MIN_DOCUMENT_SHARE = FLAGS.float(
   "min_document_share",
@@ -91,6 +94,7 @@ def main() -> None:
     test_donors=_names(_TEST_DONORS.value),
     validation_donors=_names(_VALIDATION_DONORS.value),
     min_counts=_MIN_COUNTS.value,
+    min_genes=_MIN_GENES.value,
     sections=_names(_SECTIONS.value),
     min_document_share=_MIN_DOCUMENT_SHARE.value,
     max_genes=_MAX_GENES.value,

@@ -28,6 +28,7 @@ class PrepareOptions:
     test_donors: donors to hold out; None: a quarter.
     validation_donors: donors to look at while training; None: one of four or more.
     min_counts: spots with fewer counts over the panel are dropped.
+    min_genes: and spots with counts of fewer genes of the panel.
     sections: only these; None: every section found.
     min_document_share: a gene must be detected in this share of the training spots.
     max_genes: most genes of the panel; None: no limit.
@@ -47,6 +48,7 @@ class PrepareOptions:
   test_donors: tuple[str, ...] | None = None
   validation_donors: tuple[str, ...] | None = None
   min_counts: int = 1
+  min_genes: int = 1
   sections: tuple[str, ...] | None = None
   min_document_share: float = 0.005
   max_genes: int | None = None
@@ -67,6 +69,7 @@ class PrepareOptions:
       ("patch_um", 10, 2000),
       ("window_spots", 4, 4096),
       ("min_counts", 1, 1_000_000),
+      ("min_genes", 1, 1_000_000),
       ("min_document_share", 0, 1),
       ("max_genes", 1, 1_000_000),
     ):

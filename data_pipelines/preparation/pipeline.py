@@ -131,6 +131,7 @@ def _write_corpus(
     "labels": labels,
     "region_um": list(options.region_um),
     "min_counts": options.min_counts,
+    "min_genes": options.min_genes,
     "skipped": bad.reasons,
     "created_with": versions(),
   }
@@ -238,6 +239,7 @@ def _corpus_key(
     options.test_donors, options.validation_donors, sorted(skipped), options.skip_bad,
     [sha256(Path(file)) for file in files],
     options.patch_px, options.patch_um, options.window_spots, options.min_counts,
+    options.min_genes,
     options.min_document_share, options.max_genes, options.region_um,
     *(("extended",) if options.extend_panel else ()),
   )  # fmt: skip

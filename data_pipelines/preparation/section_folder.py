@@ -38,6 +38,7 @@ def section_key(fingerprint: str, panel: GenePanel, options: PrepareOptions) -> 
   parts = (
     manifest.FORMAT_VERSION, _STEP, shards.VERSION, fingerprint, panel.hash,
     options.patch_um, options.patch_px, options.window_spots, options.min_counts,
+    options.min_genes,
     windows.JPEG_QUALITY, windows.THUMBNAIL_PX,
   )  # fmt: skip
   return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
@@ -68,16 +69,19 @@ def write_section(
   """
   content = content_hash(section)
   counts, measured, dropped, notes = align(section, panel)
-  enough = np.asarray(counts.sum(axis=1)).ravel() >= options.min_counts
+  deep = np.asarray(counts.sum(axis=1)).ravel() >= options.min_counts
+  enough = deep & (counts.getnnz(axis=1) >= options.min_genes)
   if not enough.any():
     raise BadInputError(
       section.section_id,
       "counts",
       "no spot left",
-      f"spots with at least {options.min_counts} counts over the {len(panel):,} genes of the panel",
-      "lower --min_counts, or use a panel of the same species and platform",
+      f"spots with at least {options.min_counts} counts and {options.min_genes} genes of the "
+      f"{len(panel):,} of the panel",
+      "lower --min_counts or --min_genes, or use a panel of the same species and platform",
     )
-  section = section.subset(enough, f"spots with fewer than {options.min_counts} counts")
+  section = section.subset(deep, f"spots with fewer than {options.min_counts} counts")
+  section = section.subset(enough[deep], f"spots with fewer than {options.min_genes} genes")
   window = contiguous_windows(section.positions_um, options.window_spots)
   order = np.argsort(window, kind="stable")
   section = section.subset(order, "")

@@ -61,6 +61,12 @@ class RawMatrix:
       BadInputError: a value is no raw count.
     """
     counts = self._matrix.rows(rows)
+    if not_raw(counts.data):
+      raise BadInputError(
+        self._named.path, "counts",
+        _told(self.where, self._matrix, self._named.gene_ids, self._spot_ids),
+        "raw integer counts", "give the raw UMI counts, before any normalisation",
+      )  # fmt: skip
     spot_ids = self._spot_ids[rows].to_numpy(str)
     whole = whole_counts(dataclasses.replace(self._named, counts=counts, spot_ids=spot_ids))
     return whole if len(self._columns) == self._matrix.shape[1] else whole[:, self._columns]
@@ -101,7 +107,7 @@ def find(contents: Contents, layer: str | None = None) -> RawMatrix:
   raise BadInputError(
     contents.path,
     "counts",
-    "; ".join(_told(contents, where) for where in seen),
+    "; ".join(_told_of(contents, where) for where in seen),
     "raw integer counts",
     f"name the layer of raw counts with --layer{more}, or store them in layers['counts']; "
     "--layer=none reads the image alone",
@@ -114,9 +120,14 @@ def _is_raw(matrix: CountRows) -> bool:
   return not_raw(matrix.rows(np.asarray(rows, np.int64)).data) is None
 
 
-def _told(contents: Contents, where: str) -> str:
-  """What a matrix holds instead of raw counts: of which kind, how many, and the first of them."""
+def _told_of(contents: Contents, where: str) -> str:
   matrix, table = contents.matrices[where]
+  gene_ids, _ = names_of(contents.genes[table])
+  return _told(where, matrix, gene_ids, contents.obs.index)
+
+
+def _told(where: str, matrix: CountRows, gene_ids: np.ndarray, spot_ids: pd.Index) -> str:
+  """What a matrix holds instead of raw counts: of which kind, how many, and the first of them."""
   kinds, first = collections.Counter(), ""
   for start in range(0, matrix.shape[0], _PIECE):
     counts = matrix.rows(np.arange(start, min(start + _PIECE, matrix.shape[0])))
@@ -127,10 +138,10 @@ def _told(contents: Contents, where: str) -> str:
     if not first:
       entry = int(wrong.argmax())
       row = start + int(np.searchsorted(counts.indptr, entry, side="right")) - 1
-      gene = names_of(contents.genes[table])[0][counts.indices[entry]]
-      first = f"first at spot {contents.obs.index[row]}, gene {gene}: {counts.data[entry]:g}"
+      gene = gene_ids[counts.indices[entry]]
+      first = f"first at spot {spot_ids[row]}, gene {gene}: {counts.data[entry]:g}"
   told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
-  return f"{told} in {where}, {first}"
+  return f"{told} in {where} ({first})"
 
 
 def _named_matrix(contents: Contents, where: str) -> RawMatrix:

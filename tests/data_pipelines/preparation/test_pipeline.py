@@ -160,6 +160,9 @@ def test_spots_with_few_counts_are_dropped_and_counted(tmp_path, sources, option
   spots = Corpus.open(tmp_path / "corpus").spots
   assert not set(section.spot_ids[:7]) & set(spots["spot_id"])
   assert spots["total_counts"].min() >= 5
+  few = np.diff(sources[0].section.counts.indptr) < 26
+  again = prepare([tmp_path], tmp_path / "genes", dataclasses.replace(options, min_genes=26))
+  assert again["sections"][0]["dropped"]["spots with fewer than 26 genes"] == few.sum() > 0
   with pytest.raises(BadInputError, match="A1: counts: found no spot left"):
     prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, min_counts=10_000))
 
@@ -338,12 +341,14 @@ def test_the_command_line_reads_every_option(monkeypatch):
     monkeypatch,
     "--input=a", "--input=b", "--output=c", "--gene_sets=x.gmt", "--gene_sets=y.gmt",
     "--metadata=m.csv", "--panel=p.tsv", "--patch_px=64", "--window_spots=32",
-    "--test_donors=A, B", "--validation_donors=", "--min_counts=9", "--sections=A1,A2", "--jobs=3",
+    "--test_donors=A, B", "--validation_donors=", "--min_counts=9", "--min_genes=3",
+    "--sections=A1,A2", "--jobs=3",
   )  # fmt: skip
   assert [*map(str, inputs), str(output)] == ["a", "b", "c"]
   assert [p.name for p in options.gene_sets] == ["x.gmt", "y.gmt"]
   assert (options.test_donors, options.validation_donors) == (("A", "B"), ())
-  assert (options.sections, options.min_counts, options.patch_px) == (("A1", "A2"), 9, 64)
+  assert (options.sections, options.min_counts, options.min_genes) == (("A1", "A2"), 9, 3)
+  assert options.patch_px == 64
   assert jobs == 3
 
 
