@@ -24,7 +24,7 @@ from experiments import finetuning, processes
 from hibio import configs, corpora, pretrained
 from hibio.finetuning import run
 from hibio.finetuning.config import FinetuningConfig
-from hibio.training import hosts
+from hibio.training import hosts, timing
 
 FLAGS = entry.Flags(__doc__)
 _CONFIG = FLAGS.config_file(
@@ -68,6 +68,7 @@ def _finetune(config: ConfigDict) -> None:
     training,
     num_threads=config.num_threads,
     allow_leak=_ALLOW_LEAK.value,
+    clock=timing.Stopwatch(before=timing.since_process_began()),
   )
   if not hosts.is_first():
     return

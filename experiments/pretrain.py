@@ -13,7 +13,7 @@ from pathlib import Path
 from data_pipelines import entry
 from experiments import hibio, processes
 from hibio import pretraining
-from hibio.training import hosts
+from hibio.training import hosts, timing
 
 FLAGS = entry.Flags(__doc__)
 _CONFIG = FLAGS.config_file("config", "experiments/hibio.py", "The experiment, FILE[:VARIANTS]")
@@ -27,7 +27,7 @@ def main() -> None:
     print(entry.listing(config, hibio.meanings()))
     return
   with _joined():
-    corpus = pretraining.run(config)
+    corpus = pretraining.run(config, timing.Stopwatch(before=timing.since_process_began()))
     if hosts.is_first():
       print(f"checkpoints, metrics.jsonl and figures: {config.workdir}")
       print(

@@ -104,7 +104,7 @@ def opened(config: ConfigDict) -> Corpus:
   """
   beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
   found = Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
-  if config.max_bad_windows:
+  if config.get("max_bad_windows"):
     found = dataclasses.replace(found, quarantine=Quarantine(config.max_bad_windows))
   if config.get("features"):
     found = features.added(found, config.features)

@@ -34,7 +34,7 @@ from hibio.training import hosts, loop, sharding, stages
 from hibio.training.metrics import mean_of
 from hibio.training.recipe import Recipe, TrainResult
 from hibio.training.step import Total
-from hibio.training.timing import Stopwatch, since_process_began
+from hibio.training.timing import Stopwatch
 from hibio.training.workdir import record
 
 HELD_OUT_BATCHES = 6
@@ -43,8 +43,11 @@ HELD_OUT_BATCHES = 6
 _SEEN = {"image": "has_patch", "gene": "has_counts"}
 
 
-def run(config: ConfigDict) -> Corpus:
+def run(config: ConfigDict, clock: Stopwatch | None = None) -> Corpus:
   """All that a config asks for, as `python -m experiments.pretrain` does; run again, it resumes.
+
+  Args:
+    clock: what `run.json` takes the seconds from; a new one by default.
 
   Returns:
     The corpus that was trained on, with the gene sets that the config names; synthetic tissue, made
@@ -53,7 +56,7 @@ def run(config: ConfigDict) -> Corpus:
   Raises:
     BadInputError: an unknown key in the config, or a corpus that cannot be used.
   """
-  clock = Stopwatch(before=since_process_began())
+  clock = clock or Stopwatch()
   model, objectives, training = parts(config)
   with clock.part("set-up"), hosts.first_alone():
     corpus = corpora.chosen(corpora.opened(config), config.gene_sets, config.gene_sets_seed)

@@ -131,7 +131,7 @@ def _cannot_save(setting: Setting) -> None:
 def _hangs(setting: Setting) -> None:
   workdir = setting.folder() / "run"
   patience = "--config.training.data_patience=3"
-  fault = "data_pipelines.loading.loader:assembled@6=HANG"
+  fault = "hibio.pretraining:Batch@5=HANG"
   ended = run(*setting.pretrain(workdir, patience), fault=fault)
   must(ended.status == 78, f"ended with {ended.status}: {ended.last}")
   must("where every thread stands" in ended.said, "no stacks")

@@ -50,6 +50,7 @@ def finetune(
   training: configs.TrainingConfig,
   num_threads: int = 2,
   allow_leak: bool = False,
+  clock: Stopwatch | None = None,
 ) -> str:
   """Finetunes on the corpus' training donors; resumes if the work directory holds a checkpoint.
 
@@ -61,7 +62,7 @@ def finetune(
     BadInputError: config, corpus and checkpoint do not belong together, or a test donor of the
       corpus is one that the checkpoint was trained on.
   """
-  clock = Stopwatch()
+  clock = clock or Stopwatch()
   with clock.part("set-up"):
     check(source, config)
     corpus = corpora.as_read_by(source, corpus)
