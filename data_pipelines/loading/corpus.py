@@ -31,11 +31,6 @@ from data_pipelines.problems import BadInputError
 _ROUND_SPOTS = 16
 """Few shapes, so that what is compiled for one corpus often serves another."""
 
-_TABLES = (
-  manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS,
-  manifests.FIRST_REGIONS,
-)  # fmt: skip
-
 _MAX_EXPANSION = 500
 """Unpacked bytes a byte of a table; membership of gene sets, nearly all of it False, is below."""
 _SMALL_BYTES = 256 << 20  # below this, expansion does no harm
@@ -94,7 +89,7 @@ class Corpus:
 
   @classmethod
   def _of(cls, path: Path, manifest: manifests.Manifest) -> Corpus:
-    for name in _TABLES:
+    for name in manifests.TABLES:
       manifests.check(path, manifest, name)
     gene_sets, tables, regions = map(
       functools.partial(_arrays, path),

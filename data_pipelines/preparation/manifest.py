@@ -28,6 +28,9 @@ SPOTS = "spots.parquet"
 STATISTICS = "statistics.npz"
 GENE_SETS = "gene_sets.npz"
 FIRST_REGIONS = "regions/version-0000.npz"
+SUMMARY = "summary.md"
+TABLES = (PANEL, SPOTS, STATISTICS, GENE_SETS, FIRST_REGIONS, SUMMARY)
+"""What is of the whole corpus, made anew whenever anything has changed."""
 WORK = ".prepare"
 """Folder of what is not finished, and of what a later run need not do again."""
 

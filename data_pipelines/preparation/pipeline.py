@@ -135,11 +135,7 @@ def _write_corpus(
     "skipped": bad.reasons,
     "created_with": versions(),
   }
-  tables = (
-    manifests.PANEL, manifests.SPOTS, manifests.STATISTICS, manifests.GENE_SETS,
-    manifests.FIRST_REGIONS, summary.FILE,
-  )  # fmt: skip
-  manifest["files"] = {name: sha256(output / name) for name in tables} | files
+  manifest["files"] = {name: sha256(output / name) for name in manifests.TABLES} | files
   manifests.write(output, manifest)
   write_text(output / WORK / "key", key)
   windows = sum(entry["num_windows"] for entry in entries)
@@ -149,7 +145,7 @@ def _write_corpus(
     + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
   )
   if bad.reasons:
-    say(f"prepare: {len(bad.reasons)} sections are skipped; {output / summary.FILE} says why")
+    say(f"prepare: {len(bad.reasons)} sections are skipped; {output / manifests.SUMMARY} says why")
   return manifest
 
 

@@ -10,9 +10,8 @@ from typing import Any
 from data_pipelines.console import say
 from data_pipelines.files import write_text
 from data_pipelines.markdown import table
+from data_pipelines.preparation.manifest import SUMMARY
 from data_pipelines.problems import BadInputError
-
-FILE = "summary.md"
 
 
 class Bad:
@@ -83,4 +82,4 @@ def write(
   text += table(header, rows)
   if skipped:
     text += f"\n# Skipped\n\n{table(('section', 'reason'), skipped.items())}"
-  write_text(corpus / FILE, text)
+  write_text(corpus / SUMMARY, text)
