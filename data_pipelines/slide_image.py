@@ -30,7 +30,9 @@ from data_pipelines.text_files import recognise
 from data_pipelines.tiled_image import TiledImage, is_tiled
 
 MAX_PIXELS = 2_000_000_000
-"""An H&E slide at 0.25 um per pixel stays below this; a decompression bomb need not."""
+"""What may be decoded as a whole; a decompression bomb need not stay below."""
+_MAX_TILED_PIXELS = 50_000_000_000
+"""What may be read tile by tile: a slide of 25 x 75 mm at 0.25 um a pixel has 30 billion."""
 
 _AHEAD_BYTES = 128 << 20
 """Patches of a tiled image that are cut in the order of its tiles before they are handed over."""
@@ -87,14 +89,8 @@ class SlideImage:
         width, height = height, width
       rotated = _asks_to_be_turned(image)
       pixels.check_pages(image)
-    if width * height > MAX_PIXELS:
-      raise BadInputError(
-        path,
-        "size",
-        f"{width} x {height} px",
-        f"at most {MAX_PIXELS:,} pixels",
-        "crop or downscale the image, then point to the smaller file",
-      )
+      if not is_tiled(image):
+        _check_size(path, (width, height))
     return cls(path, width, height, kind, rotated)
 
   def holds(self, positions_px: Float[np.ndarray, "spot 2"]) -> Bool[np.ndarray, " spot"]:
@@ -176,6 +172,7 @@ class SlideImage:
       if at_least_px is not None:
         image.draft("RGB", (at_least_px, at_least_px))
         _seek_level(image, at_least_px)
+      _check_size(self.path, image.size)
       turn_back = _TURN_BACK.get(_turned_by_pillow(image))
       rgb = pixels.of_image(image)
       return rgb if turn_back is None else rgb.transpose(turn_back)
@@ -314,11 +311,26 @@ def _large_allowed() -> Iterator[None]:
   """Sets our own limit, higher than Pillow's, which whole-slide images exceed."""
   with warnings.catch_warnings():
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, _MAX_TILED_PIXELS
     try:
       yield
     finally:
       Image.MAX_IMAGE_PIXELS = limit
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+  """
+  Raises:
+    BadInputError: too many pixels to be decoded at once.
+  """
+  if size[0] * size[1] > MAX_PIXELS:
+    raise BadInputError(
+      path,
+      "size",
+      f"{size[0]} x {size[1]} px in one piece",
+      f"at most {MAX_PIXELS:,} pixels, or a tiled TIFF with smaller levels",
+      f"vips tiffsave {path.name} slide.tif --tile --pyramid --compression jpeg --bigtiff",
+    )
 
 
 def _unpacked(path: Path) -> io.BytesIO:

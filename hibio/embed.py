@@ -92,6 +92,7 @@ class Model:
     image: str | os.PathLike | None = None,
     image_scale: float = 1.0,
     um_per_px: float | None = None,
+    positions: str = "spots",
     layer: str | None = None,
     library_key: str | None = None,
     gene_names: str | os.PathLike | None = None,
@@ -112,6 +113,8 @@ class Model:
       image: H&E image file, instead of the largest in `uns["spatial"]`.
       image_scale: pixels of that image per pixel of the positions.
       um_per_px: micrometres a pixel of the positions, where the AnnData does not say.
+      positions: "swapped" where x and y are exchanged, "as_is" where they are right, whatever it
+        looks like.
       layer: matrix of raw counts, by name; "none" reads the image alone.
       library_key: column of `obs` that names sections.
       gene_names: table of Ensembl ids and symbols, to find genes by.
@@ -148,6 +151,7 @@ class Model:
       image=None if image is None else Path(image),
       image_scale=image_scale,
       um_per_px=um_per_px,
+      positions=positions,
     )
     adata = adata.copy() if copy else adata
     settings = Settings(
@@ -163,6 +167,7 @@ class Model:
       "library_key": library_key,
       "image": choices.image.name if choices.image else None,
       "um_per_px": um_per_px,
+      "positions": positions,
       "new_genes": new_genes,
     }
     sections = sections_of(contents.of_object(adata), choices)

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 from scipy.stats import rankdata
 
 from data_pipelines import pixels
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.array_fit import SAY
-from data_pipelines.readers.slide import colour, mask_of
+from data_pipelines.readers.slide import check_not_blank, colour, mask_of
 from data_pipelines.slide_image import SlideImage
 
 _THUMBNAIL_PX = 1000
@@ -99,21 +99,6 @@ def checked(
     )
   doubtful = own.on_tissue < _LIKELY
   return tuple(filter(None, (unlike, f"only {seen}: look at the overlay" if doubtful else "")))
-
-
-def check_not_blank(image: SlideImage, thumbnail: UInt8[np.ndarray, "height width 3"]) -> None:
-  """
-  Raises:
-    BadInputError: there is nothing to be seen.
-  """
-  if pixels.is_blank(thumbnail):
-    raise BadInputError(
-      image.path,
-      f"image {image.kind}",
-      "nothing but one colour: the image is blank",
-      "an H&E image of tissue",
-      "replace it, or say none in column image of the metadata table, or by --image",
-    )
 
 
 def _lying(

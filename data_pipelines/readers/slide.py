@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from data_pipelines import scanner_slide
+from data_pipelines import pixels, scanner_slide
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import StreamedSection
 from data_pipelines.slide_image import SlideImage
@@ -77,8 +77,8 @@ def share_of_tissue(
   Raises:
     BadInputError: there is none on the whole image.
   """
-  pixels = image.thumbnail(THUMBNAIL_PX)
-  mask = tissue_mask(pixels)
+  thumbnail = image.thumbnail(THUMBNAIL_PX)
+  mask = tissue_mask(thumbnail)
   if not mask.any():
     raise BadInputError(
       image.path,
@@ -87,7 +87,7 @@ def share_of_tissue(
       "an H&E image of tissue",
       "give a stained image, or the places to read with --spots",
     )
-  scale = pixels.shape[1] / image.width_px
+  scale = thumbnail.shape[1] / image.width_px
   radius = max(side_px * scale / 2, 0.5)
   # Mean over a square: a running sum over each axis.
   padded = np.pad(np.cumsum(np.cumsum(mask, 0, dtype=np.int64), 1), ((1, 0), (1, 0)))
@@ -254,6 +254,15 @@ def scale_of(image: SlideImage, given: float | None) -> tuple[float, str]:
 def _section(
   image: SlideImage, positions: Float[np.ndarray, "spot 2"], um_per_px: float, how: str
 ) -> StreamedSection:
+  """
+  Raises:
+    BadInputError: the image is blank.
+  """
+  thumbnail = image.thumbnail(THUMBNAIL_PX)
+  check_not_blank(image, thumbnail)
+  seen = positions[image.holds(positions)] * thumbnail.shape[1] / image.width_px
+  column, row = np.minimum(seen.astype(int), np.array(thumbnail.shape[1::-1]) - 1).T
+  unlike = pixels.unlike_he(thumbnail[row, column].astype(np.float64))
   return StreamedSection(
     section_id=image.path.stem,
     rows=np.arange(len(positions)),
@@ -261,4 +270,21 @@ def _section(
     um_per_px=um_per_px,
     um_per_px_source=how,
     image=image,
+    notes=(unlike,) if unlike else (),
   )
+
+
+def check_not_blank(image: SlideImage, thumbnail: UInt8[np.ndarray, "height width 3"]) -> None:
+  """
+  Raises:
+    BadInputError: there is nothing to be seen.
+  """
+  if pixels.is_blank(thumbnail):
+    raise BadInputError(
+      image.path,
+      f"image {image.kind}",
+      "nothing but one colour: the image is blank",
+      "an H&E image of tissue",
+      "replace it, or, of sections with counts, say none in column image of the metadata table, or "
+      "by --image",
+    )

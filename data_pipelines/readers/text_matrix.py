@@ -142,6 +142,7 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
     image_scale=image_scale,
     labels=[joins.read_labels(given)] if given else [],
     notes=(*raw.notes, *donor),
+    said=source.entry.positions,
   )
 
 
