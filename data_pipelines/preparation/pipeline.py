@@ -208,7 +208,8 @@ def _write_sections(
     with bad.met(name):
       if entry is None:
         entry = given(next(written))
-        progress.add(note=f"{name}: {entry['num_spots']:,} spots")
+        genes = f"{entry['num_measured']:,} of {len(panel):,} genes"
+        progress.add(note=f"{name}: {entry['num_spots']:,} spots, {genes}")
       entries.append(entry)
   bad.refuse_all(entries)
   return entries
