@@ -161,7 +161,7 @@ def assemble(
 
 
 def _refuse_several_slides(section: Section, path: Path) -> None:
-  where = section.array_positions, section.positions_px
+  where = section.array_positions, section.positions_px, section.spot_ids
   shared = one_slide.sharing_a_place(*where)
   if one_slide.are_several(shared):
     fix = "give each slide as a section of its own, with its own counts and positions"

@@ -6,7 +6,6 @@ of one slide lie each on a place of its own: where they do not, a column must te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,7 +27,8 @@ SLIDE_COLUMNS = (
 
 _MIXED = 0.2
 """Share of spots whose nearest is of another slide: pieces of tissue on one slide lie apart."""
-_SEQUENCE = re.compile(r"[ACGT]{12,}", re.IGNORECASE)
+Where = tuple[np.ndarray | None, np.ndarray, np.ndarray]
+"""(row, column) on the array if it is known, (x, y) in pixels, and name of each spot."""
 
 
 def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarray:
@@ -48,14 +48,13 @@ def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarra
     positions_px = places.positions_px(contents)
   except BadInputError:  # said when the section is read
     return names
-  array = places.array_positions(contents)
+  where = places.array_positions(contents), positions_px, contents.obs.index.to_numpy(str)
   if column is None:
-    names = _divided(contents, names, array, positions_px)
+    names = _divided(contents, names, where)
   codes = _codes(names)
-  shared = one_slide.sharing_a_place(array, positions_px, codes)
+  shared = one_slide.sharing_a_place(*where, codes)
   if one_slide.are_several(shared, codes):
-    fix = _fix(contents, names, array, positions_px)
-    raise one_slide.refusal(contents.path, array, positions_px, shared, fix)
+    raise one_slide.refusal(contents.path, *where, shared, _fix(contents, names, where))
   return names
 
 
@@ -106,13 +105,11 @@ def _column_of(obs: pd.DataFrame, keys: set[str]) -> str | None:
   return None
 
 
-def _divided(
-  contents: Contents, names: np.ndarray, array: np.ndarray | None, positions_px: np.ndarray
-) -> np.ndarray:
+def _divided(contents: Contents, names: np.ndarray, where: Where) -> np.ndarray:
   """The names; finer ones where spots show that a section is several slides, and a column says
   which."""
   codes = _codes(names)
-  several = one_slide.are_several(one_slide.sharing_a_place(array, positions_px, codes), codes)
+  several = one_slide.are_several(one_slide.sharing_a_place(*where, codes), codes)
   for column in SLIDE_COLUMNS:
     if column not in contents.obs or contents.obs[column].isna().any():
       continue
@@ -121,9 +118,9 @@ def _divided(
     if number == len(set(names.tolist())) or number > len(finer) / 2:
       continue
     own = _codes(finer)
-    if one_slide.are_several(one_slide.sharing_a_place(array, positions_px, own), own):
+    if one_slide.are_several(one_slide.sharing_a_place(*where, own), own):
       continue
-    if several or _joined(contents.obs.index, finer) or _mixed(positions_px, own, codes):
+    if several or _joined(contents.obs.index, finer) or _mixed(where[1], own, codes):
       return finer
   return names
 
@@ -138,7 +135,7 @@ def _within(names: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _joined(spot_ids: pd.Index, names: np.ndarray) -> bool:
   """Whether each section's barcodes have a prefix or suffix of their own: tables were joined."""
-  affixes = [_SEQUENCE.sub("", str(spot), count=1) for spot in spot_ids]
+  affixes = [one_slide.SEQUENCE.sub("", str(spot), count=1) for spot in spot_ids]
   return (
     len(set(zip(affixes, names.tolist(), strict=True)))
     == len(set(affixes))
@@ -161,16 +158,14 @@ def _mixed(
   return False
 
 
-def _fix(
-  contents: Contents, names: np.ndarray, array: np.ndarray | None, positions_px: np.ndarray
-) -> str:
+def _fix(contents: Contents, names: np.ndarray, where: Where) -> str:
   """What to do, with the columns of `obs` that tell the slides apart."""
   telling = []
   for column in _of_names(contents.obs):
     codes = _codes(_within(names, _texts(contents.obs[column])))
     if not 1 <= codes.max() <= len(codes) // 4:
       continue
-    if not one_slide.are_several(one_slide.sharing_a_place(array, positions_px, codes), codes):
+    if not one_slide.are_several(one_slide.sharing_a_place(*where, codes), codes):
       telling.append(str(column))
   if telling:
     return f"name the column that tells slides apart (--library_key={' or '.join(telling[:3])})"

@@ -17,6 +17,11 @@ def array(tmp_path):
   return raw_folders.legacy_st(tmp_path / "made", names=("A1", "A2"))
 
 
+def save_slide(path):
+  noise = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+  Image.fromarray(noise).resize((2000, 2400)).save(path)
+
+
 def packed(path, text):
   path.write_bytes(gzip.compress(text.encode()))
 
@@ -34,7 +39,7 @@ def stnet(array, folder, *, table=True):
     packed(folder / f"spots_BT{name}.csv.gz", "\n".join(lines))
     rows = [f"{replicate}_{s}\t{s.replace('x', chr(9))}\tL1\ttumor" for s, _, _ in spots]
     packed(folder / f"BC{name}_Coords.tsv.gz", "\r".join(["x\ty\tlab\ttumor", *rows]))
-    Image.new("RGB", (2000, 2400), "white").save(folder / f"HE_BT{name}.jpg")
+    save_slide(folder / f"HE_BT{name}.jpg")
   if table:
     (folder / "metadata.csv").write_text(
       "type,patient,replicate,histology_image,count_matrix,spot_coordinates,tumor_annotation\n"
@@ -83,7 +88,7 @@ def test_a_series_of_geo_reads_as_its_sections(array, tmp_path):
     )
     text = (array.folder / "spots" / f"{old}_selection.tsv").read_text()
     packed(folder / f"{sample}_spot_data-selection-{name}.tsv.gz", text)
-    Image.new("RGB", (2000, 2400)).save(folder / f"{sample}_{name}.jpg")
+    save_slide(folder / f"{sample}_{name}.jpg")
   found = read(folder)
   assert {name: one.donor_id for name, one in found.items()} == {
     "GSM11_P2_ST_rep1": "P2_ST", "GSM12_P2_ST_rep2": "P2_ST"
@@ -105,5 +110,5 @@ def test_the_folders_of_her2st_s_archive_are_known_and_images_in_any_case(array,
   for old, new in (("counts", "count-matrices"), ("spots", "spot-selections")):
     (array.folder / old).rename(array.folder / new)
   (array.folder / "images" / "HE").mkdir(parents=True)
-  Image.new("RGB", (2000, 2400)).save(array.folder / "images" / "HE" / "A1.JPG")
+  save_slide(array.folder / "images" / "HE" / "A1.JPG")
   assert read(array.folder)["A1"].image.path.name == "A1.JPG"

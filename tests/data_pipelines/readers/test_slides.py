@@ -1,5 +1,7 @@
 """Several slides in one table: told apart by what the table says, or refused; never one section."""
 
+import warnings
+
 import anndata
 import numpy as np
 import pytest
@@ -71,6 +73,23 @@ def test_slides_whose_tissue_does_not_overlap_are_told_apart_by_their_barcodes(t
   left, whose = two.obsm["spatial"][:, 0] < 100, two.obs["sample"].to_numpy() == "A"
   apart = two[left == whose].copy()
   assert set(names(apart)) == {"A", "B"}
+
+
+def test_a_barcode_that_occurs_twice_is_of_two_slides_wherever_their_spots_were_moved(two):
+  other = slide("T", 2)
+  other.obs_names = slide("S", 1).obs_names
+  parts = [slide("S", 1), other]
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # names are not unique
+    two = anndata.concat(parts, label="sample", keys=["A", "B"], merge="same")
+  # As anndata makes names unique: the first keeps its name.
+  two.obs_names = [*two.obs_names[:90], *(f"{name}-1" for name in two.obs_names[90:])]
+  del two.obs["array_row"], two.obs["array_col"]
+  two.obsm["spatial"] = two.obsm["spatial"] + np.repeat([[0, 0], [9000, 0]], 90, axis=0)
+  assert names(two, um_per_px=5.0) == {"A": 90, "B": 90}
+  del two.obs["sample"]
+  with pytest.raises(BadInputError, match="more than once"):
+    read(two, um_per_px=5.0)
 
 
 def test_two_pieces_of_tissue_on_one_slide_stay_one_section_with_its_image():
