@@ -163,9 +163,10 @@ def _training(folder: Path) -> str:
 
   begun = time.monotonic()
   with tempfile.TemporaryDirectory(prefix=".hibio-doctor-", dir=folder) as place:
-    config = get_config("test")
+    config = get_config("test,spot_only")  # less to compile
     config.workdir = str(Path(place) / "run")
     config.training.update(num_steps=4, evaluate_every=0, checkpoint_every=4)
+    console.say("training a tiny model: usually 10 to 60 s on a CPU, most of them for compiling")
     console.silence()
     pretraining.run(config)
     step = read_params(Path(config.workdir))[1]["step"]
