@@ -78,6 +78,11 @@ _REGION_UM = FLAGS.list(
 _SKIP_BAD = FLAGS.bool(
   "skip_bad", False, "Leave out sections that cannot be used; summary.md of the corpus says why"
 )
+_BEAM = FLAGS.string(
+  "beam",
+  "",
+  "Work on sections with Apache Beam, in place of --jobs: its runner and other arguments",
+)
 
 
 def main() -> None:
@@ -100,6 +105,7 @@ def main() -> None:
     max_genes=_MAX_GENES.value,
     region_um=entry.positive_numbers(_REGION_UM),
     skip_bad=_SKIP_BAD.value,
+    beam=_BEAM.value,
   )
   inputs = [Path(folder) for folder in _INPUT.value]
   prepare(inputs, Path(_OUTPUT.value), options, _JOBS.value)

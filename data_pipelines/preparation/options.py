@@ -34,6 +34,7 @@ class PrepareOptions:
     max_genes: most genes of the panel; None: no limit.
     region_um: side of a region at each level, finest first.
     skip_bad: leave out sections that cannot be used; else the first ends the work.
+    beam: arguments of Apache Beam, whose workers then take the place of processes here.
   """
 
   gene_sets: tuple[Path, ...] = ()
@@ -54,6 +55,7 @@ class PrepareOptions:
   max_genes: int | None = None
   region_um: tuple[float, ...] = REGION_UM
   skip_bad: bool = False
+  beam: str = ""
 
   def __post_init__(self):
     if self.panel and self.extend_panel:

@@ -19,6 +19,7 @@ from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import room, section_folder, summary
+from data_pipelines.preparation.beam import beam_workers
 from data_pipelines.preparation.choice import panel_of, pathways_of
 from data_pipelines.preparation.manifest import WORK, Manifest, claimed
 from data_pipelines.preparation.options import PrepareOptions
@@ -53,6 +54,7 @@ def prepare(
     BadInputError: something in the inputs or options cannot be used. Finished sections are kept.
   """
   output, bad = Path(output), Bad(options.skip_bad)
+  output = output.absolute() if options.beam else output
   sources = found_in(inputs, options)
   donors = {source.donor_id for source in sources.values()}
   split_donors(donors, options.test_donors, options.validation_donors)  # says now what is wrong
@@ -70,8 +72,9 @@ def prepare(
       say(f"prepare: {output} is finished; nothing to do")
       return done
     jobs = max(1, min(by_itself() if jobs is None else jobs, len(sources)))
-    sections = Sections(sources, fingerprints, output, names, jobs)
-    with workers(jobs) as each:
+    sections = Sections(sources, fingerprints, output, names, jobs, keep=not options.beam)
+    lent = beam_workers(options.beam, output / WORK) if options.beam else workers(jobs)
+    with lent as each:
       return _prepare(sections, output, key, options, each, bad)
 
 

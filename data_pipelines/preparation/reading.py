@@ -61,6 +61,7 @@ class Sections:
     output: folder of the corpus.
     names: table of gene names to rename genes by.
     jobs: how many are read at a time.
+    keep: whether small ones are kept; else each is read twice.
   """
 
   def __init__(
@@ -70,13 +71,14 @@ class Sections:
     output: Path,
     names: GeneNames | None,
     jobs: int = 1,
+    keep: bool = True,
   ):
     self.sources, self.fingerprints, self.names = sources, fingerprints, names
     self._folder = output / WORK / "summaries"
     self._kept: dict[str, Section] = {}
     self._bytes = 0
     # Workers may be ahead with sections that wait to be kept.
-    self._most = _KEPT_BYTES if jobs == 1 else _KEPT_BYTES // (AHEAD * jobs)
+    self._most = keep * (_KEPT_BYTES if jobs == 1 else _KEPT_BYTES // (AHEAD * jobs))
 
   def summaries(self, each: Each) -> Iterator[tuple[str, Summary | BadInputError]]:
     """What the choice of genes needs of each section, by name, or why it cannot be used."""
