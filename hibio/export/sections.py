@@ -116,7 +116,8 @@ def write_sections(
     say(f"embed: {one.section_id}: {_had(found.about, len(reader.panel))}")
     for note in found.notes:
       say(f"embed: {one.section_id}: {note}")
-  if not settings.new_genes and any(found.about["counts_on_panel"] < _MOST for found in written):
+  # Without counts the share is 0.
+  if not settings.new_genes and any(0 < one.about["counts_on_panel"] < _MOST for one in written):
     say("embed: --new_genes gives genes that the model has never seen a vector, and counts them")
   columns = {names_.SEES: pd.Categorical.from_codes(sees, list(names_.SEES_VALUES))}
   for level, (codes, names) in enumerate(zip(domains, domain_names, strict=True), 1):

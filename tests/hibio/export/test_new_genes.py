@@ -69,5 +69,10 @@ def test_new_genes_are_read_if_asked_for_and_their_share_is_told_if_not(model, s
   assert both.uns["hibio"]["sections"]["panel_genes_found"].iloc[0] == OLD + 10
   assert both.uns["hibio"]["settings"]["new_genes"]
   assert (both.obsm["X_hibio_gene"] != without.obsm["X_hibio_gene"]).any()
+  capsys.readouterr()
+  model.embed(
+    annotated.adata(section, image=annotated.picture(section)), layer="none", domain_um=()
+  )
+  assert "--new_genes" not in capsys.readouterr().err
   bare = model.embed(annotated.adata(section), domain_um=(), new_genes=True)
   np.testing.assert_array_equal(bare.obsm["X_hibio_gene"], without.obsm["X_hibio_gene"])
