@@ -142,12 +142,7 @@ def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:
     if name in said and not files:
       found = f"given with {sources[0].reader} alone"
       raise BadInputError(f"--{name}", "use", found, "with .h5ad files", "leave it out")
-  pooled = [name for name, reader in READERS.items() if reader.pools]
-  if "pitch_um" in said and not any(s.reader in (*pooled, UNKNOWN) for s in sources):
-    found = f"given with {sources[0].reader} alone"
-    raise BadInputError(
-      "--pitch_um", "use", found, f"with {nothing.either(pooled)}", "leave it out"
-    )
+  _check_pitch("pitch_um" in said, sources)
   if "image" in said and len(sources) > 1:
     raise BadInputError(
       "--image",
@@ -156,6 +151,26 @@ def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:
       "one section",
       "name the images in the column image of the metadata table",
     )
+
+
+def _check_pitch(said: bool, sources: Sequence[SectionSource]) -> None:
+  """
+  Raises:
+    BadInputError: a pitch for spots that are not pooled.
+  """
+  pooled = [name for name, reader in READERS.items() if reader.pools]
+  expected = f"with {nothing.either(pooled)}"
+  others = [source for source in sources if source.reader not in (*pooled, UNKNOWN)]
+  if said and len(others) == len(sources):
+    found = f"given with {sources[0].reader} alone"
+    raise BadInputError("--pitch_um", "use", found, expected, "leave it out")
+  for source in others:
+    if not said and source.entry.pitch_um is not None:
+      field = f"pitch_um of section {source.entry.section}"
+      found = f"given with {source.reader}"
+      raise BadInputError(
+        source.entry.table or source.path, field, found, expected, "leave it empty"
+      )
 
 
 def _check_platforms(table: Metadata) -> None:

@@ -211,6 +211,8 @@ def test_a_metadata_table_is_read_whatever_its_separator_and_ids_stay_text(study
     ("section,platform\none,visum\n", "platform of section one"),
     ("section,positions\none,bent\n", "positions of section one"),
     ("section,species\none,martian\n", "species of section one"),
+    ("section,pitch_um\none,0.5\n", "pitch_um of section one"),
+    ("section,pitch_um\none,55\n", "pitch_um of section one"),
   ],
 )
 def test_a_mistake_in_the_table_is_named(study, text, field):
