@@ -139,7 +139,7 @@ def read_table(path: Path) -> pd.DataFrame:
     BadInputError: no table can be read.
   """
   text = read_text(path)
-  header, _, rest = text.partition("\n")
+  header, _, rest = text.lstrip("\n").partition("\n")
   sep = separator(header)
   try:
     names = [name.strip() for name in cells_of(header, sep)]
@@ -163,7 +163,7 @@ def read_table(path: Path) -> pd.DataFrame:
     )
   except pd.errors.EmptyDataError:
     return pd.DataFrame({name: pd.Series(dtype=str) for name in names})
-  except (pd.errors.ParserError, ValueError) as error:
+  except (pd.errors.ParserError, ValueError, IndexError) as error:
     raise BadInputError(
       path,
       "table",

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from data_pipelines import readers, text_files
@@ -108,6 +108,7 @@ def test_gene_sets_come_back_as_they_were_written(tmp_path_factory, sets):
 
 @inputs()
 @given(text=ANY_TABLE, packed=st.booleans())
+@example(text="\n\t\n", packed=False)
 def test_any_table_is_rows_of_named_columns_or_refused(tmp_path_factory, text, packed):
   path = written(tmp_path_factory.getbasetemp() / "any.tsv", text, packed)
   table = tried("tables", text_files.read_table, path)
