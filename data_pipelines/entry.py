@@ -130,7 +130,7 @@ def run(main: Callable[[], None], own: Flags) -> None:
   Exit status 0 for `--help`, 2 for flags that cannot be read or are missing, 3 for bad input (a
   misspelt config key too), 75 where a signal asked it to stop.
   """
-  with leaving.never_hanging():
+  with leaving.program():
     _run(main, own)
 
 

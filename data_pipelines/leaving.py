@@ -132,9 +132,14 @@ def when_asked(clear: Callable[[], None] = lambda: None) -> Iterator[None]:
     yield
 
 
+_programs = 0
+"""How many are entered."""
+
+
 @contextlib.contextmanager
-def never_hanging() -> Iterator[None]:
+def program() -> Iterator[None]:
   """Around a whole program: threads that libraries left behind do not keep it from ending."""
+  global _programs
   status = [0]
 
   def end() -> None:
@@ -143,12 +148,20 @@ def never_hanging() -> Iterator[None]:
     end_at_once(status[0])
 
   threading.Thread(target=end, daemon=True).start()
+  _programs += 1
   try:
     yield
   except BaseException as problem:
     code = problem.code if isinstance(problem, SystemExit) else 1
     status[0] = code if isinstance(code, int) else int(code is not None)
     raise
+  finally:
+    _programs -= 1
+
+
+def is_program() -> bool:
+  """Whether this process is ours to end; a notebook's is not."""
+  return _programs > 0
 
 
 def end_at_once(code: int) -> None:

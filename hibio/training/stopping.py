@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from data_pipelines.leaving import Signals, Stopped
+from data_pipelines.leaving import Signals, Stopped, is_program
 from data_pipelines.problems import EXIT_INTERRUPTED
 
 BUSY = 73
@@ -42,13 +42,14 @@ class RunStopped(Stopped):
 class Interruption(Signals):
   """While entered, the first signal asks for a stop, the second is noted, the third ends at once.
 
-  What was committed before stays whole whichever comes.
+  What was committed before stays whole whichever comes. In a notebook work that lasts is waited
+  for: the process is not ours to end.
   """
 
   def __init__(self) -> None:
     super().__init__(
       lambda: None,
-      self.leave,
+      self.leave if is_program() else lambda: None,
       "stopping after this step, then saving",
       "still saving; once more ends at once and keeps the checkpoint before",
     )

@@ -38,9 +38,9 @@ deaf, half = sys.argv[1] == "deaf", pathlib.Path(sys.argv[2])
 with leaving.when_asked():
   half.touch()
   try:
-    print("begun", flush=True)
     while True:
       try:
+        print("begun", flush=True)
         time.sleep(60)
       except SystemExit:
         if not deaf:

@@ -36,9 +36,13 @@ def test_the_third_signal_ends_at_once():
 def test_work_that_lasts_is_left_when_the_time_is_up(monkeypatch, capfd):
   monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.05)
   left = threading.Event()
-  with Interruption() as interruption, interruption.lasting(left.set):
+  with leaving.program(), Interruption() as interruption, interruption.lasting(left.set):
     os.kill(os.getpid(), signal.SIGTERM)
     assert left.wait(5)
+  left.clear()
+  with Interruption() as interruption, interruption.lasting(left.set):  # as in a notebook
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not left.wait(0.3)
 
 
 def test_patience_ends_with_the_first_piece_that_lasts():
