@@ -171,7 +171,7 @@ def unlike_he(colours: Float[np.ndarray, "spot 3"]) -> str | None:
     return "the image is grey: no stain can be told from another"
   if green < max(red, blue) - 0.03:
     return "the colours are not those of haematoxylin and eosin"
-  if blue > red + 0.02 and _correlation(density.sum(axis=1), density[:, 0] - density[:, 2]) < -0.3:
+  if blue > red and _correlation(density.sum(axis=1), density[:, 0] - density[:, 2]) < -0.3:
     return "eosin alone, or the colours are stored as blue, green, red"
   return None
 

@@ -135,6 +135,14 @@ def um_per_px(evidence: Evidence) -> tuple[float, str]:
     BadInputError: nothing in the file states a length, or two lengths contradict each other.
   """
   found = {how: value for how, rule in RULES.items() if (value := rule(evidence)) is not None}
+  if not found and _is_visium(evidence, exchanged=True):
+    raise BadInputError(
+      evidence.path,
+      "obs['array_row']",
+      "rows and columns of the array the other way round",
+      "rows that are longer by 1.7 than columns, which count half spots",
+      "exchange array_row and array_col",
+    )
   if not found:
     raise BadInputError(
       evidence.path,
@@ -169,7 +177,7 @@ def _contradiction(evidence: Evidence, one: str, other: str) -> BadInputError:
     "micrometres per pixel",
     f"{one} beside {other}",
     "the same length by both",
-    "give positions in pixels of the full-size image, or say --um_per_px",
+    "give positions in pixels of the full-size image; if they are that, say --um_per_px",
   )
 
 
@@ -191,15 +199,17 @@ def _stated(evidence: Evidence) -> float | None:
   return evidence.scalefactors.get("microns_per_pixel")
 
 
-def _is_visium(evidence: Evidence) -> bool:
-  """Rows of Visium are shifted by half a spot, and columns count half spots."""
+def _is_visium(evidence: Evidence, *, exchanged: bool = False) -> bool:
+  """Rows of Visium are shifted by half a spot, and columns count half spots; on a checkerboard of
+  an older array they do not."""
   if evidence.array_positions is None or "bin_size_um" in evidence.scalefactors:
     return False
   rows, columns = evidence.array_positions.T
   if not np.array_equal(rows % 2, columns % 2):
     return False
-  fit = array_fit.fitted(evidence.array_positions, evidence.positions_px)
-  return fit is None or fit.is_hexagonal  # a checkerboard is square
+  array = evidence.array_positions[:, ::-1] if exchanged else evidence.array_positions
+  fit = array_fit.fitted(array, evidence.positions_px)
+  return (fit is None and not exchanged) or (fit is not None and fit.is_hexagonal)
 
 
 def _is_other(evidence: Evidence) -> bool:

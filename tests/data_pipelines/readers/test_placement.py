@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import readers
+from data_pipelines.pixels import unlike_he
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import array_fit, lattice
 from data_pipelines.readers.annotated import contents, sections
@@ -113,6 +114,14 @@ def test_a_blank_image_is_refused_and_a_grey_or_exchanged_one_is_said():
   assert notes_of(ARRAY, PLACES, np.full_like(PIXELS, 240), without_image=True)
   grey = np.repeat(PIXELS.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
   assert any("grey" in note for note in notes_of(ARRAY, PLACES, grey))
+  purple = np.where((PLACES[:, 0] < 300)[:, None], (120, 60, 150), (230, 150, 190))
+  assert unlike_he(purple.astype(float)) is None
+  assert "blue, green, red" in unlike_he(purple[:, ::-1].astype(float))
+
+
+def test_rows_and_columns_of_the_array_the_other_way_round_are_named():
+  with pytest.raises(BadInputError, match="exchange array_row and array_col"):
+    notes_of(ARRAY[:, ::-1], PLACES)
 
 
 def test_pieces_that_hold_together_may_lie_a_pitch_beside_their_places():
