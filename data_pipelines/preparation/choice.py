@@ -12,6 +12,8 @@ from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.reading import Summary
 from data_pipelines.problems import BadInputError
 
+_MANY_SETS = 8_000
+
 
 def panel_of(
   summaries: Mapping[str, Summary],
@@ -57,4 +59,10 @@ def pathways_of(panel: GenePanel, options: PrepareOptions) -> Pathways:
   if not options.gene_sets:
     say("prepare: no --gene_sets: pathways cannot be learned from this corpus")
     return Pathways.none(panel)
-  return Pathways.read(options.gene_sets, panel)
+  sets = Pathways.read(options.gene_sets, panel)
+  if (number := len(sets.names)) > _MANY_SETS:
+    say(
+      f"prepare: {number:,} gene sets: training compares every two of them, which takes about"
+      f" {number**2 * 4 / 1e9:.1f} GB; one collection, such as Reactome, takes far less"
+    )
+  return sets

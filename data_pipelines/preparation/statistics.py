@@ -24,6 +24,9 @@ MIN_MEMBERS = 3
 _ROWS = 512
 """Spots made dense at a time."""
 
+Members = Bool[np.ndarray, "pathway gene"] | scipy.sparse.csr_matrix
+"""Genes of each pathway, over the panel."""
+
 
 @dataclasses.dataclass(frozen=True)
 class SectionTable:
@@ -73,7 +76,7 @@ def activity(
   measured: Bool[np.ndarray, " gene"],
   log_mean: Float[np.ndarray, " gene"],
   log_std: Float[np.ndarray, " gene"],
-  membership: Bool[np.ndarray, "pathway gene"],
+  membership: Members,
 ) -> Float[np.ndarray, "spot pathway"]:
   """Mean z over a pathway's measured genes minus mean z over all measured genes of the spot.
 
@@ -86,7 +89,7 @@ def activity_of(
   measured: Bool[np.ndarray, " gene"],
   log_mean: Float[np.ndarray, " gene"],
   log_std: Float[np.ndarray, " gene"],
-  membership: Bool[np.ndarray, "pathway gene"],
+  membership: Members,
 ) -> Callable[[scipy.sparse.csr_matrix], Float[np.ndarray, "spot pathway"]]:
   """`activity` of a section, as a function of its counts.
 
@@ -98,14 +101,14 @@ def activity_of(
   scale = np.where(measured, 1.0 / np.maximum(log_std, MIN_LOG_STD), 0.0)
   unseen = np.clip(-log_mean * scale, -MAX_Z, MAX_Z)
   genes = max(measured.sum(), 1)
-  usable, weights = _weights(membership & measured)
+  usable, weights = _weights(_measured_members(membership, measured))
   of_unseen = weights.T @ unseen - unseen.sum() / genes
   in_sets = weights.getnnz(axis=1) > 0
   weights = weights.astype(np.float32)
   tables = [table.astype(np.float32) for table in (scale, -log_mean * scale, unseen)]
 
   def scores(counts: scipy.sparse.csr_matrix) -> Float[np.ndarray, "spot pathway"]:
-    out = np.zeros((counts.shape[0], len(membership)))
+    out = np.zeros((counts.shape[0], membership.shape[0]))
     for start in range(0, counts.shape[0], _ROWS // 2):
       rows = slice(start, start + _ROWS // 2)
       above = _above_unseen(counts[rows], *tables)
@@ -146,23 +149,34 @@ def _columns(
   )
 
 
+def _measured_members(
+  membership: Members, measured: Bool[np.ndarray, " gene"]
+) -> scipy.sparse.csr_matrix:
+  """Members that a section measures; a second table as large as the first might not fit."""
+  if scipy.sparse.issparse(membership):
+    return _columns(membership, measured)
+  rows = range(0, max(len(membership), 1), _ROWS)
+  parts = [scipy.sparse.csr_matrix(membership[start : start + _ROWS] & measured) for start in rows]
+  return scipy.sparse.vstack(parts, format="csr")
+
+
 def _weights(
-  members: Bool[np.ndarray, "pathway gene"],
+  members: scipy.sparse.csr_matrix,
 ) -> tuple[Bool[np.ndarray, " pathway"], scipy.sparse.csr_matrix]:
   """Which pathways have enough members, and the mean over these as a matrix, `[gene, pathway]`."""
-  sizes = members.sum(axis=1)
+  sizes = np.diff(members.indptr)
   usable = sizes >= MIN_MEMBERS
-  pathway, gene = np.nonzero(members[usable])
+  chosen, sizes = members[usable], sizes[usable]
   weights = scipy.sparse.csr_matrix(
-    (1.0 / sizes[usable][pathway], (gene, pathway)), shape=(members.shape[1], int(usable.sum()))
+    (np.repeat(1.0 / np.maximum(sizes, 1), sizes), chosen.indices, chosen.indptr), chosen.shape
   )
-  return usable, weights
+  return usable, weights.T.tocsr()
 
 
 def section_table(
   counts: scipy.sparse.csr_matrix,
   measured: Bool[np.ndarray, " gene"],
-  membership: Bool[np.ndarray, "pathway gene"],
+  membership: Members,
 ) -> SectionTable:
   """The tables' row of one section, from its counts over the panel. Deviations are population's."""
   return streamed_table(lambda: [counts], measured, membership)
@@ -171,7 +185,7 @@ def section_table(
 def streamed_table(
   pieces: Callable[[], Iterable[scipy.sparse.csr_matrix]],
   measured: Bool[np.ndarray, " gene"],
-  membership: Bool[np.ndarray, "pathway gene"],
+  membership: Members,
 ) -> SectionTable:
   """As `section_table`, of counts that are read piece by piece and never all at once.
 
@@ -209,7 +223,7 @@ def activity_statistics(
   measured: Bool[np.ndarray, " gene"],
   log_mean: Float[np.ndarray, " gene"],
   log_std: Float[np.ndarray, " gene"],
-  membership: Bool[np.ndarray, "pathway gene"],
+  membership: Members,
 ) -> tuple[Float[np.ndarray, " pathway"], Float[np.ndarray, " pathway"]]:
   """Mean and standard deviation of each pathway's activity over a section's spots.
 
@@ -218,9 +232,9 @@ def activity_statistics(
   Args:
     pieces: hands over the counts from the beginning; it is not called if there are no pathways.
   """
-  usable = (membership & measured).sum(axis=1) >= MIN_MEMBERS
+  usable = np.diff(_measured_members(membership, measured).indptr) >= MIN_MEMBERS
   scores_of = activity_of(measured, log_mean, log_std, membership)
-  sums = _Sums(("score", "square"), len(membership))
+  sums = _Sums(("score", "square"), membership.shape[0])
   for block in _blocks(pieces()) if usable.any() else ():
     scores = scores_of(block)
     sums.add(block.shape[0], score=scores.sum(axis=0), square=(scores**2).sum(axis=0))

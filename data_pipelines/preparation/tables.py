@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
 from data_pipelines.console import Progress
@@ -47,7 +48,8 @@ def write_tables(
     Label -> its classes, in the order of their names.
   """
   progress = Progress("prepare: tables", len(entries), "sections", every_seconds=0)
-  calls = ((corpus / "windows" / entry["section_id"], membership, region_um) for entry in entries)
+  members = scipy.sparse.csr_matrix(membership)  # tens of thousands are sent to every process
+  calls = ((corpus / "windows" / entry["section_id"], members, region_um) for entry in entries)
   found: list[_Section] = []
   for entry, own in zip(entries, each(_tables_of, calls), strict=True):
     found.append(own)
@@ -86,7 +88,7 @@ class _Section(NamedTuple):
 
 
 def _tables_of(
-  folder: Path, membership: Bool[np.ndarray, "pathway gene"], region_um: Sequence[float]
+  folder: Path, membership: scipy.sparse.csr_matrix, region_um: Sequence[float]
 ) -> _Section:
   counts = shards.StoredWindows(folder, membership.shape[1]).counts()
   spots = pd.read_parquet(folder / SPOTS).assign(section_id=folder.name)
