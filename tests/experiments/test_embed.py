@@ -156,7 +156,9 @@ def test_an_image_alone_is_read_on_a_grid_and_predicts_the_panel(workdir, raw, t
   got = embedded(
     workdir, tmp_path, section.image.path, um_per_px=section.um_per_px, predict_expression=True
   )
-  assert got.n_vars == 0
+  assert got.var_names.tolist() == got.uns["hibio"]["predicted_genes"].tolist()
+  assert np.isfinite(got.layers["hibio_log1p_cp10k"]).all()
+  assert got.X is None
   assert got.n_obs > 50
   assert {"X_hibio", "X_hibio_image", "hibio_pathways", "hibio_predicted"} <= set(got.obsm)
   assert "X_hibio_gene" not in got.obsm
