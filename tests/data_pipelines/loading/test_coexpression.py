@@ -85,7 +85,7 @@ def test_both_panels_at_once_are_refused(tmp_path):
 def test_the_corpus_key_tells_an_extended_panel_from_one_taken_as_it_is(tmp_path):
   GenePanel((A,), ("a",)).save(tmp_path / "panel.tsv")
   keys = {
-    _corpus_key({}, {}, PrepareOptions(**{name: tmp_path / "panel.tsv"}))
+    _corpus_key({}, {}, {}, PrepareOptions(**{name: tmp_path / "panel.tsv"}))
     for name in ("panel", "extend_panel")
   }
   assert len(keys) == 2
