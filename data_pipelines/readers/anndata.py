@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import joins
+from data_pipelines.readers import joins, placement
 from data_pipelines.readers.annotated import contents, places, raw_matrix, slides
 from data_pipelines.readers.annotated.sections import Choices, section_of
 from data_pipelines.readers.assembly import Positions, assemble
@@ -76,7 +77,21 @@ def _source_of(
     entry=entry,
     load=functools.partial(_read_section, name=name, library_key=of_file.library_key),
     other_names=tuple(names),
+    checks=(
+      lambda: _looked_at(path, lambda found: raw_matrix.find(found, entry.layer)),
+      lambda: _looked_at(path, places.positions_px),
+      lambda: _looked_at(path, lambda found: places.on_tissue(found.obs, path)),
+    ),
   )
+
+
+def _looked_at(path: Path, part: Callable[[contents.Contents], object]) -> None:
+  """
+  Raises:
+    BadInputError: this part of the file cannot be used.
+  """
+  with contents.opened(path) as found:
+    part(found)
 
 
 READER = Reader(find=_find, holds=".h5ad files", suffix=SUFFIX)
@@ -124,6 +139,7 @@ def section_in(
     BadInputError: no raw counts, no positions, no length, or parts that do not fit each other.
   """
   matrix = raw_matrix.find(found, choices.layer)
+  choices = dataclasses.replace(choices, positions=source.entry.positions)
   spots = section_of(found, choices, matrix, name, rows)
   positions_px = spots.positions_px / spots.image_scale
   array = places.array_positions(found)
@@ -163,7 +179,7 @@ def section_in(
     image_scale=spots.image_scale,
     labels=_labels(source, obs, ids),
     notes=(*spots.notes, *notes),
-    said=source.entry.positions,
+    said=choices.positions if choices.positions != placement.SWAPPED else "",  # they are by now
   )
   return dataclasses.replace(section, unused_images=spots.unused_images)
 

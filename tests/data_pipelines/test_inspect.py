@@ -10,7 +10,7 @@ from PIL import Image
 from data_pipelines import entry, inspect
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
-from tests.data_pipelines import raw_folders
+from tests.data_pipelines import annotated, raw_folders
 
 
 def report(capsys, folder):
@@ -51,6 +51,18 @@ def test_every_problem_of_every_section_is_in_one_report(tmp_path, capsys):
   assert text.count("PROBLEM") == 3
   assert text.count("tissue_hires_scalef") == 2
   assert "2 with problems: bad1, bad2" in text
+
+
+def test_every_problem_of_an_annotated_file_is_in_one_report(tmp_path, capsys):
+  adata = annotated.adata(annotated.section())
+  adata.X = adata.X * 0.5
+  adata.obsm["spatial"][3] = np.nan
+  adata.obs["in_tissue"] = "perhaps"
+  adata.write_h5ad(tmp_path / "S.h5ad")
+  text = report(capsys, tmp_path)[1]
+  assert text.count("PROBLEM") == 3
+  for words in ("counts", "1 spots without a position", "'perhaps'"):
+    assert words in text
 
 
 def test_nothing_usable_is_status_3(tmp_path, capsys):

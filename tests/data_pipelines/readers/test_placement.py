@@ -119,6 +119,20 @@ def test_a_blank_image_is_refused_and_a_grey_or_exchanged_one_is_said():
   assert "blue, green, red" in unlike_he(purple[:, ::-1].astype(float))
 
 
+def test_exchanged_axes_of_a_file_on_a_wide_image_are_mended_by_the_word(tmp_path):
+  section = annotated.section(rows=4, columns=20)
+  wide = raw_folders.textured(420, 110)
+  adata = annotated.adata(section, image=np.asarray(wide))
+  adata.uns["spatial"]["S"]["scalefactors"]["tissue_hires_scalef"] = 1.0
+  right = adata.obsm["spatial"]
+  adata.obsm["spatial"] = np.ascontiguousarray(right[:, ::-1])
+  adata.write_h5ad(tmp_path / "S.h5ad")
+  with pytest.raises(BadInputError, match="say swapped"):
+    readers.read_sections(tmp_path)
+  (found,) = readers.read_sections(tmp_path, words=readers.Words(positions="swapped"))
+  np.testing.assert_allclose(found.positions_px, right)
+
+
 def test_rows_and_columns_of_the_array_the_other_way_round_are_named():
   with pytest.raises(BadInputError, match="exchange array_row and array_col"):
     notes_of(ARRAY[:, ::-1], PLACES)
