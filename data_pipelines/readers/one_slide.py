@@ -1,4 +1,5 @@
-"""Two slides that were taken for one: their spots share places, as those of one never do."""
+"""Two slides that were taken for one: their spots share places, or lie on two lattices inside each
+other, as those of one never do."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
 
@@ -18,6 +22,14 @@ SEQUENCE = re.compile(r"[ACGT]{12,}", re.IGNORECASE)
 _FEW, _FEW_OF_ALL = 2, 0.01
 """Spots that may share a place: real tables name single spots of an array twice."""
 
+_LEAST, _MOST = 20, 20_000
+"""Spots of which a lattice is told; no array has more."""
+_AROUND, _STEPS = 40, 12
+"""Neighbours that are looked at, and steps: six of each of two hexagonal lattices."""
+_REGULAR, _SAME, _PART = 1.1, 0.03, 0.2
+"""How much farther the fourth neighbour is than the first; how much steps of a lattice differ; and
+the least share of all spots that is a lattice of its own."""
+
 
 def sharing_a_place(
   array_positions: np.ndarray | None,
@@ -26,7 +38,7 @@ def sharing_a_place(
   sections: Int[np.ndarray, " spot"] | None = None,
 ) -> Bool[np.ndarray, " spot"]:
   """Spots whose place on the array, whose very point or whose barcode another spot of their section
-  has too.
+  has too; all spots of a section that is two lattices inside each other.
 
   A barcode is a place on every slide of a design, whatever stands before or behind it.
 
@@ -36,8 +48,12 @@ def sharing_a_place(
   """
   sections = np.zeros(len(positions_px), np.int64) if sections is None else sections
   shared = _repeated(sections, *positions_px.T)
-  if _is_array(array_positions):
+  if is_array(array_positions):
     shared |= _repeated(sections, *np.round(array_positions).T)
+  else:
+    for number in np.unique(sections):
+      rows = np.flatnonzero(sections == number)
+      shared[rows] |= are_two_lattices(positions_px[rows])
   barcodes = [SEQUENCE.search(str(spot)) for spot in spot_ids]
   if all(barcodes):
     shared |= _repeated(sections, [found[0].upper() for found in barcodes])
@@ -63,7 +79,10 @@ def refusal(
 ) -> BadInputError:
   """The error for a section that must be several; it names the places, and one of them."""
   row = int(shared.argmax())
-  if _is_array(array_positions):
+  if not is_array(array_positions) and are_two_lattices(positions_px):
+    found = f"{len(shared)} spots on two lattices that lie inside each other"
+    return BadInputError(path, "places of spots", found, "one lattice (two slides?)", fix)
+  if is_array(array_positions):
     places, what = np.round(array_positions), "row {:g}, column {:g}"
   else:
     places, what = positions_px, "x {:g}, y {:g}"
@@ -79,8 +98,54 @@ def refusal(
   )
 
 
-def _is_array(positions: np.ndarray | None) -> bool:
+def is_array(positions: np.ndarray | None) -> bool:
+  """Whether places on an array are known."""
   return positions is not None and len(positions) > 0 and bool(np.ptp(positions, axis=0).any())
+
+
+def is_lattice(positions: Float[np.ndarray, "spot 2"]) -> bool:
+  """Whether spots lie on one hexagonal or square lattice: four neighbours are equally far."""
+  if len(positions) < _LEAST:
+    return False
+  distances = cKDTree(positions).query(positions, k=5)[0]
+  first = np.quantile(distances[:, 1], 0.5)
+  return bool(first > 0 and np.quantile(distances[:, 4], 0.25) <= _REGULAR * first)
+
+
+def are_two_lattices(positions: Float[np.ndarray, "spot 2"]) -> bool:
+  """Whether spots lie on lattices inside each other, which are whole without the other.
+
+  Steps from spot to spot that occur most often lead along a lattice, and never to the other one.
+  """
+  if not _LEAST <= len(positions) <= _MOST or is_lattice(positions):
+    return False
+  distances, neighbours = cKDTree(positions).query(positions, k=min(_AROUND, len(positions)))
+  steps = positions[neighbours[:, 1:]] - positions[:, None]
+  near = _SAME * float(np.median(distances[:, len(distances[0]) // 2]))
+  common = _common(steps, near)
+  one, other = np.nonzero(cKDTree(common).query(steps)[0] <= near)
+  pairs = one, neighbours[one, other + 1]
+  graph = coo_array((np.ones(len(one)), pairs), shape=(len(positions),) * 2).tocsr()
+  graph = graph.multiply(graph @ graph > 1)  # by chance two meet, and no two of their neighbours
+  parts = connected_components(graph, directed=False)[1]
+  large = np.flatnonzero(np.bincount(parts) >= _PART * len(positions))
+  lattices = [part for part in large if is_lattice(positions[parts == part])]
+  mixed = (parts != parts[neighbours[:, 1]]).mean() > _PART
+  return bool(mixed and len(lattices) > 1)
+
+
+def _common(steps: Float[np.ndarray, "spot near 2"], near: float) -> Float[np.ndarray, "step 2"]:
+  """The steps that occur most often; steps less than `near` apart are one."""
+  some = steps[:: max(1, len(steps) // 500)].reshape(-1, 2)
+  tried = steps[:: max(1, len(steps) // 100)].reshape(-1, 2)
+  times = cKDTree(some).query_ball_point(tried, near, return_length=True)
+  common: list[np.ndarray] = []
+  for step in tried[np.argsort(-times)]:
+    if all(np.linalg.norm(step - other) > near for other in common):
+      common.append(step)
+    if len(common) == _STEPS:
+      break
+  return np.array(common)
 
 
 def _repeated(sections: np.ndarray, *places: Sequence | np.ndarray) -> Bool[np.ndarray, " spot"]:

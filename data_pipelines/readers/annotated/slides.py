@@ -6,11 +6,11 @@ of one slide lie each on a place of its own: where they do not, a column must te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
@@ -20,10 +20,14 @@ from data_pipelines.readers.annotated.contents import Contents
 
 LIBRARY_COLUMN = "library_id"
 SLIDE_COLUMNS = (
-  LIBRARY_COLUMN, "library", "sample", "sample_id", "sample_name", "batch", "slide", "slide_id",
-  "section", "section_id", "capture_area", "dataset", "orig.ident", "source",
+  "libraryid", "library", "sample", "sampleid", "samplename", "batch", "slide", "slideid",
+  "slidename", "section", "sectionid", "capturearea", "dataset", "datasetid", "origident", "source",
+  "image", "imageid", "imagename", "runtissuename", "tissueid", "specimen", "specimenid", "puck",
+  "pucks", "chip", "chipid", "mouse", "mouseid", "animal", "animalid", "donor", "donorid",
+  "patient", "patientid", "subject", "subjectid", "individual", "replicate", "replicateid",
 )  # fmt: skip
-"""Columns that may tell slides apart, where the spots show that there are several."""
+"""Columns that may tell slides apart, where the spots show that there are several; letters and
+digits alone, in small letters."""
 
 _MIXED = 0.2
 """Share of spots whose nearest is of another slide: pieces of tissue on one slide lie apart."""
@@ -110,9 +114,7 @@ def _divided(contents: Contents, names: np.ndarray, where: Where) -> np.ndarray:
   which."""
   codes = _codes(names)
   several = one_slide.are_several(one_slide.sharing_a_place(*where, codes), codes)
-  for column in SLIDE_COLUMNS:
-    if column not in contents.obs or contents.obs[column].isna().any():
-      continue
+  for column in _slide_columns(contents.obs):
     finer = _within(names, _texts(contents.obs[column]))
     number = len(set(finer.tolist()))
     if number == len(set(names.tolist())) or number > len(finer) / 2:
@@ -120,9 +122,17 @@ def _divided(contents: Contents, names: np.ndarray, where: Where) -> np.ndarray:
     own = _codes(finer)
     if one_slide.are_several(one_slide.sharing_a_place(*where, own), own):
       continue
-    if several or _joined(contents.obs.index, finer) or _mixed(where[1], own, codes):
+    if several or _joined(contents.obs.index, finer) or _mixed(where, own, codes):
       return finer
   return names
+
+
+def _slide_columns(obs: pd.DataFrame) -> list[str]:
+  """The columns of `obs` that are called as in `SLIDE_COLUMNS`, in its order, and whole."""
+  called = {name: re.sub(r"[^a-z0-9]", "", str(name).lower()) for name in obs}
+  found = [name for name, plain in called.items() if plain in SLIDE_COLUMNS]
+  found = [name for name in found if not obs[name].isna().any()]
+  return sorted(found, key=lambda name: SLIDE_COLUMNS.index(called[name]))
 
 
 def _within(names: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -143,13 +153,17 @@ def _joined(spot_ids: pd.Index, names: np.ndarray) -> bool:
   )
 
 
-def _mixed(
-  positions_px: Float[np.ndarray, "spot 2"], finer: np.ndarray, coarser: np.ndarray
-) -> bool:
-  """Whether spots that `finer` tells apart lie among each other in a section of `coarser`."""
+def _mixed(where: Where, finer: np.ndarray, coarser: np.ndarray) -> bool:
+  """Whether spots that `finer` tells apart lie among each other in a section of `coarser`.
+
+  Spots with places of their own on one array, or on one lattice, are of one slide.
+  """
+  array, positions_px, _ = where
+  if one_slide.is_array(array):
+    return False
   for code in range(coarser.max() + 1):
     rows = np.flatnonzero(coarser == code)
-    if len(rows) < 3:
+    if len(rows) < 3 or one_slide.is_lattice(positions_px[rows]):
       continue
     nearest = cKDTree(positions_px[rows]).query(positions_px[rows], k=2)[1]
     other = np.where(nearest[:, 0] == np.arange(len(rows)), nearest[:, 1], nearest[:, 0])

@@ -37,7 +37,9 @@ def names(adata, **choices):
   return {one.section_id: one.num_spots for one in read(adata, **choices)}
 
 
-@pytest.mark.parametrize("column", ["sample", "batch", "library_id", "slide"])
+@pytest.mark.parametrize(
+  "column", ["sample", "batch", "library_id", "slide", "SampleID", "Run_Tissue_name", "mouse.id"]
+)
 def test_slides_on_one_array_are_told_apart_by_the_column_that_says_which(two, column):
   two.obs[column] = two.obs.pop("sample")
   assert names(two) == {"A": 90, "B": 90}
@@ -67,6 +69,39 @@ def test_without_an_array_spots_that_lie_among_each_other_are_of_two_slides(two)
   del two.obs["array_row"], two.obs["array_col"]
   two.obsm["spatial"] = two.obsm["spatial"] + np.repeat([[0, 0], [7, 3]], 90, axis=0)
   assert names(two, um_per_px=5.0) == {"A": 90, "B": 90}
+
+
+@pytest.mark.parametrize("column", ["Image ID", "mouse_id", "batch"])
+def test_cells_of_two_slides_among_each_other_are_told_apart_by_the_column(two, column):
+  del two.obs["array_row"], two.obs["array_col"]
+  two.obs[column] = two.obs.pop("sample")
+  two.obsm["spatial"] = np.random.default_rng(0).uniform(0, 900, (180, 2))
+  two.obs["fov"] = np.arange(180) % 2
+  assert names(two, um_per_px=1.0) == {"A": 90, "B": 90}
+  del two.obs[column]
+  assert len(names(two, um_per_px=1.0)) == 1
+
+
+@pytest.mark.parametrize("turned", [0.0, 0.1])
+def test_two_lattices_inside_each_other_are_two_slides_though_no_column_says_so(two, turned):
+  del two.obs["array_row"], two.obs["array_col"]
+  turn = np.array([[np.cos(turned), np.sin(turned)], [-np.sin(turned), np.cos(turned)]])
+  two.obsm["spatial"][90:] = two.obsm["spatial"][90:] @ turn + [7, 3]
+  two.obs["block"] = two.obs.pop("sample")
+  with pytest.raises(BadInputError, match="lattices that lie inside each other") as problem:
+    read(two, um_per_px=5.0)
+  assert "--library_key=block" in problem.value.fix
+  assert names(two, um_per_px=5.0, library_key="block") == {"A": 90, "B": 90}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["array", "lattice alone"])
+def test_a_batch_of_spots_on_one_array_is_no_slide(known):
+  one = slide("S", 1, image=True)
+  one.obs["batch"] = np.random.default_rng(0).choice(["x", "y"], one.n_obs)
+  if not known:
+    del one.obs["array_row"], one.obs["array_col"]
+  (section,) = read(one, um_per_px=None if known else 5.0)
+  assert section.image is not None
 
 
 def test_slides_whose_tissue_does_not_overlap_are_told_apart_by_their_barcodes(two):
