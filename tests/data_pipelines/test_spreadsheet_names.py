@@ -36,3 +36,36 @@ def test_names_of_genes_are_no_dates():
     "32-Sep",
   ]
   assert restored(names) == {}
+
+
+def test_a_date_beside_its_gene_is_not_that_gene():
+  assert restored(["SEPT2", "2-Sep"]) == {"2-Sep": ""}
+  assert restored(["Septin2", "2-Sep", "7-Sep"]) == {"2-Sep": "", "7-Sep": "SEPT7"}
+
+
+@pytest.mark.parametrize(
+  ("date", "gene"),
+  [
+    ("03. Mrz", "MARCH3"),
+    ("1. Sep", "SEPT1"),
+    ("01.Dez", "DEC1"),
+    ("Mrz 03", "MARCH3"),
+    ("X7.Sep", "SEPT7"),
+    ("Sep.07", "SEPT7"),
+    ("X2023.09.07", "SEPT7"),
+    ("01-déc", "DEC1"),
+  ],
+)
+def test_dates_of_other_languages_and_after_r_are_genes_again(date, gene):
+  assert restored([date, "EPCAM"]) == {date: gene}
+
+
+def test_a_number_among_names_is_the_day_that_it_numbers():
+  words = [f"GENE{n}" for n in range(50)]
+  assert restored(["44446", *words]) == {"44446": "SEPT7"}  # 7 September 2021
+  assert restored(["44621", "44300", *words]) == {"44621": ""}  # 1 March 2022, 14 April 2021
+
+
+def test_numbers_of_genes_are_no_days():
+  assert restored([str(44446 + n) for n in range(50)]) == {}
+  assert restored(["NOV.1", "SET.1", "set-1", "AC01234.1"]) == {}
