@@ -12,6 +12,7 @@ import scipy.sparse
 
 from data_pipelines.genes import guess_species, is_ensembl, species_mixed
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import molecules
 from data_pipelines.spreadsheet_names import restored
 
 _CONTROL = re.compile(
@@ -54,6 +55,7 @@ class RawCounts:
     """
     _refuse_repeated_spots(self)
     raw = dataclasses.replace(self, counts=whole_counts(self))
+    _refuse_scaled(raw)
     raw = _summed_duplicates(raw.named())
     if not raw.counts.nnz:
       raise BadInputError(
@@ -123,6 +125,14 @@ def whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
   whole.sum_duplicates()
   whole.eliminate_zeros()
   return whole
+
+
+def _refuse_scaled(raw: RawCounts) -> None:
+  if found := molecules.why_not(raw.counts):
+    raise BadInputError(
+      raw.path, "counts", found, "raw integer counts",
+      "give the raw UMI counts, before any normalisation",
+    )  # fmt: skip
 
 
 def _at(raw: RawCounts, wrong: np.ndarray, found: str, fix: str) -> BadInputError:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 
 from data_pipelines.genes import is_ensembl
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import molecules
 from data_pipelines.readers.annotated.contents import Contents, layer_name
 from data_pipelines.readers.annotated.count_rows import CountRows
 from data_pipelines.readers.raw_counts import RawCounts, not_raw, whole_counts
@@ -99,7 +100,8 @@ def find(contents: Contents, layer: str | None = None) -> RawMatrix:
     )
   seen = []
   for where in there:
-    if _is_raw(contents.matrices[where][0]):
+    sample = _sample(contents.matrices[where][0])
+    if not_raw(sample.data) is None and molecules.why_not(sample) is None:
       return _named_matrix(contents, where)
     seen.append(where)
   others = [where for where in contents.matrices if where not in seen]
@@ -114,10 +116,12 @@ def find(contents: Contents, layer: str | None = None) -> RawMatrix:
   )
 
 
-def _is_raw(matrix: CountRows) -> bool:
+def _sample(matrix: CountRows) -> scipy.sparse.csr_matrix:
   number = min(_SAMPLE, matrix.shape[0])
   rows = np.unique(np.linspace(0, matrix.shape[0] - 1, number).astype(np.int64)) if number else []
-  return not_raw(matrix.rows(np.asarray(rows, np.int64)).data) is None
+  sample = scipy.sparse.csr_matrix(matrix.rows(np.asarray(rows, np.int64)), copy=True)
+  sample.eliminate_zeros()
+  return sample
 
 
 def _told_of(contents: Contents, where: str) -> str:
@@ -140,6 +144,8 @@ def _told(where: str, matrix: CountRows, gene_ids: np.ndarray, spot_ids: pd.Inde
       row = start + int(np.searchsorted(counts.indptr, entry, side="right")) - 1
       gene = gene_ids[counts.indices[entry]]
       first = f"first at spot {spot_ids[row]}, gene {gene}: {counts.data[entry]:g}"
+  if not kinds:
+    return f"{molecules.why_not(_sample(matrix))} in {where}"
   told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
   return f"{told} in {where} ({first})"
 
