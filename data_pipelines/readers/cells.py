@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import columns, joins, pooling
+from data_pipelines.readers import columns, joins, one_slide, pooling
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import SectionSource
@@ -169,9 +169,34 @@ def cell_table(path: Path, name: str | tuple[str, ...], x: str, y: str, um: floa
     BadInputError: columns are missing, or a centre is no number.
   """
   names = columns.chosen(path, name, x, y)
-  table = columns.read_all(path, names)
-  ids = table[names[0]].astype(str).to_numpy(str)
-  return Cells(path, ids, columns.numbers(table, names[1:], path) * um)
+  telling = one_slide.columns_of(columns.names_in(path))
+  table = columns.read_all(path, list(dict.fromkeys([*names, *telling])))
+  positions_um = columns.numbers(table, names[1:], path) * um
+  for column in telling:
+    refuse_several_slides(path, column, table[column], positions_um)
+  return Cells(path, table[names[0]].astype(str).to_numpy(str), positions_um)
+
+
+def refuse_several_slides(
+  path: Path,
+  column: str,
+  values: pd.Series,
+  positions_um: Float[np.ndarray, "cell 2"],
+) -> None:
+  """
+  Raises:
+    BadInputError: cells of several slides, which would be pooled on top of each other.
+  """
+  codes, found = pd.factorize(values.astype(str))
+  if len(found) < 2 or not one_slide.lie_among_each_other(positions_um, codes):
+    return
+  raise BadInputError(
+    path,
+    f"column {column}",
+    f"{len(found)} slides on top of each other ({', '.join(found[:3])})",
+    "one slide in each file",
+    f"divide the files by {column}, and put each slide's in a folder of its own",
+  )
 
 
 def _section(

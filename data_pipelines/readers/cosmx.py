@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import cells, columns, count_table, lattice
+from data_pipelines.readers import cells, columns, count_table, lattice, one_slide
 from data_pipelines.readers.metadata import Metadata
 from data_pipelines.readers.names import source_at
 from data_pipelines.readers.raw_counts import RawCounts
@@ -116,18 +116,25 @@ def _inside_cells(path: Path) -> Iterator[RawCounts]:
 
 def _cells(path: Path, um_per_px: float) -> cells.Cells:
   names = columns.chosen(path, "fov", "cell_ID", *_PLACE[0])
-  table = columns.read_all(path, names)
+  telling = one_slide.columns_of(columns.names_in(path))
+  table = columns.read_all(path, [*names, *telling])
+  positions_um = columns.numbers(table, names[2:], path) * um_per_px
+  for column in telling:
+    cells.refuse_several_slides(path, column, table[column], positions_um)
   ids = (table[names[0]].astype(str) + "_" + table[names[1]].astype(str)).to_numpy(str)
-  return cells.Cells(path, ids, columns.numbers(table, names[2:], path) * um_per_px)
+  return cells.Cells(path, ids, positions_um)
 
 
 def _transcripts(
   path: Path, um_per_px: float
 ) -> Iterator[tuple[np.ndarray, Float[np.ndarray, "transcript 2"]]]:
   names = columns.chosen(path, "target", "x_global_px", "y_global_px")
-  for table in columns.read(path, names):
-    positions_px = columns.numbers(table, names[1:], path)
-    yield table[names[0]].to_numpy(object), positions_px * um_per_px
+  telling = one_slide.columns_of(columns.names_in(path))
+  for table in columns.read(path, [*names, *telling]):
+    positions_um = columns.numbers(table, names[1:], path) * um_per_px
+    for column in telling:
+      cells.refuse_several_slides(path, column, table[column], positions_um)
+    yield table[names[0]].to_numpy(object), positions_um
 
 
 def _um_per_px(source: SectionSource, files: dict[str, Path]) -> tuple[float, str]:

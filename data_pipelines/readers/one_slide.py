@@ -4,7 +4,7 @@ other, as those of one never do."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,21 @@ from data_pipelines.problems import BadInputError
 SEQUENCE = re.compile(r"[ACGT]{12,}", re.IGNORECASE)
 """The part of a barcode that is printed on the slide."""
 
+SLIDE_COLUMNS = (
+  "libraryid", "library", "sample", "sampleid", "samplename", "batch", "slide", "slideid",
+  "slidename", "section", "sectionid", "capturearea", "dataset", "datasetid", "origident", "source",
+  "image", "imageid", "imagename", "runtissuename", "tissueid", "specimen", "specimenid", "puck",
+  "pucks", "chip", "chipid", "mouse", "mouseid", "animal", "animalid", "donor", "donorid",
+  "patient", "patientid", "subject", "subjectid", "individual", "replicate", "replicateid",
+)  # fmt: skip
+"""Columns that may tell slides apart, where the spots show that there are several; letters and
+digits alone, in small letters."""
+
 _FEW, _FEW_OF_ALL = 2, 0.01
 """Spots that may share a place: real tables name single spots of an array twice."""
 
+_MIXED = 0.2
+"""Share of spots whose nearest is of another slide: pieces of tissue on one slide lie apart."""
 _LEAST, _MOST = 20, 20_000
 """Spots of which a lattice is told; no array has more."""
 _AROUND, _STEPS = 40, 12
@@ -29,6 +41,24 @@ _AROUND, _STEPS = 40, 12
 _REGULAR, _SAME, _PART = 1.1, 0.03, 0.2
 """How much farther the fourth neighbour is than the first; how much steps of a lattice differ; and
 the least share of all spots that is a lattice of its own."""
+
+
+def columns_of(names: Iterable[str]) -> list[str]:
+  """The columns that are called as in `SLIDE_COLUMNS`, in its order."""
+  called = {name: re.sub(r"[^a-z0-9]", "", str(name).lower()) for name in names}
+  found = [name for name, plain in called.items() if plain in SLIDE_COLUMNS]
+  return sorted(found, key=lambda name: SLIDE_COLUMNS.index(called[name]))
+
+
+def lie_among_each_other(
+  positions: Float[np.ndarray, "spot 2"], slides: Int[np.ndarray, " spot"]
+) -> bool:
+  """Whether spots of one number often have one of another number nearest."""
+  if len(positions) < 3:
+    return False
+  nearest = cKDTree(positions).query(positions, k=2)[1]
+  other = np.where(nearest[:, 0] == np.arange(len(nearest)), nearest[:, 1], nearest[:, 0])
+  return bool((slides != slides[other]).mean() > _MIXED)
 
 
 def sharing_a_place(

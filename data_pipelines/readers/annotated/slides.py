@@ -6,12 +6,10 @@ of one slide lie each on a place of its own: where they do not, a column must te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import one_slide
@@ -19,18 +17,6 @@ from data_pipelines.readers.annotated import places
 from data_pipelines.readers.annotated.contents import Contents
 
 LIBRARY_COLUMN = "library_id"
-SLIDE_COLUMNS = (
-  "libraryid", "library", "sample", "sampleid", "samplename", "batch", "slide", "slideid",
-  "slidename", "section", "sectionid", "capturearea", "dataset", "datasetid", "origident", "source",
-  "image", "imageid", "imagename", "runtissuename", "tissueid", "specimen", "specimenid", "puck",
-  "pucks", "chip", "chipid", "mouse", "mouseid", "animal", "animalid", "donor", "donorid",
-  "patient", "patientid", "subject", "subjectid", "individual", "replicate", "replicateid",
-)  # fmt: skip
-"""Columns that may tell slides apart, where the spots show that there are several; letters and
-digits alone, in small letters."""
-
-_MIXED = 0.2
-"""Share of spots whose nearest is of another slide: pieces of tissue on one slide lie apart."""
 Where = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 """(row, column) on the array if it is known, (x, y) in pixels, and name of each spot."""
 
@@ -41,7 +27,7 @@ def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarra
   It is the column that is asked for, or `obs["library_id"]`, or the only entry of
   `uns["spatial"]`, or the column of `obs` whose values are its entries; else all spots are one
   section, named after the file. Where spots of such a section share places, lie among each other
-  or have barcodes of several slides, a column of `SLIDE_COLUMNS` divides it.
+  or have barcodes of several slides, a column of `one_slide.SLIDE_COLUMNS` divides it.
 
   Raises:
     BadInputError: no such column, spots without a section, several entries that no column names,
@@ -114,7 +100,9 @@ def _divided(contents: Contents, names: np.ndarray, where: Where) -> np.ndarray:
   which."""
   codes = _codes(names)
   several = one_slide.are_several(one_slide.sharing_a_place(*where, codes), codes)
-  for column in _slide_columns(contents.obs):
+  for column in one_slide.columns_of(contents.obs):
+    if contents.obs[column].isna().any():
+      continue
     finer = _within(names, _texts(contents.obs[column]))
     number = len(set(finer.tolist()))
     if number == len(set(names.tolist())) or number > len(finer) / 2:
@@ -125,14 +113,6 @@ def _divided(contents: Contents, names: np.ndarray, where: Where) -> np.ndarray:
     if several or _joined(contents.obs.index, finer) or _mixed(where, own, codes):
       return finer
   return names
-
-
-def _slide_columns(obs: pd.DataFrame) -> list[str]:
-  """The columns of `obs` that are called as in `SLIDE_COLUMNS`, in its order, and whole."""
-  called = {name: re.sub(r"[^a-z0-9]", "", str(name).lower()) for name in obs}
-  found = [name for name, plain in called.items() if plain in SLIDE_COLUMNS]
-  found = [name for name in found if not obs[name].isna().any()]
-  return sorted(found, key=lambda name: SLIDE_COLUMNS.index(called[name]))
 
 
 def _within(names: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -163,11 +143,9 @@ def _mixed(where: Where, finer: np.ndarray, coarser: np.ndarray) -> bool:
     return False
   for code in range(coarser.max() + 1):
     rows = np.flatnonzero(coarser == code)
-    if len(rows) < 3 or one_slide.is_lattice(positions_px[rows]):
+    if one_slide.is_lattice(positions_px[rows]):
       continue
-    nearest = cKDTree(positions_px[rows]).query(positions_px[rows], k=2)[1]
-    other = np.where(nearest[:, 0] == np.arange(len(rows)), nearest[:, 1], nearest[:, 0])
-    if (finer[rows] != finer[rows[other]]).mean() > _MIXED:
+    if one_slide.lie_among_each_other(positions_px[rows], finer[rows]):
       return True
   return False
 

@@ -136,6 +136,22 @@ def test_each_mistake_is_named_by_its_field(made, ending, change, field):
   assert "\n" not in str(problem)
 
 
+@pytest.mark.parametrize(
+  ("write", "ending"), [(cosmx, "S1_metadata_file.csv"), (merscope, "cell_metadata.csv")]
+)
+@pytest.mark.parametrize("column", ["slide_ID", "Run_Tissue_name"])
+def test_cells_of_several_slides_on_top_of_each_other_are_not_pooled(made, write, ending, column):
+  write(made)
+  path = made.folder / ending
+  table = pd.read_csv(path)
+  table.assign(**{column: np.arange(len(table)) % 2}).to_csv(path, index=False)
+  problem = problem_of(made)
+  assert problem.field == f"column {column}"
+  assert "2 slides on top of each other" in problem.found
+  table.assign(**{column: 7}).to_csv(path, index=False)
+  assert read(made).num_spots
+
+
 def test_a_missing_table_of_cells_is_named(made):
   for write, ending in ((merscope, "cell_metadata.csv"), (cosmx, "metadata_file.csv")):
     write(made)
