@@ -16,47 +16,70 @@ from jaxtyping import Bool, Int
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
 
-_ENSEMBL = re.compile(r"ENS[A-Z]{0,4}G\d{11}")
+_ENSEMBL = re.compile(r"(ENS[A-Z]{0,4}G)\d{11}")
 _HEADER = "id\tsymbol"
+
+
+_OF_SPECIES = {
+  "ENSG": "human", "ENSMUSG": "mouse", "ENSRNOG": "rat", "ENSSSCG": "pig", "ENSDARG": "zebrafish",
+  "ENSBTAG": "cow", "ENSOARG": "sheep", "ENSCAFG": "dog", "ENSOCUG": "rabbit", "ENSGALG": "chicken",
+  "ENSMMUG": "macaque", "ENSMFAG": "crab-eating macaque", "ENSCJAG": "marmoset",
+}  # fmt: skip
+"""Beginning of an Ensembl gene id -> species."""
+
+SPECIES = frozenset(_OF_SPECIES.values())
+
+_SOME = 0.01
+"""Share of genes that are called by their Ensembl ids for want of a symbol, at least."""
+
+_RAT = re.compile(r"RGD\d{5,}|RT1-.+|AABR\d{6,}.*|LOC\d{5,}")
+_MOUSE = re.compile(r"Gm\d{3,}|.+Rik|H2-.+|mt-[A-Z].+")
+"""Symbols that only genes of one of the two have; both write the others alike."""
 
 
 def guess_species(
   gene_ids: Sequence[str] | np.ndarray, gene_symbols: Sequence[str] | np.ndarray
 ) -> str | None:
-  """ "human" or "mouse" by Ensembl id, else by how symbols are capitalised; None if unclear."""
-  for species, pattern in _OF_SPECIES.items():
-    if np.mean([pattern.match(i) is not None for i in gene_ids]) > 0.5:
-      return species
+  """Species by Ensembl ids, else by how symbols are written; None where it is unclear.
+
+  Symbols alone tell human, mouse and rat. Where some genes have an Ensembl id for a symbol, as
+  those without a name of their own, it tells.
+  """
+  for names, least in ((gene_ids, 0.5), (gene_symbols, _SOME)):
+    found = _by_ensembl(names)
+    if found and found.total() > max(least * len(names), 2):
+      (species, number), *_ = found.most_common(1)
+      return species if species in SPECIES and number > 0.5 * found.total() else None
   styles, words = _styles(gene_symbols)
   if words < 20:
     return None
   if styles["human"] > 0.8 * words:
     return "human"
   if styles["mouse"] > 0.7 * words:
-    return "mouse"
+    rat, mouse = (sum(map(bool, map(of.fullmatch, gene_symbols))) for of in (_RAT, _MOUSE))
+    return "rat" if rat > mouse else "mouse"
   return None
 
 
 def species_mixed(
   gene_ids: Sequence[str] | np.ndarray, gene_symbols: Sequence[str] | np.ndarray
 ) -> dict[str, int]:
-  """Genes of each species, where a matrix holds both human and mouse genes; else empty.
+  """Genes of each species, where a matrix holds genes of two; else empty.
 
   By Ensembl ids, of which 5 % are of the second; without any, by how symbols are capitalised, of
   which 20 % look like the second: some genes of mice are written like those of men.
   """
-  found = {
-    name: sum(pattern.match(i) is not None for i in gene_ids)
-    for name, pattern in _OF_SPECIES.items()
-  }
-  ids = sum(found.values())
-  if ids:
-    return found if min(found.values()) > 0.05 * ids else {}
+  found = dict(_by_ensembl(gene_ids).most_common(2))
+  if found:
+    return found if len(found) == 2 and min(found.values()) > 0.05 * sum(found.values()) else {}
   styles, words = _styles(gene_symbols)
   return styles if min(styles.values()) > max(0.2 * words, 20) else {}
 
 
-_OF_SPECIES = {"human": re.compile(r"ENSG\d"), "mouse": re.compile(r"ENSMUSG\d")}
+def _by_ensembl(names: Sequence[str] | np.ndarray) -> collections.Counter[str]:
+  """Species, or the beginning of its ids where it has no name here -> its Ensembl ids."""
+  beginnings = (m[1] for name in names if (m := _ENSEMBL.match(name)))
+  return collections.Counter(_OF_SPECIES.get(begin, begin) for begin in beginnings)
 
 
 def _styles(gene_symbols: Sequence[str] | np.ndarray) -> tuple[dict[str, int], int]:

@@ -32,7 +32,7 @@ class Section:
     section_id: unique name of the section.
     donor_id: the person or animal it came from; the unit of splitting.
     platform: the reader's own word, e.g. "visium" or "legacy_st".
-    species: "human", "mouse" or None where unknown.
+    species: e.g. "human" or "mouse"; None where unknown.
     counts: raw integer counts, `[spot, gene]`, CSR, int32.
     gene_ids: Ensembl ids without version where the file has them, else the symbols.
     gene_symbols: gene symbols, same order; the ids again where the file has no symbols.

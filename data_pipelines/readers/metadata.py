@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from data_pipelines.genes import SPECIES
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import read_table
 
@@ -88,7 +89,7 @@ class Entry:
     labels: table of an id column and label columns.
     positions: "spots"; "warped" for legacy ST positions registered to another section; "swapped"
       where x and y are exchanged; "as_is" where they are right, whatever it looks like.
-    species: "human" or "mouse".
+    species: one of `genes.SPECIES`.
     pitch_um: side of the squares that bins, cells or transcripts are pooled to; None: as the
       platform's reader does by itself.
     platform: name of the reader, or what an `.h5ad` file holds the spots of.
@@ -269,10 +270,11 @@ def _values(row: dict[str, str], path: Path) -> dict:
     raise BadInputError(
       path, f"positions {where}", repr(row["positions"]), " or ".join(POSITIONS), "correct it"
     )
-  if row.get("species", "human") not in ("human", "mouse"):
+  if row.get("species", "human") not in SPECIES:
     raise BadInputError(
-      path, f"species {where}", repr(row["species"]), "human or mouse", "correct it, or leave empty"
-    )
+      path, f"species {where}", repr(row["species"]), f"one of {', '.join(sorted(SPECIES))}",
+      "correct it, or leave empty",
+    )  # fmt: skip
   return values
 
 

@@ -326,6 +326,12 @@ def test_a_section_name_is_safe_as_a_file_name():
     (["TP53", "MYC", "CD3D"] * 10, ["TP53", "MYC", "CD3D"] * 10, "human"),
     (["Trp53", "Myc", "Cd3d"] * 10, ["Trp53", "Myc", "Cd3d"] * 10, "mouse"),
     (["x1", "y"] * 20, ["x1", "y"] * 20, None),
+    (["ENSRNOG00000000001"] * 3, ["TP53"] * 3, "rat"),
+    (["ENSSSCG00000000001"] * 3, ["TP53"] * 3, "pig"),
+    (["ENSDARG00000000001"] * 3, ["TP53"] * 3, "zebrafish"),
+    (["ENSXETG00000000001"] * 30, ["TP53"] * 30, None),
+    (["Trp53", "Myc"] * 20, ["Trp53", "Myc"] * 19 + ["RGD1309534", "RT1-Da"], "rat"),
+    (["TP53", "MYC"] * 20, ["TP53", "MYC"] * 19 + ["ENSSSCG00000000001"] * 3, "pig"),
   ],
 )
 def test_species_is_guessed_from_ids_and_from_capitals(ids, symbols, species):
