@@ -19,6 +19,8 @@ from data_pipelines.slide_image import SlideImage
 
 _MIN_SHARE_INSIDE = 0.95
 _MIN_SHARE_JOINED = 0.99
+_MANY, _AS_DEEP = 0.25, 0.5
+"""Share of spots without a position, and their depth beside others', that are another slide's."""
 _DEEP_SPOT = 1_000_000
 
 
@@ -100,7 +102,8 @@ def assemble(
   joined = rows >= 0
   # A filtered matrix holds the spots on tissue, a raw one the whole array.
   needed = int(positions.on_tissue.sum()) if every_spot_counted else len(rows)
-  if joined.sum() < _MIN_SHARE_JOINED * min(needed, len(rows)) or not joined.any():
+  too_few = joined.sum() < _MIN_SHARE_JOINED * min(needed, len(rows)) or not joined.any()
+  if too_few or _lacks_tissue(raw, joined):
     raise joins.no_overlap(positions.path, "spots", raw.spot_ids, positions.ids)
   kept = np.flatnonzero(joined)
   rows = rows[kept]
@@ -158,6 +161,16 @@ def assemble(
   )
   section = dataclasses.replace(section, notes=(*section.notes, *seen))
   return _noted(_labelled(section, labels))
+
+
+def _lacks_tissue(raw: RawCounts, joined: Bool[np.ndarray, " spot"]) -> bool:
+  """Whether spots without a position are another slide's: named as those with one are, or many and
+  as deep, for beside the tissue there is little to count."""
+  if joins.twins(raw.spot_ids, joined):
+    return True
+  depth = np.asarray(raw.counts.sum(axis=1, dtype=np.int64)).ravel()
+  many = (~joined).mean() > _MANY
+  return bool(many and np.median(depth[~joined]) > _AS_DEEP * np.median(depth[joined]))
 
 
 def _refuse_several_slides(section: Section, path: Path) -> None:

@@ -26,6 +26,9 @@ _CORES = (
 """What of a name says which spot it is, and the number behind it, which says of which capture area:
 bins of Visium HD, barcodes, places on a legacy array. Tools put samples before and behind them."""
 
+_FEW, _FEW_OF_ALL = 2, 0.01
+"""Names of one place that are no second slide: real tables name single spots twice."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelTable:
@@ -61,14 +64,40 @@ def match(wanted: np.ndarray, present: np.ndarray) -> tuple[Int[np.ndarray, " wa
 
 def no_overlap(path: Path, field: str, wanted: np.ndarray, present: np.ndarray) -> BadInputError:
   """The error for two files that share no, or too few, spots; shows names of both sides."""
-  both = len(set(wanted.tolist()) & set(present.tolist()))
+  if pairs := twins(wanted):
+    return BadInputError(
+      path,
+      field,
+      f"counts of {len(wanted)} spots, {len(pairs)} of them named as another but for what stands "
+      f"before or behind ({' and '.join(pairs[0])})",
+      "counts of one slide (two slides in one table?)",
+      "give each slide as a section of its own, with its own counts and positions",
+    )
+  lacking = [name for name in wanted.tolist() if name not in set(present.tolist())]
   return BadInputError(
     path,
     field,
-    f"{both} of the {len(wanted)} spots that have counts (found {', '.join(present[:3])})",
-    f"names like {', '.join(wanted[:3])}",
+    f"{len(wanted) - len(lacking)} of the {len(wanted)} spots that have counts (found "
+    f"{', '.join(present[:3])}; not {', '.join(lacking[:3])})",
+    f"names like {', '.join((lacking or wanted.tolist())[:3])}",
     "check that both files belong to the same section",
   )
+
+
+def twins(names: np.ndarray, joined: np.ndarray | None = None) -> list[tuple[str, str]]:
+  """Names with an earlier one of the same barcode or place; none where they are only a few.
+
+  Args:
+    joined: which names are joined; others are then looked for among these.
+  """
+  first: dict[str, str] = {}
+  pairs = []
+  for number in range(len(names)) if joined is None else np.argsort(~joined, kind="stable"):
+    name = str(names[number])
+    same = first.setdefault(_core(name)[0], name)
+    if same != name and (joined is None or not joined[number]):
+      pairs.append((same, name))
+  return pairs if len(pairs) > max(_FEW, _FEW_OF_ALL * len(names)) else []
 
 
 def read_labels(path: Path) -> LabelTable:

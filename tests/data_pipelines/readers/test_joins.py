@@ -1,9 +1,11 @@
 """Names of spots that differ by what tools put before and behind them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from data_pipelines.readers.joins import match
+from data_pipelines.readers.joins import match, no_overlap, twins
 
 BARCODES = ["AAACAACGAATAGTTC", "AAACAAGTATCTCCCA", "AAACACCAATAACTGC"]
 
@@ -49,3 +51,18 @@ def test_places_of_a_legacy_array_and_bins_join_likewise(name):
   for ids in (["10x13", "9x7"], ["s_008um_00301_00321-1", "s_008um_00301_00322-1"]):
     rows, _ = match(np.array(ids), np.array([name.format(one) for one in ids[::-1]]))
     assert rows.tolist() == [1, 0]
+
+
+def test_names_that_differ_by_what_stands_behind_are_of_two_slides_and_single_ones_are_not():
+  places = [f"{x}x{y}" for x in range(1, 9) for y in range(1, 9)]
+  assert not twins(np.array([*places, "1x1.2", "3x3.2"]))
+  names = np.array([*places, *(f"{place}.1" for place in places)])
+  assert len(twins(names)) == 64
+  problem = no_overlap(Path("spots.tsv"), "spots", names, np.array(places))
+  assert "(1x1 and 1x1.1)" in problem.found
+  assert "section of its own" in problem.fix
+
+
+def test_names_that_are_lacking_are_shown_and_not_those_that_are_there():
+  wanted = np.array(["a", "b", "c"])
+  assert "not b, c" in no_overlap(Path("spots.tsv"), "spots", wanted, np.array(["a"])).found

@@ -89,6 +89,24 @@ def test_rows_of_either_file_without_a_partner_are_dropped_and_counted(array):
   assert section.dropped["positions without counts"] == 2
 
 
+@pytest.mark.parametrize("other", ["{}.1", "{}_2"])
+def test_the_spots_of_another_slide_are_not_left_out_in_silence(array, other):
+  counts = array.counts["A1"]
+  names = [*array.spots, *(other.format(spot) for spot in array.spots)]
+  array.write_counts("A1", np.concatenate([counts, counts[::-1]]), spots=names)
+  assert "section of its own" in problem_of(array).fix
+
+
+def test_half_of_the_spots_without_a_position_are_another_slides(array):
+  keep = np.arange(36) < 18
+  path = spot_file(array)
+  lines = path.read_text().splitlines(keepends=True)
+  path.write_text(
+    "".join([lines[0], *(line for line, k in zip(lines[1:], keep, strict=True) if k)])
+  )
+  assert problem_of(array).field == "spots"
+
+
 def test_unselected_spots_are_beside_the_tissue(array):
   array.write_spots("A1", selected=(np.arange(36) < 30).astype(int))
   section = read(array)["A1"]
