@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data_pipelines.console import say
 from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers import (
   anndata,
@@ -109,6 +111,8 @@ def open_sections(
       f"names of sections: {', '.join(list(by_id)[:3])}",
       "write the names as the folders or count files have them",
     )
+  if not unusable:
+    _check_rows(table, sources)
   _check_words(table, sources)
   return list(by_id.values())
 
@@ -129,6 +133,37 @@ def _metadata(root: Path, path: str | os.PathLike | None, words: Words | None) -
     if (root / name).is_file() and not legacy_st_files.is_own_table(root / name):
       return Metadata.read(root / name, root, words)
   return Metadata(words=words or Words())
+
+
+def _check_rows(table: Metadata, sources: Sequence[SectionSource]) -> None:
+  """Rows of no section are said; one that all but names a section was meant for it.
+
+  Raises:
+    BadInputError: a row whose name is written otherwise than that of a section without a row.
+  """
+  used = {source.entry.section for source in sources if source.entry.table}
+  used |= {source.path.stem for source in sources}  # what holds for every section of a file
+  without = {_bare(s.section_id): s.section_id for s in sources if not s.entry.table}
+  unused = [name for name in table.rows if name not in used]
+  for name in unused:
+    if (meant := without.get(_bare(name))) and _bare(name):
+      raise BadInputError(
+        table.rows[name][0].table,
+        "section",
+        f"{name}, which is no section",
+        f"names of sections, such as {meant}",
+        f"write {meant} for {name}, as the folder or file is called",
+      )
+  if unused:
+    more = ", ..." if len(unused) > 3 else ""
+    file = table.rows[unused[0]][0].table.name
+    say(f"{file}: {len(unused)} rows are of no section here ({', '.join(unused[:3])}{more})")
+
+
+def _bare(name: str) -> str:
+  """Letters and numbers alone: no case, leading zeros, signs or ending of a file."""
+  stem = name.lower().removesuffix(anndata.SUFFIX)
+  return "_".join(part.lstrip("0") or "0" for part in re.findall(r"\d+|[a-z]+", stem))
 
 
 def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:

@@ -220,6 +220,19 @@ def test_a_mistake_in_the_table_is_named(study, text, field):
   assert problem_of(study).field == field
 
 
+@pytest.mark.parametrize(("row", "meant"), [("One", "one"), ("two.h5ad", "two"), ("A01", "A1")])
+def test_a_row_that_all_but_names_a_section_is_not_passed_over(study, row, meant):
+  others = {"one": "A1", "two": "one", "A1": "two"}
+  write_table(study, f"section,donor\n{row},d\n{others[meant]},e\n")
+  assert problem_of(study).fix.startswith(f"write {meant} for {row}")
+
+
+def test_rows_of_sections_that_are_not_here_are_said(study, capsys):
+  write_table(study, "section,donor\none,d\nelsewhere,e\n")
+  assert ids(study) == ["A1", "one", "two"]
+  assert "1 rows are of no section here (elsewhere)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   ("words", "fix"),
   [
