@@ -22,6 +22,14 @@ _CONTROL = re.compile(
 _GENOME_PREFIX = re.compile(r"(GRCh\d\d|GRCm\d\d|hg\d\d|mm\d\d)_+")
 _VERSION = re.compile(r"(ENS[A-Z]{0,4}G\d{11})\.\d+(_PAR_Y)?")
 
+_ID = r"(?P<id>ENS[A-Z]{0,4}G\d{11}(?:\.\d+)?)"
+_BETWEEN = r"[_|:;,/ (-]+"
+_SYMBOL = r"(?P<symbol>[^()|]+?)"
+_BOTH = re.compile(
+  rf"{_ID}{_BETWEEN}(?!PAR_Y$){_SYMBOL}(?:\)|\|\w+)?"
+)  # of a probe, its own name too
+_BOTH_BACK = re.compile(rf"{_SYMBOL}{_BETWEEN}{_ID}\)?")
+
 
 @dataclasses.dataclass(frozen=True)
 class RawCounts:
@@ -192,9 +200,18 @@ def _without_prefix_and_version(raw: RawCounts) -> RawCounts:
   if prefixes:
     ids = [_GENOME_PREFIX.sub("", i, count=1) for i in ids]
     symbols = [_GENOME_PREFIX.sub("", s, count=1) for s in symbols]
-  ids = [_VERSION.sub(r"\1", i) for i in ids]
+  pairs = [_taken_apart(i, s) for i, s in zip(ids, symbols, strict=True)]
+  ids, symbols = [_VERSION.sub(r"\1", i) for i, _ in pairs], [s for _, s in pairs]
   symbols = [_VERSION.sub(r"\1", s) or i for s, i in zip(symbols, ids, strict=True)]
   return dataclasses.replace(raw, gene_ids=np.array(ids), gene_symbols=np.array(symbols))
+
+
+def _taken_apart(id_: str, symbol: str) -> tuple[str, str]:
+  """(id, symbol) of a gene that is called by both in one name, such as ENSG00000141510_TP53."""
+  m = _BOTH.fullmatch(id_) or _BOTH_BACK.fullmatch(id_)
+  if m is None:
+    return id_, symbol
+  return m["id"], m["symbol"] if symbol in ("", id_) else symbol
 
 
 def _refuse_two_species(raw: RawCounts) -> None:

@@ -65,3 +65,17 @@ def test_values_that_are_no_counts_are_told_with_their_number_and_the_first(valu
   assert f"first at spot {adata.obs_names[5]}, gene {adata.var['gene_ids'].iloc[3]}" in str(
     caught.value
   )
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "ENSG00000141510_TP53", "TP53|ENSG00000141510", "ENSG00000141510.18|TP53",
+    "ENSG00000141510:TP53", "TP53 (ENSG00000141510.18)", "ENSG00000141510-TP53",
+    "ENSG00000141510|TP53|1a2b3c4",
+  ],
+)  # fmt: skip
+def test_a_name_of_id_and_symbol_is_both(name):
+  raw = cleaned([name, "HLA-A", "ENSG00000000001.3_PAR_Y"])
+  assert raw.gene_ids.tolist() == ["ENSG00000141510", "HLA-A", "ENSG00000000001"]
+  assert raw.gene_symbols.tolist() == ["TP53", "HLA-A", "ENSG00000000001"]
