@@ -12,6 +12,7 @@ from jaxtyping import Bool
 
 from data_pipelines.genes import GenePanel, guess_species, is_ensembl
 from data_pipelines.problems import BadInputError
+from data_pipelines.r_names import unspelled
 from data_pipelines.section import Section
 
 _MIN_OVERLAP = 0.1
@@ -86,7 +87,7 @@ def map_onto(
   """Which genes of a section are which of the panel.
 
   A gene is found by its Ensembl id, or by its symbol where the section or the panel has no Ensembl
-  id for it.
+  id for it; at last by what its symbol was before R spelled it.
 
   Raises:
     BadInputError: section and panel have hardly a gene in common.
@@ -153,6 +154,10 @@ def panel_rows(gene_ids: np.ndarray, gene_symbols: np.ndarray, panel: GenePanel)
   for gene in np.flatnonzero(rows < 0):
     table = symbol_row if ensembl[gene] else any_row
     rows[gene] = table.get(gene_symbols[gene], -1)
+  before_r, found = unspelled(panel.symbols), set(rows.tolist())
+  for gene in np.flatnonzero((rows < 0) & ~ensembl):
+    row = any_row.get(before_r.get(gene_symbols[gene]), -1)
+    rows[gene] = -1 if row in found else row
   return rows
 
 

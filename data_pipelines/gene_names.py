@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +20,7 @@ import pandas as pd
 
 from data_pipelines.genes import GenePanel, guess_species, is_ensembl
 from data_pipelines.problems import BadInputError
+from data_pipelines.r_names import unspelled
 from data_pipelines.section import Section
 from data_pipelines.text_files import read_table
 
@@ -80,6 +83,7 @@ class GeneNames:
 
   def translated(self, ids: Iterable[str], symbols: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """(ids, symbols) of genes: the ortholog's where there is one, and symbols as `symbols`."""
+    symbols = [self._before_r.get(symbol, symbol) for symbol in symbols]
     told = [
       (self.ortholog_of.get(i) or self.ortholog_of.get(s, ""), i, s)
       for i, s in zip(ids, symbols, strict=True)
@@ -87,6 +91,11 @@ class GeneNames:
     ids = [ortholog or id_ for ortholog, id_, _ in told]
     symbols = self.symbols(ids, [ortholog or symbol for ortholog, _, symbol in told])
     return np.array(ids, dtype=object), np.array(symbols, dtype=object)
+
+  @functools.cached_property
+  def _before_r(self) -> dict[str, str]:
+    known = (self.symbol_of.values(), self.approved, self.approved.values(), self.ortholog_of)
+    return unspelled(itertools.chain(*known))
 
   def symbols(self, ids: Iterable[str], symbols: Iterable[str]) -> list[str]:
     """The symbol of each gene: its own, renewed; where it has none, that of its Ensembl id."""

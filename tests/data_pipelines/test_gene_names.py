@@ -37,6 +37,14 @@ def test_an_alias_is_renewed_unless_it_is_a_symbol_itself_or_means_two(tmp_path)
   assert names.symbols(symbols, symbols) == ["NEW", "TWO", "A", "X"]
 
 
+def test_names_that_r_spelled_are_those_of_the_table_again(tmp_path):
+  text = "alias\tsymbol\nHLA-OLD\tHLA-A\nX\tNKX2-1\n"
+  names = GeneNames.read(table(tmp_path / "names.tsv", text))
+  spelled = ["HLA.OLD", "HLA.A", "NKX2.1", "OTHER.1"]
+  _, symbols = names.translated(spelled, spelled)
+  assert symbols.tolist() == ["HLA-A", "HLA-A", "NKX2-1", "OTHER.1"]
+
+
 def test_other_columns_are_refused(tmp_path):
   with pytest.raises(BadInputError, match="ensembl_id and symbol"):
     GeneNames.read(table(tmp_path / "names.tsv", "id\tname\na\tb\n"))

@@ -164,3 +164,15 @@ def test_two_species_are_told_apart_by_ids_or_by_how_symbols_are_written():
   small = [word.capitalize() for word in many]
   assert set(genes.species_mixed(many + small, many + small)) == {"human", "mouse"}
   assert genes.species_mixed(small + many[:5], small + many[:5]) == {}
+
+
+def test_names_that_r_spelled_find_the_one_gene_of_the_panel_that_they_were():
+  panel = genes.GenePanel(("ENSG00000000001", "b", "c"), ("A1BG-AS1", "7SK", "HLA-A"))
+  own = np.array(["A1BG.AS1", "X7SK", "HLA.A", "HLA-A"])
+  assert alignment.panel_rows(own, own, panel).tolist() == [0, 1, -1, 2]
+
+
+def test_names_that_r_spelled_and_that_may_be_two_genes_stay():
+  panel = genes.GenePanel(("a", "b", "C.1", "d"), ("A-1", "A/1", "C.1", "C-1"))
+  own = np.array(["A.1", "C.1"])
+  assert alignment.panel_rows(own, own, panel).tolist() == [-1, 2]
