@@ -17,6 +17,7 @@ from data_pipelines.readers.annotated import places
 from data_pipelines.readers.annotated.contents import Contents
 
 LIBRARY_COLUMN = "library_id"
+_FLAGS = ("in_tissue", *places.ARRAY_COLUMNS)
 Where = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 """(row, column) on the array if it is known, (x, y) in pixels, and name of each spot."""
 
@@ -71,7 +72,7 @@ def _named(contents: Contents, column: str | None) -> np.ndarray:
         f"no column for the {len(keys)} sections of uns['spatial'] ({places.shown(keys)}) among "
         f"{places.shown(obs.columns)}",
         f"a column {LIBRARY_COLUMN} with their names",
-        "add it, or name it with --library_key",
+        _naming(obs, sorted(keys)),
       )
   if column is None:
     return np.full(len(obs), contents.path.stem or "section", dtype=object)
@@ -84,6 +85,21 @@ def _named(contents: Contents, column: str | None) -> np.ndarray:
       "fill in the column",
     )
   return _texts(obs[column])
+
+
+def _naming(obs: pd.DataFrame, keys: list[str]) -> str:
+  """What to do where no column has the names of the libraries; which is whose is not guessed."""
+  names = " and ".join(keys[:3])
+  fix = f"add a column {LIBRARY_COLUMN} with the values {names}"
+  near = [name for name in _of_names(obs) if obs[name].nunique() == len(keys)]
+  near = [name for name in one_slide.columns_of(near) or near if name not in _FLAGS]
+  if not near:
+    return fix
+  values = " and ".join(sorted(obs[near[0]].astype(str).unique())[:3])
+  return (
+    f"{fix}, from obs[{near[0]!r}] ({values}) if you know which is which "
+    f"(--library_key={near[0]} also divides the spots, and leaves the images out)"
+  )
 
 
 def _column_of(obs: pd.DataFrame, keys: set[str]) -> str | None:

@@ -60,6 +60,20 @@ def test_one_image_for_two_slides_is_used_for_neither_and_that_is_said(two):
     assert any("not used" in note for note in one.notes)
 
 
+def test_a_column_with_other_names_than_the_images_is_not_advised_without_their_loss(two):
+  library = slide("S", 1, image=True).uns["spatial"]["S"]
+  two.uns["spatial"] = {"L1": library, "L2": library}
+  with pytest.raises(BadInputError) as problem:
+    read(two)
+  assert "add a column library_id with the values L1 and L2" in problem.value.fix
+  assert "--library_key=sample also divides the spots, and leaves the images out" in str(
+    problem.value
+  )
+  assert all(one.image is None for one in read(two, library_key="sample"))
+  two.obs["library_id"] = two.obs["sample"].map({"A": "L1", "B": "L2"})
+  assert all(one.image is not None for one in read(two))
+
+
 def test_shifted_positions_do_not_hide_that_array_places_occur_twice(two):
   two.obsm["spatial"] = two.obsm["spatial"] + np.repeat([[0, 0], [900, 0]], 90, axis=0)
   assert names(two) == {"A": 90, "B": 90}
