@@ -108,6 +108,7 @@ def _read_section(source: SectionSource, name: str, library_key: str | None) -> 
     rows = np.flatnonzero(slides.section_of_spots(found, library_key) == name)
     choices = Choices(
       layer=entry.layer,
+      library_key=library_key,
       image=entry.path_of("image"),
       image_scale=entry.image_scale,
       um_per_px=entry.um_per_px,

@@ -3,6 +3,7 @@ other, as those of one never do."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -34,6 +35,9 @@ _FEW, _FEW_OF_ALL = 2, 0.01
 
 _MIXED = 0.2
 """Share of spots whose nearest is of another slide: pieces of tissue on one slide lie apart."""
+_WIDEST, _GAP, _NEAR, _ALIKE = 120, 2, 0.1, 0.8
+"""Pitches across the largest array (11 mm at 100 um), between slides that are drawn side by side,
+and between two spots of one place; share of places that are those of another slide."""
 _LEAST, _MOST = 20, 20_000
 """Spots of which a lattice is told; no array has more."""
 _AROUND, _STEPS = 40, 12
@@ -140,6 +144,28 @@ def is_lattice(positions: Float[np.ndarray, "spot 2"]) -> bool:
   distances = cKDTree(positions).query(positions, k=5)[0]
   first = np.quantile(distances[:, 1], 0.5)
   return bool(first > 0 and np.quantile(distances[:, 4], 0.25) <= _REGULAR * first)
+
+
+def lie_side_by_side(
+  positions: Float[np.ndarray, "spot 2"], slides: Int[np.ndarray, " spot"]
+) -> bool:
+  """Whether spots of different numbers are the same places of one lattice, apart from each other,
+  or lie farther apart than a slide is wide: slides were put beside each other to be drawn."""
+  numbers = np.unique(slides)
+  if len(numbers) < 2 or not is_lattice(positions):
+    return False
+  groups = [positions[slides == number] for number in numbers]
+  trees = [cKDTree(group) for group in groups]
+  pitch = float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
+  if np.ptp(positions, axis=0).max() > _WIDEST * pitch:
+    return True
+  for one, other in itertools.combinations(range(len(groups)), 2):
+    if len(groups[other]) < _LEAST or trees[one].query(groups[other])[0].min() < _GAP * pitch:
+      continue
+    moved = groups[other] - groups[other].min(axis=0) + groups[one].min(axis=0)
+    if (trees[one].query(moved)[0] < _NEAR * pitch).mean() > _ALIKE:
+      return True
+  return False
 
 
 def are_two_lattices(positions: Float[np.ndarray, "spot 2"]) -> bool:

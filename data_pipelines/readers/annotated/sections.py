@@ -138,7 +138,10 @@ def section_of(
     um_per_px_source=how,
     image=image,
     image_scale=image_scale if image else 1.0,
-    notes=_foreign_images(contents, name) if library is None else (),
+    notes=(
+      *slides.note_on(contents, rows, choices.library_key),
+      *(_foreign_images(contents, name) if library is None else ()),
+    ),
     unused_images=unused,
   )
   if image is not None:

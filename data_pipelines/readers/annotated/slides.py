@@ -17,6 +17,7 @@ from data_pipelines.readers.annotated import places
 from data_pipelines.readers.annotated.contents import Contents
 
 LIBRARY_COLUMN = "library_id"
+_MOST_PIECES = 12
 _FLAGS = ("in_tissue", *places.ARRAY_COLUMNS)
 Where = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 """(row, column) on the array if it is known, (x, y) in pixels, and name of each spot."""
@@ -126,7 +127,7 @@ def _divided(contents: Contents, names: np.ndarray, where: Where) -> np.ndarray:
     own = _codes(finer)
     if one_slide.are_several(one_slide.sharing_a_place(*where, own), own):
       continue
-    if several or _joined(contents.obs.index, finer) or _mixed(where, own, codes):
+    if several or _joined(contents.obs.index, finer) or _are_apart(where, own, codes):
       return finer
   return names
 
@@ -149,21 +150,41 @@ def _joined(spot_ids: pd.Index, names: np.ndarray) -> bool:
   )
 
 
-def _mixed(where: Where, finer: np.ndarray, coarser: np.ndarray) -> bool:
-  """Whether spots that `finer` tells apart lie among each other in a section of `coarser`.
+def _are_apart(where: Where, finer: np.ndarray, coarser: np.ndarray) -> bool:
+  """Whether spots that `finer` tells apart lie among each other, or are drawn side by side, in a
+  section of `coarser`.
 
-  Spots with places of their own on one array, or on one lattice, are of one slide.
+  Spots with places of their own on one array are of one slide, and so are those that lie among
+  each other on one lattice.
   """
   array, positions_px, _ = where
   if one_slide.is_array(array):
     return False
   for code in range(coarser.max() + 1):
-    rows = np.flatnonzero(coarser == code)
-    if one_slide.is_lattice(positions_px[rows]):
-      continue
-    if one_slide.lie_among_each_other(positions_px[rows], finer[rows]):
+    spots = positions_px[coarser == code], finer[coarser == code]
+    if one_slide.is_lattice(spots[0]):
+      shows = one_slide.lie_side_by_side(*spots)
+    else:
+      shows = one_slide.lie_among_each_other(*spots)
+    if shows:
       return True
   return False
+
+
+def note_on(contents: Contents, rows: np.ndarray, column: str | None) -> tuple[str, ...]:
+  """What to say of a section in which a column that may name slides has several values."""
+  positions_px = places.positions_px(contents)[rows]
+  for name in one_slide.columns_of(contents.obs):
+    values = _texts(contents.obs[name].iloc[rows])
+    codes, found = pd.factorize(values)
+    if column or not 1 < len(found) <= _MOST_PIECES:
+      continue
+    if not one_slide.lie_among_each_other(positions_px, codes):
+      return (
+        f"obs[{name!r}] has {len(found)} values ({places.shown(found)}), whose spots lie apart: "
+        f"one section, unless they are slides (--library_key={name})",
+      )
+  return ()
 
 
 def _fix(contents: Contents, names: np.ndarray, where: Where) -> str:

@@ -53,6 +53,23 @@ def test_a_column_that_calls_both_slides_alike_does_not_hide_them(two):
   assert names(two) == {"A": 90, "B": 90}
 
 
+def test_slides_that_were_put_side_by_side_are_told_apart_by_the_column(two):
+  del two.obs["array_row"], two.obs["array_col"]
+  two.obsm["spatial"] = two.obsm["spatial"] + np.repeat([[0, 0], [600, 0]], 90, axis=0)
+  assert names(two, um_per_px=5.0) == {"A": 90, "B": 90}
+  uneven = two[np.r_[0:80, 95:180]].copy()
+  assert names(uneven, um_per_px=5.0) == {"A": 80, "B": 85}
+
+
+def test_pieces_that_a_column_tells_apart_are_one_section_and_said():
+  one = slide("S", 1)
+  one.obs["sample"] = np.where(one.obsm["spatial"][:, 0] < 100, "left", "right")
+  for _ in ("array", "lattice alone"):
+    (section,) = read(one, um_per_px=5.0)
+    assert any("--library_key=sample" in note for note in section.notes)
+    one.obs = one.obs[["sample"]]
+
+
 def test_one_image_for_two_slides_is_used_for_neither_and_that_is_said(two):
   two.uns["spatial"] = slide("S", 1, image=True).uns["spatial"]
   for one in read(two):
