@@ -230,9 +230,7 @@ class Model:
       var=shell.var,
       layers=dict(shell.layers),
       uns={results.UNS: shell.uns[results.UNS]},
-      obsm={
-        key: np.asarray(adata.obsm[key]) for key in contents.POSITION_KEYS if key in adata.obsm
-      },
+      obsm={key: adata.obsm[key] for key in contents.POSITION_KEYS if key in adata.obsm},
     )
     if results.PREDICTED_SD in shell.obsm:
       found.layers["hibio_sd"] = shell.obsm[results.PREDICTED_SD]

@@ -25,7 +25,7 @@ from data_pipelines.readers.names import source_at
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import Reader, SectionSource
 from data_pipelines.readers.space_ranger_files import Layout, layout_in
-from data_pipelines.readers.tissue_positions import read_positions
+from data_pipelines.readers.tissue_positions import NAMES_OF_XY, read_positions
 from data_pipelines.section import Section
 from data_pipelines.text_files import read_numbers, read_table
 
@@ -37,10 +37,6 @@ _COUNTS = re.compile(
 _POSITIONS = re.compile(
   r"(?P<name>.*?)[_.-]?(tissue_positions(_list)?|(spot_?|spatial_?)?(positions?|coordinates?|coords?|"
   rf"locations?)|spots?){_ENDING}", re.I,
-)  # fmt: skip
-_PIXELS = (
-  ("pxl_col_in_fullres", "pxl_row_in_fullres"), ("pixel_x", "pixel_y"), ("imagecol", "imagerow"),
-  ("x_px", "y_px"), ("xaxis", "yaxis"), ("x_coord", "y_coord"), ("xcoord", "ycoord"), ("x", "y"),
 )  # fmt: skip
 _MICROMETRES = (("x_um", "y_um"), ("x_micron", "y_micron"), ("x_microns", "y_microns"))
 _ARRAY = (("array_row", "array_col"), ("row", "col"), ("row", "column"))
@@ -167,7 +163,7 @@ def _places(path: Path) -> Places:
   table = read_table(path)
   table.columns = [str(name).strip().lower() for name in table.columns]
   in_um = _present(table, _MICROMETRES)
-  axes, on_array = in_um or _present(table, _PIXELS), _present(table, _ARRAY)
+  axes, on_array = in_um or _present(table, NAMES_OF_XY), _present(table, _ARRAY)
   if axes is None or not len(table):
     raise BadInputError(
       path,

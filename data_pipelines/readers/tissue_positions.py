@@ -20,6 +20,12 @@ POSITION_COLUMNS = (
   "pxl_col_in_fullres",
 )
 
+NAMES_OF_XY = (
+  ("pxl_col_in_fullres", "pxl_row_in_fullres"), ("pixel_x", "pixel_y"), ("imagecol", "imagerow"),
+  ("x_px", "y_px"), ("xaxis", "yaxis"), ("x_coord", "y_coord"), ("xcoord", "ycoord"), ("x", "y"),
+)  # fmt: skip
+"""What tables call the pixels of a spot, across and down; the surest first."""
+
 
 def read_positions(path: Path, part: str = "") -> Positions:
   """The positions file of any version, with a header or without one.

@@ -67,7 +67,7 @@ class Contents:
     obs: table of spots.
     genes: "var" and, where there is one, "raw.var": tables of genes.
     matrices: "layers['counts']", "X", "raw.X", ...: the matrices and which table names their genes.
-    positions: key of `obsm` -> array; only keys that may hold positions.
+    positions: key of `obsm` -> array or table; only keys that may hold positions.
     obsm_keys: every key of `obsm`.
     libraries: `uns["spatial"]`.
     measured: section -> which genes of "var" it measures, where sections differ; stored in
@@ -78,7 +78,7 @@ class Contents:
   obs: pd.DataFrame
   genes: Mapping[str, pd.DataFrame]
   matrices: Mapping[str, tuple[CountRows, str]]
-  positions: Mapping[str, np.ndarray]
+  positions: Mapping[str, np.ndarray | pd.DataFrame]
   obsm_keys: tuple[str, ...]
   libraries: Mapping[str, Library]
   measured: Mapping[str, Bool[np.ndarray, " gene"]] = dataclasses.field(default_factory=dict)
@@ -102,7 +102,7 @@ def of_object(adata: Any, name: str = "adata") -> Contents:
     obs=adata.obs,
     genes=genes,
     matrices=matrices,
-    positions={key: np.asarray(adata.obsm[key]) for key in POSITION_KEYS if key in adata.obsm},
+    positions={key: adata.obsm[key] for key in POSITION_KEYS if key in adata.obsm},
     obsm_keys=tuple(adata.obsm),
     libraries=_libraries(adata.uns.get("spatial", {})),
     measured=_measured(adata.varm.get("measured"), adata.uns.get("measured_sections")),
@@ -162,7 +162,7 @@ def _of_file(file: h5py.File, path: Path) -> Contents:
     obs=_element(file["obs"], path),
     genes=genes,
     matrices=matrices,
-    positions={key: np.asarray(value) for key, value in positions.items()},
+    positions=positions,
     obsm_keys=tuple(obsm),
     libraries=_libraries(_group(uns, "spatial")),
     measured=_measured(

@@ -19,6 +19,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers import array_fit, lattice
 from data_pipelines.readers.annotated.contents import POSITION_KEYS, Contents
 from data_pipelines.readers.space_ranger import PITCH_UM
+from data_pipelines.readers.tissue_positions import NAMES_OF_XY
 
 PIXEL_COLUMNS = ("pxl_col_in_fullres", "pxl_row_in_fullres")
 """x, then y."""
@@ -38,7 +39,7 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
   """
   for key in POSITION_KEYS:
     if key in contents.positions:
-      values, where = np.asarray(contents.positions[key]), f"obsm[{key!r}]"
+      values, where = np.asarray(_x_before_y(contents.positions[key])), f"obsm[{key!r}]"
       break
   else:
     if not all(name in contents.obs for name in PIXEL_COLUMNS):
@@ -72,6 +73,16 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
       "give every spot a position, or remove those spots",
     )
   return values
+
+
+def _x_before_y(stored: np.ndarray | pd.DataFrame) -> np.ndarray | pd.DataFrame:
+  """The two columns of a table that are named x and y; as it is where none are."""
+  if not isinstance(stored, pd.DataFrame):
+    return stored
+  own = {str(name).lower(): place for place, name in enumerate(stored.columns)}
+  pairs = (*NAMES_OF_XY, ("x_centroid", "y_centroid"), ("col", "row"), ("column", "row"))
+  named = next((pair for pair in pairs if own.keys() >= set(pair)), None)
+  return stored if named is None else stored.iloc[:, [own[name] for name in named]]
 
 
 def array_positions(contents: Contents) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from PIL import Image
 from data_pipelines import readers
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers.annotated import contents, count_rows, raw_matrix, sections
+from data_pipelines.readers.annotated import contents, count_rows, places, raw_matrix, sections
 from data_pipelines.readers.annotated.sections import Choices
 from tests.data_pipelines import annotated, hand_made
 
@@ -158,6 +158,16 @@ def test_positions_may_lie_under_x_spatial_or_in_columns_of_pixels(adata):
   del adata.obsm["X_spatial"]
   adata.obs["pxl_col_in_fullres"], adata.obs["pxl_row_in_fullres"] = want.T
   np.testing.assert_array_equal(read(adata)[0].positions_px, want)
+
+
+@pytest.mark.parametrize("names", ["yx", ("pxl_row_in_fullres", "pxl_col_in_fullres")])
+def test_named_columns_of_positions_are_read_by_their_names(adata, names, tmp_path):
+  want = adata.obsm["spatial"]
+  adata.obsm["spatial"] = pd.DataFrame(want[:, ::-1], adata.obs_names, list(names))
+  np.testing.assert_array_equal(read(adata)[0].positions_px, want)
+  adata.write_h5ad(tmp_path / "S.h5ad")
+  with contents.opened(tmp_path / "S.h5ad") as stored:
+    np.testing.assert_array_equal(places.positions_px(stored), want)
 
 
 def test_a_spot_without_a_position_is_refused(adata):
