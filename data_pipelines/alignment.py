@@ -20,7 +20,7 @@ _MIN_OVERLAP = 0.1
 _MOST, _HALF = 0.7, 0.5
 """Shares of the panel that a section should measure; below, it is said."""
 
-_TARGETED = 1000
+TARGETED = 1000
 """Genes of a section below which it is a targeted panel, beside a model of more."""
 
 
@@ -130,7 +130,7 @@ def _notes(measured: Bool[np.ndarray, " gene"], num_genes: int) -> tuple[str, ..
       f"{word} of the panel's genes are measured ({known:,} of {len(measured):,}, {share:.0%}): "
       "check the names of the genes, and read results with care"
     )
-  if num_genes < _TARGETED <= len(measured):
+  if num_genes < TARGETED <= len(measured):
     notes.append(
       f"a targeted panel of {num_genes:,} genes: the others count as not measured, and a spot has "
       f"at most {known // 4} keyword genes"

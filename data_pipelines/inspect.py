@@ -2,7 +2,8 @@
 
   python -m data_pipelines.inspect --input=DIR [--metadata=TABLE] [--overlay=FILE.png]
 
-DIR holds raw sections or is a prepared corpus. Exit status 0: all well; 1: some sections have
+DIR holds raw sections or is a prepared corpus; --panel=panel.tsv holds their genes against those of
+a corpus or checkpoint. Exit status 0: all well; 1: some sections have
 problems; 3: nothing in it can be used.
 """
 
@@ -16,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import entry, overlays, readers
+from data_pipelines.alignment import TARGETED, map_onto
 from data_pipelines.features import store
-from data_pipelines.genes import is_ensembl
+from data_pipelines.genes import GenePanel, is_ensembl
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation.splits import content_hash
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError, printable
@@ -29,12 +31,13 @@ EXIT_PROBLEMS = 1
 FLAGS = entry.Flags(__doc__)
 _INPUT = FLAGS.string("input", None, "Folder of raw sections, or a prepared corpus", required=True)
 _METADATA = FLAGS.string("metadata", None, "Table with a column `section`")
+_PANEL = FLAGS.string("panel", None, "panel.tsv of a corpus or checkpoint, to hold genes against")
 _OVERLAY = FLAGS.string("overlay", None, "PNG to draw the spots of every section on its tissue")
 _SAID = WordFlags(FLAGS)
 
 
 def main() -> None:
-  sys.exit(report(Path(_INPUT.value), _METADATA.value, _SAID.words(), _OVERLAY.value))
+  sys.exit(report(Path(_INPUT.value), _METADATA.value, _SAID.words(), _OVERLAY.value, _PANEL.value))
 
 
 def report(
@@ -42,8 +45,11 @@ def report(
   metadata: str | os.PathLike | None = None,
   words: readers.Words | None = None,
   overlay: str | os.PathLike | None = None,
+  panel: str | os.PathLike | None = None,
 ) -> int:
   """Prints what a folder holds, and draws its sections into the file `overlay`.
+
+  Of each section it says how many genes of `panel` are measured.
 
   Returns:
     The exit status: 0, 1 where some sections have problems, 3 where all of them have.
@@ -54,11 +60,14 @@ def report(
   if (folder / manifests.FILE).is_file():
     return _report_corpus(folder)
   sheet = None if overlay is None else overlays.Sheet(Path(overlay))
-  return _report_sections(readers.open_sections(folder, metadata, words), sheet)
+  genes = None if panel is None else GenePanel.load(Path(panel).expanduser())
+  return _report_sections(readers.open_sections(folder, metadata, words), sheet, genes)
 
 
 def _report_sections(
-  sources: Sequence[readers.SectionSource], sheet: overlays.Sheet | None = None
+  sources: Sequence[readers.SectionSource],
+  sheet: overlays.Sheet | None = None,
+  panel: GenePanel | None = None,
 ) -> int:
   bad = []
   seen: dict[str, str] = {}
@@ -76,7 +85,7 @@ def _report_sections(
     if sheet is not None:
       sheet.add(section, alone=len(sources) == 1)
     same = seen.setdefault(content_hash(section), section.section_id)
-    problems = []
+    problems = _held_against(panel, section)
     if same != section.section_id:
       problems.append(f"the same counts as section {same}: is it listed twice?")
     for problem in problems:
@@ -91,6 +100,29 @@ def _report_sections(
   if len(bad) == len(sources):
     return EXIT_BAD_INPUT
   return EXIT_PROBLEMS if bad else 0
+
+
+def _held_against(panel: GenePanel | None, section: Section) -> list[str]:
+  """Prints what the section measures of the panel; what speaks against it."""
+  num_genes = section.counts.shape[1]
+  if not num_genes:
+    return []
+  if panel is None:
+    if num_genes < TARGETED:
+      print(
+        f"  note: few genes, {num_genes:,}, as on a targeted panel: the others of a corpus or "
+        "model of more count as not measured (--panel=panel.tsv says how many)"
+      )
+    return []
+  try:
+    found = map_onto(section.section_id, section.gene_ids, section.gene_symbols, panel)
+  except BadInputError as problem:
+    return [str(problem)]
+  known = int(found.measured.sum())
+  print(f"  {known:,} of {len(panel):,} panel genes measured ({known / len(panel):.0%})")
+  for note in found.notes:
+    print(f"  note: {note}")
+  return []
 
 
 def _described(section: Section, source: readers.SectionSource) -> str:

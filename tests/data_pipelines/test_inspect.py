@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import entry, inspect
+from data_pipelines import entry, inspect, readers
+from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError
 from tests.data_pipelines import annotated, raw_folders
@@ -86,6 +87,22 @@ def test_a_blank_a_cut_off_and_a_repeated_section_are_problems(tmp_path, capsys)
   assert "same counts as section b" in text
   other.write_bytes(other.read_bytes()[:2000])
   assert "damaged image data" in report(capsys, tmp_path)[1]
+
+
+def test_genes_are_held_against_a_panel_and_few_are_said(tmp_path, capsys):
+  raw_folders.visium(tmp_path / "in" / "S" / "outs")
+  assert "few genes, 30, as on a targeted panel" in report(capsys, tmp_path / "in")[1]
+  section = readers.read_sections(tmp_path / "in")[0]
+  more = tuple(f"ENSG9{n:010d}" for n in range(20))
+  panel = GenePanel((*section.gene_ids.tolist(), *more), (*section.gene_symbols.tolist(), *more))
+  panel.save(tmp_path / "panel.tsv")
+  assert inspect.report(tmp_path / "in", panel=tmp_path / "panel.tsv") == 0
+  text = capsys.readouterr().out
+  assert "30 of 50 panel genes measured (60%)" in text
+  assert "note: few of the panel's genes are measured" in text
+  GenePanel(more, more).save(tmp_path / "other.tsv")
+  assert inspect.report(tmp_path / "in", panel=tmp_path / "other.tsv") == EXIT_BAD_INPUT
+  assert "PROBLEM" in capsys.readouterr().out
 
 
 def corpus(folder):
