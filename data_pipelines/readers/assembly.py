@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import joins, one_slide, placement
+from data_pipelines.readers import array_fit, joins, one_slide, placement
 from data_pipelines.readers.array_fit import SAY
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.section import VISIUM_SPOT_UM, Section
@@ -148,7 +148,15 @@ def assemble(
     fix = (
       "point to the image the positions were measured on, or give image_scale in the metadata table"
     )
-    inside = on_image(section.positions_px, image, positions.path, _MIN_SHARE_INSIDE, fix)
+    fit = array_fit.fitted(section.array_positions, section.positions_px)
+    inside = on_image(
+      section.positions_px,
+      image,
+      positions.path,
+      _MIN_SHARE_INSIDE,
+      fix,
+      as_printed=fit is not None and not fit.mirrors,
+    )
     section = section.subset(inside, "spots outside the image")
   seen = placement.checked(
     section.array_positions,
@@ -213,6 +221,8 @@ def on_image(
   file: Path,
   least: float,
   fix: str,
+  *,
+  as_printed: bool = False,
 ) -> Bool[np.ndarray, " spot"]:
   """Which spots lie on the image; one that too many lie beside, or its scale, is another one's.
 
@@ -220,6 +230,8 @@ def on_image(
     file: that the positions came from, for messages.
     least: share of the spots that must lie on the image.
     fix: what to do where the image or its scale is wrong.
+    as_printed: the array is known not to be mirrored by the positions, as it would be by exchanging
+      x and y.
 
   Raises:
     BadInputError: with a hint where x and y seem swapped.
@@ -229,7 +241,7 @@ def on_image(
   if inside.mean() >= least:
     return inside
   swapped = ((positions_px >= 0) & (positions_px < size[::-1])).all(axis=1)
-  if swapped.mean() >= least:
+  if swapped.mean() >= least and not as_printed:
     fix = f"x and y seem exchanged (the other way round they fit): say swapped, in {SAY}"
   else:
     scale = (size / np.maximum(positions_px.max(axis=0), 1.0)).min()

@@ -95,6 +95,14 @@ def _next_name(source: SectionSource) -> SectionSource:
 
 
 def _shared(root: Path, one: SectionSource, other: SectionSource) -> BadInputError:
+  if one.path == other.path:
+    return BadInputError(
+      one.path,
+      "sections",
+      f"two that are both called {one.section_id} as files",
+      "names that differ by more than signs and spaces",
+      "rename one of the two in the file: in names of files, all but letters, digits, . and - is _",
+    )
   apart = [file_name(source.other_names[0]) for source in (one, other) if source.other_names]
   return BadInputError(
     root,

@@ -18,7 +18,6 @@ from data_pipelines.readers.annotated.contents import Contents
 
 LIBRARY_COLUMN = "library_id"
 _MOST_PIECES = 12
-_FLAGS = ("in_tissue", *places.ARRAY_COLUMNS)
 Where = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 """(row, column) on the array if it is known, (x, y) in pixels, and name of each spot."""
 
@@ -37,10 +36,9 @@ def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarra
   """
   names = _named(contents, column)
   try:
-    positions_px = places.positions_px(contents)
+    where = _where(contents)
   except BadInputError:  # said when the section is read
     return names
-  where = places.array_positions(contents), positions_px, contents.obs.index.to_numpy(str)
   if column is None:
     names = _divided(contents, names, where)
   codes = _codes(names)
@@ -48,6 +46,11 @@ def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarra
   if one_slide.are_several(shared, codes):
     raise one_slide.refusal(contents.path, *where, shared, _fix(contents, names, where))
   return names
+
+
+def _where(contents: Contents) -> Where:
+  array, positions_px = places.array_positions(contents), places.positions_px(contents)
+  return array, positions_px, contents.obs.index.to_numpy(str)
 
 
 def _named(contents: Contents, column: str | None) -> np.ndarray:
@@ -70,10 +73,10 @@ def _named(contents: Contents, column: str | None) -> np.ndarray:
       raise BadInputError(
         contents.path,
         "obs",
-        f"no column for the {len(keys)} sections of uns['spatial'] ({places.shown(keys)}) among "
-        f"{places.shown(obs.columns)}",
+        f"no column for the {len(keys)} sections of uns['spatial'] "
+        f"({places.shown(sorted(keys))}) among {places.shown(obs.columns)}",
         f"a column {LIBRARY_COLUMN} with their names",
-        _naming(obs, sorted(keys)),
+        _naming(contents, sorted(keys)),
       )
   if column is None:
     return np.full(len(obs), contents.path.stem or "section", dtype=object)
@@ -88,12 +91,15 @@ def _named(contents: Contents, column: str | None) -> np.ndarray:
   return _texts(obs[column])
 
 
-def _naming(obs: pd.DataFrame, keys: list[str]) -> str:
+def _naming(contents: Contents, keys: list[str]) -> str:
   """What to do where no column has the names of the libraries; which is whose is not guessed."""
-  names = " and ".join(keys[:3])
-  fix = f"add a column {LIBRARY_COLUMN} with the values {names}"
-  near = [name for name in _of_names(obs) if obs[name].nunique() == len(keys)]
-  near = [name for name in one_slide.columns_of(near) or near if name not in _FLAGS]
+  fix = f"add a column {LIBRARY_COLUMN} with the values {' and '.join(keys[:3])}"
+  obs, one = contents.obs, np.zeros(len(contents.obs), dtype=object)
+  try:
+    telling = _telling(contents, one, _where(contents))
+  except BadInputError:
+    return fix
+  near = [name for name in telling if obs[name].nunique() == len(keys)]
   if not near:
     return fix
   values = " and ".join(sorted(obs[near[0]].astype(str).unique())[:3])
@@ -189,6 +195,13 @@ def note_on(contents: Contents, rows: np.ndarray, column: str | None) -> tuple[s
 
 def _fix(contents: Contents, names: np.ndarray, where: Where) -> str:
   """What to do, with the columns of `obs` that tell the slides apart."""
+  if telling := _telling(contents, names, where):
+    return f"name the column that tells slides apart (--library_key={' or '.join(telling[:3])})"
+  return f"add a column {LIBRARY_COLUMN} to obs that says which slide each spot is of"
+
+
+def _telling(contents: Contents, names: np.ndarray, where: Where) -> list[str]:
+  """The columns of `obs` whose values are each of one slide."""
   telling = []
   for column in _of_names(contents.obs):
     codes = _codes(_within(names, _texts(contents.obs[column])))
@@ -196,9 +209,7 @@ def _fix(contents: Contents, names: np.ndarray, where: Where) -> str:
       continue
     if not one_slide.are_several(one_slide.sharing_a_place(*where, codes), codes):
       telling.append(str(column))
-  if telling:
-    return f"name the column that tells slides apart (--library_key={' or '.join(telling[:3])})"
-  return f"add a column {LIBRARY_COLUMN} to obs that says which slide each spot is of"
+  return telling
 
 
 def _of_names(obs: pd.DataFrame) -> Iterator[str]:

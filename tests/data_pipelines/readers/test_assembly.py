@@ -29,6 +29,12 @@ def test_swapped_axes_are_named():
   assert "x and y seem exchanged" in said(WIDE[:, ::-1])
 
 
+def test_swapped_axes_are_not_named_where_they_would_mirror_the_array():
+  with pytest.raises(BadInputError) as problem:
+    on_image(WIDE[:, ::-1], IMAGE, Path("positions.csv"), 0.9, "turn it back", as_printed=True)
+  assert problem.value.fix.startswith("turn it back")
+
+
 def test_positions_of_a_larger_image_get_the_scale_that_fits():
   found = said(4 * WIDE)
   assert "outside the hires image tissue.h5ad, 400 x 100 px (x 0 to 1520, y 0 to 320)" in found
