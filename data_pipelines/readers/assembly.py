@@ -155,7 +155,7 @@ def assemble(
       positions.path,
       _MIN_SHARE_INSIDE,
       fix,
-      as_printed=fit is not None and not fit.mirrors,
+      as_printed=platform in placement.PRINTED and fit is not None and not fit.mirrors,
     )
     section = section.subset(inside, "spots outside the image")
   seen = placement.checked(

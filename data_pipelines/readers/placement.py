@@ -15,7 +15,8 @@ from data_pipelines.slide_image import SlideImage
 SWAPPED, AS_IS = "swapped", "as_is"
 """What users say of positions: that x and y are exchanged; that they are right, whatever it looks
 like."""
-_PRINTED = frozenset(("visium", "legacy_st", "stimage"))
+PRINTED = frozenset(("visium", "legacy_st", "stimage"))
+"""Platforms whose arrays are known not to be mirrored."""
 _SCALE_TOLERANCE = 0.05
 _PLAUSIBLE_UM_PER_PX = (0.05, 30.0)
 
@@ -47,7 +48,7 @@ def checked(
   fit = None if array_positions is None else array_fit.fitted(array_positions, positions_px)
   if fit is not None:
     notes += _heard(lambda: array_fit.check_neighbours(fit, array_positions, file), believed)
-    if platform in _PRINTED or _is_hexagonal(array_positions):
+    if platform in PRINTED or _is_hexagonal(array_positions):
       harmless = believed or image is None
       notes += _heard(lambda: array_fit.check_handedness(fit, file), harmless)
     notes += array_fit.notes_on(fit)
