@@ -3,8 +3,8 @@
   python -m data_pipelines.inspect --input=DIR [--metadata=TABLE] [--overlay=FILE.png]
 
 DIR holds raw sections or is a prepared corpus; --panel=panel.tsv holds their genes against those of
-a corpus or checkpoint. Exit status 0: all well; 1: some sections have problems; 3: nothing in it can
-be used.
+a corpus or checkpoint. Exit status 0: all well; 1: some sections have problems; 3: nothing in it
+can be used.
 """
 
 from __future__ import annotations
