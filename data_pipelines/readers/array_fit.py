@@ -108,7 +108,10 @@ def check_handedness(fit: ArrayFit, file: Path) -> None:
     return
   (column_x, column_y), (row_x, row_y) = fit.matrix
   exchanged = "x and y seem exchanged: say swapped"
-  mirrored = "mirror the positions back, or, if the image was mirrored on purpose, say as_is"
+  mirrored = (
+    "count array_row or array_col the other way if it was reversed, or mirror the positions back "
+    "if they were; if the image was mirrored on purpose, say as_is"
+  )
   raise BadInputError(
     file,
     "positions",

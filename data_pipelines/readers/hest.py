@@ -165,7 +165,7 @@ def _scale(found: Contents, sample: Sample) -> tuple[float | None, str]:
   """
   estimated, by_table = sample.number("pixel_size_um_estimated"), "HEST's table (estimated)"
   array = places.array_positions(found)
-  hexagonal = array is not None and np.array_equal(array[:, 0] % 2, array[:, 1] % 2)
+  hexagonal = array is not None and lattice.is_checkerboard(*array.T)
   pitch = sample.number("inter_spot_dist") or (space_ranger.PITCH_UM if hexagonal else None)
   if estimated and (sample.is_pooled or array is None or pitch is None):
     return estimated, by_table

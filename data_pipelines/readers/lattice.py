@@ -75,12 +75,18 @@ def hexagonal(
   return np.stack([columns * 0.5, rows * np.sqrt(0.75)], axis=1) * pitch_um
 
 
+def is_checkerboard(rows: np.ndarray, columns: np.ndarray) -> bool:
+  """Whether of the places of an array every second one is empty, wherever counting begins; so it
+  is on hexagonal ones, whose columns count half spots."""
+  odd = np.mean((np.round(rows) + np.round(columns)) % 2)
+  return bool(min(odd, 1 - odd) < 0.02)
+
+
 def square(rows: np.ndarray, columns: np.ndarray, pitch_um: float) -> Float[np.ndarray, "spot 2"]:
   """(x, y) on a square lattice; a checkerboard, where every second place is empty, too.
 
   On a checkerboard the nearest spots are one row and one column apart, and that is the pitch.
   """
-  parity = (np.round(rows) + np.round(columns)) % 2
-  checkerboard = len(rows) > 20 and (np.mean(parity) < 0.02 or np.mean(parity) > 0.98)
+  checkerboard = len(rows) > 20 and is_checkerboard(rows, columns)
   unit = pitch_um / np.sqrt(2) if checkerboard else pitch_um
   return np.stack([columns, rows], axis=1) * unit

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import array_fit, on_tissue
+from data_pipelines.readers import array_fit, lattice, on_tissue
 from data_pipelines.slide_image import SlideImage
 
 SWAPPED, AS_IS = "swapped", "as_is"
@@ -69,8 +69,8 @@ def _heard(check: Callable[[], tuple[str, ...] | None], harmless: bool) -> tuple
 
 def _is_hexagonal(array_positions: Num[np.ndarray, "spot 2"]) -> bool:
   """Rows of Visium are shifted by half a spot, and columns count half spots."""
-  rows, columns = array_positions.T % 2
-  return bool((rows == columns).all() and (rows != rows[0]).any())
+  rows, columns = array_positions.T
+  return lattice.is_checkerboard(rows, columns) and len(set((rows % 2).tolist())) > 1
 
 
 def _scale_checked(image: SlideImage, um_per_px: float) -> tuple[str, ...]:

@@ -215,8 +215,7 @@ def _is_visium(evidence: Evidence, *, exchanged: bool = False) -> bool:
   an older array they do not."""
   if evidence.array_positions is None or "bin_size_um" in evidence.scalefactors:
     return False
-  rows, columns = evidence.array_positions.T
-  if not np.array_equal(rows % 2, columns % 2):
+  if not lattice.is_checkerboard(*evidence.array_positions.T):
     return False
   array = evidence.array_positions[:, ::-1] if exchanged else evidence.array_positions
   fit = array_fit.fitted(array, evidence.positions_px)

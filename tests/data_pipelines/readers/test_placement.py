@@ -108,6 +108,19 @@ def test_an_image_that_shows_tissue_elsewhere_is_refused(pixels):
     notes_of(ARRAY, PLACES, np.ascontiguousarray(pixels))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_array_may_count_from_one_and_one_axis_of_it_may_not_run_backwards(axis):
+  later, backwards = ARRAY.copy(), ARRAY.copy()
+  later[:, axis] += 1
+  assert notes_of(later, PLACES) == ("counts from X",)
+  backwards[:, axis] = backwards[:, axis].max() - backwards[:, axis]
+  for odd in (0, 1):
+    backwards[:, axis] += odd
+    for words in ({}, {"um_per_px": 4.0}):
+      with pytest.raises(BadInputError, match="count array_row or array_col the other way"):
+        notes_of(backwards, PLACES, **words)
+
+
 def test_a_blank_image_is_refused_and_a_grey_or_exchanged_one_is_said():
   with pytest.raises(BadInputError, match="blank"):
     notes_of(ARRAY, PLACES, np.full_like(PIXELS, 240))
