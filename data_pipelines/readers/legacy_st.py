@@ -70,7 +70,12 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   """
   entry, notes = source.entry, []
   raw = read_counts(layout.counts).cleaned()
-  table, positions = _spots(layout)
+  try:
+    table, positions = _spots(layout)
+  except BadInputError:
+    if joins.twins(raw.spot_ids):  # of which repeated rows of positions are a consequence
+      raise joins.no_overlap(layout.counts, "spots", raw.spot_ids, np.array([])) from None
+    raise
   if entry.positions == "warped":
     positions = _warped(positions, layout)
     notes.append("positions as registered to another section of the donor")

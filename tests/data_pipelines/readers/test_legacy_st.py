@@ -97,6 +97,15 @@ def test_the_spots_of_another_slide_are_not_left_out_in_silence(array, other):
   assert "section of its own" in problem_of(array).fix
 
 
+def test_two_slides_are_named_and_not_the_rows_that_repeat_because_of_them(array):
+  counts = array.counts["A1"]
+  names = [f"{spot}_{number}" for number in (1, 2) for spot in array.spots]
+  array.write_counts("A1", np.concatenate([counts, counts]), spots=names)
+  lines = spot_file(array).read_text().splitlines(keepends=True)
+  spot_file(array).write_text("".join([*lines, *lines[1:]]))
+  assert "section of its own" in problem_of(array).fix
+
+
 def test_half_of_the_spots_without_a_position_are_another_slides(array):
   keep = np.arange(36) < 18
   path = spot_file(array)
