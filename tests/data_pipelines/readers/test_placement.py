@@ -108,6 +108,13 @@ def test_an_image_that_shows_tissue_elsewhere_is_refused(pixels):
     notes_of(ARRAY, PLACES, np.ascontiguousarray(pixels))
 
 
+def test_spots_on_a_small_part_of_the_tissue_are_said():
+  part = (PLACES[:, 0] > 250) & (PLACES[:, 0] < 480) & (PLACES[:, 1] < 300)
+  assert part.sum() > 40
+  (note,) = [n for n in notes_of(ARRAY[part], PLACES[part]) if n != "counts from X"]
+  assert "times as much tissue away from all spots as under them" in note
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_an_array_may_count_from_one_and_one_axis_of_it_may_not_run_backwards(axis):
   later, backwards = ARRAY.copy(), ARRAY.copy()
