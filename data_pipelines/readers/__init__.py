@@ -163,7 +163,7 @@ def _check_rows(table: Metadata, sources: Sequence[SectionSource]) -> None:
 def _bare(name: str) -> str:
   """Letters and numbers alone: no case, leading zeros, signs or ending of a file."""
   stem = name.lower().removesuffix(anndata.SUFFIX)
-  return "_".join(part.lstrip("0") or "0" for part in re.findall(r"\d+|[a-z]+", stem))
+  return "_".join(part.lstrip("0") or "0" for part in re.findall(r"\d+|[^\W\d_]+", stem))
 
 
 def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:
