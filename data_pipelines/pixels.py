@@ -60,7 +60,9 @@ def of_array(values: np.ndarray) -> Image.Image:
   values = np.squeeze(values)
   if values.ndim == 3 and values.shape[-1] not in (3, 4):
     values = np.moveaxis(values, 0, -1)
-  return of_image(Image.fromarray(np.ascontiguousarray(eight_bits(values))))
+  image = Image.fromarray(np.ascontiguousarray(eight_bits(values)))
+  check_not_hidden(image)
+  return of_image(image)
 
 
 def eight_bits(values: np.ndarray) -> UInt8[np.ndarray, "..."]:
@@ -119,6 +121,23 @@ def of_image(image: Image.Image) -> Image.Image:
       "convert the image to 8-bit RGB",
     )
   return rgb
+
+
+def check_not_hidden(image: Image.Image) -> None:
+  """Of a whole image; a tile of glass may well be transparent all over.
+
+  Raises:
+    UnusablePixels: alpha hides colours, and all of them.
+  """
+  if image.mode != "RGBA":
+    return
+  *colours, (_, most_opaque) = image.getextrema()
+  if most_opaque == 0 and any(high > low for low, high in colours):
+    raise UnusablePixels(
+      "alpha is 0 everywhere and hides every colour",
+      "an image that is opaque where there is tissue",
+      "save it as RGB, without alpha: the colours are still in it",
+    )
 
 
 def check_pages(image: Image.Image) -> None:

@@ -174,6 +174,7 @@ class SlideImage:
         _seek_level(image, at_least_px)
       _check_size(self.path, image.size)
       turn_back = _TURN_BACK.get(_turned_by_pillow(image))
+      pixels.check_not_hidden(image)
       rgb = pixels.of_image(image)
       return rgb if turn_back is None else rgb.transpose(turn_back)
 

@@ -59,6 +59,20 @@ def test_transparent_pixels_become_white(tmp_path):
   np.testing.assert_array_equal(pixels[:, 30:], picture()[:, 30:])
 
 
+def test_colours_that_alpha_hides_everywhere_are_refused_and_glass_that_it_hides_is_not(tmp_path):
+  rgba = np.random.default_rng(0).integers(0, 256, (8, 9, 4), np.uint8)
+  rgba[..., 3] = 0
+  hidden, seen = tmp_path / "hidden.png", tmp_path / "seen.png"
+  Image.fromarray(rgba).save(hidden)
+  arrays = ArrayImage.of("a.h5ad", rgba.shape, "hires", lambda: rgba)
+  for image in (SlideImage.open(hidden), arrays):
+    with pytest.raises(BadInputError, match="alpha is 0 everywhere.*without alpha"):
+      image.thumbnail(8)
+  rgba[0, 0, 3] = 255
+  Image.fromarray(rgba).save(seen)
+  assert SlideImage.open(seen).pixels()[0, 0].tolist() == rgba[0, 0, :3].tolist()
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "I;16"])
 def test_other_colour_modes_become_rgb_of_the_same_brightness(tmp_path, mode):
   grey = Image.fromarray(picture()[..., 0])
