@@ -37,12 +37,13 @@ def _beside(folder: Path, section: str) -> Iterator[Path]:
   several = not folder.is_dir() or (folder / "counts").is_dir() or (folder / "ST-cnts").is_dir()
   name = section if folder.is_dir() else folder.name
   outer = folder if folder.is_dir() else folder.parent
+  of_section = re.compile(rf"(^|[^a-z0-9]){re.escape(name)}([^a-z0-9]|$)", re.IGNORECASE)
   places = [outer, *(outer / inner for inner in _INNER)]
   if outer.name == _OUTPUT:
     places.append(outer.parent)
   for place in filter(Path.is_dir, places):
     for path in place.iterdir():
-      named = re.search(rf"(^|[^A-Za-z0-9]){re.escape(name)}([^A-Za-z0-9]|$)", path.name)
+      named = of_section.search(path.name)
       if _IMAGE.fullmatch(path.name) and not path.is_dir() and (named or not several):
         yield path
 

@@ -26,6 +26,9 @@ POSITION_KEYS = ("spatial", "X_spatial")
 RESULTS = "hibio_"
 """Layers of earlier results begin so: they are no counts."""
 
+_DEEPEST, _SMALLEST_PX = 5, 32
+"""Keys that lead to an array of `uns`, and the shorter side of what is a picture."""
+
 CACHE_BYTES = 16 * 1024**2
 """Of each matrix: rows of one window lie all over a file, and unpacking chunks is expensive."""
 
@@ -70,6 +73,7 @@ class Contents:
     positions: key of `obsm` -> array or table; only keys that may hold positions.
     obsm_keys: every key of `obsm`.
     libraries: `uns["spatial"]`.
+    stray_images: where else in `uns` there are pictures in colour.
     measured: section -> which genes of "var" it measures, where sections differ; stored in
       `varm["measured"]`, a column for each of `uns["measured_sections"]`.
   """
@@ -81,6 +85,7 @@ class Contents:
   positions: Mapping[str, np.ndarray | pd.DataFrame]
   obsm_keys: tuple[str, ...]
   libraries: Mapping[str, Library]
+  stray_images: tuple[str, ...] = ()
   measured: Mapping[str, Bool[np.ndarray, " gene"]] = dataclasses.field(default_factory=dict)
 
 
@@ -105,6 +110,7 @@ def of_object(adata: Any, name: str = "adata") -> Contents:
     positions={key: adata.obsm[key] for key in POSITION_KEYS if key in adata.obsm},
     obsm_keys=tuple(adata.obsm),
     libraries=_libraries(adata.uns.get("spatial", {})),
+    stray_images=tuple(_stray_images(adata.uns)),
     measured=_measured(adata.varm.get("measured"), adata.uns.get("measured_sections")),
   )
 
@@ -165,6 +171,7 @@ def _of_file(file: h5py.File, path: Path) -> Contents:
     positions=positions,
     obsm_keys=tuple(obsm),
     libraries=_libraries(_group(uns, "spatial")),
+    stray_images=tuple(_stray_images(uns)),
     measured=_measured(
       *(_element(group[key], path) if key in group else None for group, key in measured)
     ),
@@ -219,6 +226,19 @@ def _libraries(spatial: Any) -> dict[str, Library]:
       source if source and not Path(source).is_file() else "",
     )
   return found
+
+
+def _stray_images(parent: Any, *above: str) -> Iterator[str]:
+  """Pictures in colour that do not lie where `_libraries` reads them."""
+  for key, item in parent.items():
+    keys = (*above, str(key))
+    if hasattr(item, "items") and len(keys) < _DEEPEST:
+      yield from _stray_images(item, *keys)
+    shape = getattr(item, "shape", ())
+    is_picture = len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) >= _SMALLEST_PX
+    known = len(keys) == 4 and keys[0] == "spatial" and keys[2] == "images"
+    if is_picture and not known:
+      yield "uns" + "".join(f"[{key!r}]" for key in keys)
 
 
 def _image(array: Any) -> StoredImage:

@@ -130,6 +130,7 @@ def section_of(
   library = _library(contents, name, whole=len(rows) == len(contents.obs))
   um_per_px, how = _scale(contents, choices, library, rows, every)
   image, image_scale, unused = _image(contents, choices, library)
+  stray = (f"{where}: not used, not in uns['spatial']" for where in contents.stray_images)
   section = StreamedSection(
     section_id=name,
     rows=rows,
@@ -142,7 +143,7 @@ def section_of(
       *slides.note_on(contents, rows, choices.library_key),
       *(_foreign_images(contents, name) if library is None else ()),
     ),
-    unused_images=unused,
+    unused_images=(*unused, *stray),
   )
   if image is not None:
     fix = "correct the scale factor or --image_scale"

@@ -45,11 +45,11 @@ def test_images_without_a_scale_are_said_where_none_is_used(sample):
 def test_of_a_legacy_folder_images_of_other_sections_are_not_counted(tmp_path):
   array = raw_folders.legacy_st(tmp_path, names=("A1", "A2"))
   (array.folder / "images").mkdir()
-  for name in ("A1_HE.JPG", "A2_HE.jpg"):
+  for name in ("a1_HE.JPG", "A2_HE.jpg", "A11.jpg"):
     raw_folders.textured(30, 20).save(array.folder / "images" / name)
   sections_ = {section.section_id: section for section in readers.read_sections(tmp_path)}
   (line,) = sections_["A1"].unused_images
-  assert line.startswith("A1_HE.JPG: not used")
+  assert line.startswith("a1_HE.JPG: not used")
 
 
 def library(section, **images):
@@ -80,3 +80,19 @@ def test_an_image_that_a_file_names_and_that_is_away_is_said(tmp_path):
   adata.uns["spatial"]["S"]["metadata"] = {"source_image_path": "/nowhere/he.tif"}
   (found,) = sections.sections_of(contents.of_object(adata), Choices())
   assert any("/nowhere/he.tif: not used" in note for note in found.notes)
+
+
+def test_pictures_anywhere_else_in_a_file_are_said_and_those_that_are_read_are_not(tmp_path):
+  section = annotated.section()
+  picture = annotated.picture(section, 0.4)
+  adata = annotated.adata(section, image=picture)
+  adata.uns["image"] = adata.uns["spatial"]["he"] = picture
+  adata.uns["colours"] = np.zeros((9, 3))
+  adata.write_h5ad(tmp_path / "S.h5ad")
+  with contents.opened(tmp_path / "S.h5ad") as stored:
+    for found in (contents.of_object(adata), stored):
+      (one,) = sections.sections_of(found, Choices())
+      assert one.image.kind == "hires"
+      assert sorted(line.partition(":")[0] for line in one.unused_images) == [
+        "uns['image']", "uns['spatial']['he']"
+      ]  # fmt: skip
