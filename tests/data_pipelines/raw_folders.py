@@ -180,7 +180,7 @@ def visium_hd(folder: Path, *, side=48, bins_um=(2, 8, 16), genes=25, seed=0) ->
     wide = side // across
     counts = finest.reshape(wide, across, wide, across, genes).sum((1, 3))
     rows, columns = np.divmod(np.arange(wide * wide), wide)
-    place_um = (np.stack([columns, rows], 1) + 0.5) * um
+    place_um = (np.stack([columns, wide - 1 - rows], 1) + 0.5) * um
     x = (place_um @ [np.cos(turn), -np.sin(turn)] + 20) * 2 * PX_PER_UM
     y = (place_um @ [np.sin(turn), np.cos(turn)] + 20) * 2 * PX_PER_UM
     sample = Visium(

@@ -1,12 +1,14 @@
 """Positions, array and image that do not belong together, on every platform that has an array."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
 from data_pipelines import readers
 from data_pipelines.pixels import unlike_he
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import array_fit, lattice
+from data_pipelines.readers import array_fit, lattice, placement
 from data_pipelines.readers.annotated import contents, sections
 from data_pipelines.readers.annotated.sections import Choices
 from tests.data_pipelines import annotated, raw_folders
@@ -126,6 +128,16 @@ def test_an_array_may_count_from_one_and_one_axis_of_it_may_not_run_backwards(ax
     for words in ({}, {"um_per_px": 4.0}):
       with pytest.raises(BadInputError, match="count array_row or array_col the other way"):
         notes_of(backwards, PLACES, **words)
+
+
+@pytest.mark.parametrize("axes", [slice(None), slice(None, None, -1)])
+def test_bins_that_lie_the_other_way_round_than_known_ones_are_said(axes):
+  array = np.stack(np.divmod(np.arange(100), 10), 1)
+  known = array[:, ::-1] * [8.0, -8.0] + [0, 80]
+  notes = placement.checked(
+    array, known[:, axes], None, 1.0, file=pathlib.Path("b"), platform="visium_hd"
+  )
+  assert any("the other way round" in note for note in notes) == (axes.step == -1)
 
 
 def test_a_blank_image_is_refused_and_a_grey_or_exchanged_one_is_said():
