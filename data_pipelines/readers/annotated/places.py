@@ -26,7 +26,8 @@ PIXEL_COLUMNS = ("pxl_col_in_fullres", "pxl_row_in_fullres")
 ARRAY_COLUMNS = ("array_row", "array_col")
 _MOST_SHOWN = 8
 _TOLERANCE, _ROUGH = 0.05, 0.15
-_HEXAGONS = "hexagonal lattice, taken for Visium's 100 um"
+HEXAGONS = "hexagonal lattice, taken for Visium's 100 um"
+"""Of itself an assumption: other arrays are hexagonal, too."""
 _HEXAGONAL = 1.1
 """The sixth neighbour of a spot on a hexagonal lattice is hardly farther than the first."""
 
@@ -165,7 +166,7 @@ def um_per_px(evidence: Evidence) -> tuple[float, str]:
     )
   (how, value), *others = found.items()
   for other, second in others:
-    if abs(second / value - 1) > (_ROUGH if other == _HEXAGONS else _TOLERANCE):
+    if abs(second / value - 1) > (_ROUGH if other == HEXAGONS else _TOLERANCE):
       raise _contradiction(evidence, f"{value:.4g} by {how}", f"{second:.4g} by {other}")
   said = [f"{second:.4g} by {other}" for other, second in others]
   diameter = evidence.scalefactors.get("spot_diameter_fullres")
@@ -242,6 +243,6 @@ def _neighbours(evidence: Evidence) -> float | None:
 RULES: dict[str, Callable[[Evidence], float | None]] = {
   "lattice pitch": _pitch,
   "scalefactor microns_per_pixel": _stated,
-  _HEXAGONS: _neighbours,
+  HEXAGONS: _neighbours,
 }
 """The most exact first."""

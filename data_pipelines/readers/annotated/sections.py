@@ -140,6 +140,7 @@ def section_of(
     image=image,
     image_scale=image_scale if image else 1.0,
     notes=(
+      *_assumed(how),
       *slides.note_on(contents, rows, choices.library_key),
       *(_foreign_images(contents, name) if library is None else ()),
     ),
@@ -186,6 +187,16 @@ def _scale(
       scalefactors=library.scalefactors if library else {},
       path=contents.path,
     )
+  )
+
+
+def _assumed(how: str) -> tuple[str, ...]:
+  """What to say of a scale that nothing else confirms."""
+  if how != places.HEXAGONS:
+    return ()
+  return (
+    "the scale is an assumption: spots lie on a hexagonal lattice, and its pitch is taken for "
+    "Visium's 100 um; if it is another, say --um_per_px (1 where positions are micrometres)",
   )
 
 

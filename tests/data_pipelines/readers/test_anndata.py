@@ -208,6 +208,8 @@ def test_the_scale_comes_from_the_lattice_or_a_factor_and_never_from_a_diameter_
   by_neighbours = read(adata)[0]
   assert by_neighbours.um_per_px == pytest.approx(UM_PER_PX, rel=0.01)
   assert "hexagonal" in by_neighbours.um_per_px_source
+  assert any("the scale is an assumption" in note for note in by_neighbours.notes)
+  assert not any("assumption" in note for note in by_lattice.notes)
   adata.obsm["spatial"] = np.random.default_rng(0).uniform(0, 500, (adata.n_obs, 2))
   factors = {"spot_diameter_fullres": 13.0}
   adata.uns["spatial"] = {"S": {"scalefactors": factors, "images": {}}}
