@@ -35,7 +35,7 @@ _FEW, _LIKELY, _CLEARLY = 0.35, 0.6, 0.3
 _MORE_COLOURED = 0.85
 """Chance that a spot is more coloured than a place without spots: pale tissue passes by it."""
 _BEYOND = 2.0
-"""Tissue away from spots by that under them; at most 1.3 on 16 real sections. Positions in pixels
+"""Tissue away from spots by that under them; at most 1.3 on 14 real sections. Positions in pixels
 of an image of half the size give 3 or more."""
 _TURNS = {
   "": lambda places: places,
@@ -43,8 +43,8 @@ _TURNS = {
   "mirrored top to bottom": lambda places: places * [1, -1] + [0, 1],
   "turned by 180 degrees": lambda places: 1 - places,
 }
+_EXCHANGED = "with x and y exchanged"
 _SQUARE_TURNS = {
-  "with x and y exchanged": lambda places: places[:, ::-1],
   "turned by 90 degrees": lambda places: places[:, ::-1] * [1, -1] + [0, 1],
   "turned by 270 degrees": lambda places: places[:, ::-1] * [-1, 1] + [1, 0],
   "mirrored along the other diagonal": lambda places: 1 - places[:, ::-1],
@@ -86,7 +86,8 @@ def checked(
   if not _is_tissue(mask, places):
     return (unlike or "no tissue to be told from glass on the image: look at the overlay",)
   square = abs(width - height) <= 0.02 * width
-  turns = _TURNS | (_SQUARE_TURNS if square else {})
+  exchange = {_EXCHANGED: lambda places: places[:, ::-1] * [height / width, width / height]}
+  turns = _TURNS | exchange | (_SQUARE_TURNS if square else {})
   lying = {how: _lying(values, mask, turn(places)) for how, turn in turns.items()}
   own = lying.pop("")
   how, other = max(lying.items(), key=lambda item: item[1].on_tissue)
@@ -94,13 +95,15 @@ def checked(
   aside = own.on_tissue < _FEW and own.more_coloured < _MORE_COLOURED
   seen = f"{own.on_tissue:.0%} of the spots on tissue of {image.path.name}"
   seen += f" ({other.on_tissue:.0%} if it were {how})" if better else ""
+  exchanged = f"say swapped, in {SAY}; or " if better and how == _EXCHANGED else ""
   if (aside and own.elsewhere > 0.02) or (better and own.on_tissue < _LIKELY):
     raise BadInputError(
       file,
       "image",
       seen,
       "the image of this section, as it lay under the spots",
-      f"give the image that the positions were measured on; if it is that, say as_is, in {SAY}",
+      f"{exchanged}give the image that the positions were measured on; if it is that, say as_is, "
+      f"in {SAY}",
     )
   doubtful = f"only {seen}: look at the overlay" if own.on_tissue < _LIKELY else None
   partly = (

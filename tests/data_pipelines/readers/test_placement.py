@@ -8,9 +8,10 @@ import pytest
 from data_pipelines import readers
 from data_pipelines.pixels import unlike_he
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import array_fit, lattice, placement
+from data_pipelines.readers import array_fit, lattice, on_tissue, placement
 from data_pipelines.readers.annotated import contents, sections
 from data_pipelines.readers.annotated.sections import Choices
+from data_pipelines.slide_image import ArrayImage
 from tests.data_pipelines import annotated, raw_folders
 
 SIZE = 1000
@@ -108,6 +109,17 @@ def test_what_the_messages_say_of_exchanged_axes_mends_them():
 def test_an_image_that_shows_tissue_elsewhere_is_refused(pixels):
   with pytest.raises(BadInputError, match="spots on tissue"):
     notes_of(ARRAY, PLACES, np.ascontiguousarray(pixels))
+
+
+def test_exchanged_axes_are_named_on_an_image_that_is_not_square_and_without_an_array():
+  pixels = PIXELS[200:900, 920:][:, [0]].repeat(SIZE, axis=1)
+  pixels[50:200, 50:600] = (190, 110, 160)
+  image = ArrayImage.of("S.h5ad", pixels.shape, "hires", lambda: pixels)
+  x, y = np.meshgrid(np.arange(60.0, 600, 24), np.arange(60.0, 200, 24))
+  right = np.stack([x.ravel(), y.ravel()], 1)
+  assert on_tissue.checked(image, right, image.path) == ()
+  with pytest.raises(BadInputError, match="x and y exchanged.*say swapped"):
+    on_tissue.checked(image, right[:, ::-1], image.path)
 
 
 def test_spots_on_a_small_part_of_the_tissue_are_said():
