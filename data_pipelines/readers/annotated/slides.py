@@ -123,7 +123,7 @@ def _divided(contents: Contents, names: np.ndarray, where: Where) -> np.ndarray:
   which."""
   codes = _codes(names)
   several = one_slide.are_several(one_slide.sharing_a_place(*where, codes), codes)
-  for column in one_slide.columns_of(contents.obs):
+  for column in one_slide.columns_of(contents.obs.columns):
     if contents.obs[column].isna().any():
       continue
     finer = _within(names, _texts(contents.obs[column]))
@@ -180,7 +180,7 @@ def _are_apart(where: Where, finer: np.ndarray, coarser: np.ndarray) -> bool:
 def note_on(contents: Contents, rows: np.ndarray, column: str | None) -> tuple[str, ...]:
   """What to say of a section in which a column that may name slides has several values."""
   positions_px = places.positions_px(contents)[rows]
-  for name in one_slide.columns_of(contents.obs):
+  for name in one_slide.columns_of(contents.obs.columns):
     values = _texts(contents.obs[name].iloc[rows])
     codes, found = pd.factorize(values)
     if column or not 1 < len(found) <= _MOST_PIECES:

@@ -1,5 +1,6 @@
 """Files that a lab hands to the evaluation: marker genes of classes, and donors not to score."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,9 @@ def test_the_her2st_markers_cover_every_label_of_the_pathologist_with_genes_of_i
     labels |= set(read_table(table)["label"])
   sets = read_gmt(HER2ST)
   assert labels - {"undetermined"} <= set(sets)
-  header = read_table(real_data / "her2st" / "counts" / "A1.tsv.gz").columns
-  missing = {gene for genes in sets.values() for gene in genes} - set(header)
+  with gzip.open(real_data / "her2st" / "counts" / "A1.tsv.gz", "rt") as file:
+    genes_of_a1 = set(file.readline().split())
+  missing = {gene for genes in sets.values() for gene in genes} - genes_of_a1
   assert len(missing) <= 4
 
 
