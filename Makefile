@@ -15,7 +15,7 @@ help:
 	@echo "make test-slow  the minutes-long checks"
 	@echo "make test-notebooks  run the notebooks of experiments/colabs"
 	@echo "make test-scverse    draw results with scanpy and squidpy (installs both)"
-	@echo "make faults     kills, full disks, signals, flipped bits ...: what becomes of each (under 20 minutes)"
+	@echo "make faults     kills, full disks, signals, flipped bits ...: what becomes of each (long; --only=KINDS for some)"
 	@echo "make docs       build the site from docs/ into site/"
 	@echo "make lint       ruff format --check and ruff check"
 	@echo "make format     ruff format and ruff check --fix"
