@@ -212,8 +212,6 @@ def _section(
   pitch = pitch_um(source)
   if source.entry.um_per_px is not None and source.reader != "cosmx":
     notes += ("um_per_px is not used: positions are micrometres already",)
-  if source.entry.donor is None:
-    notes += ("no donor given: the section counts as its own donor",)
   return assemble(
     section_id=source.section_id,
     donor_id=source.donor_id,
@@ -234,7 +232,7 @@ def _section(
     image=frame.image,
     image_scale=frame.image_scale,
     labels=labels,
-    notes=(*raw.notes, *notes),
+    notes=(*raw.notes, *notes, *source.donor_notes),
     spot_um=pitch,
     said=source.entry.positions,
   )

@@ -67,6 +67,11 @@ class SectionSource:
     """What another process needs to read it: all but the checks."""
     return {**self.__dict__, "checks": ()}
 
+  @property
+  def donor_notes(self) -> tuple[str, ...]:
+    """What is to be said where the metadata table names no donor."""
+    return () if self.entry.donor else ("no donor given: the section counts as its own donor",)
+
   def called(self, name: str) -> SectionSource:
     """The same section under another name; one that counts as its own donor still does."""
     donor = name if self.donor_id == self.section_id else self.donor_id

@@ -95,8 +95,6 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   image, image_scale = image_of(layout, scalefactors, source.entry)
   if layout.scalefactors is None:
     notes += ("no scalefactors_json.json: the scale comes from the spot lattice alone",)
-  if source.entry.donor is None:
-    notes += ("no donor given: the section counts as its own donor",)
   return assemble(
     section_id=source.section_id,
     donor_id=source.donor_id,
@@ -110,7 +108,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     image=image,
     image_scale=image_scale,
     labels=_labels(source, layout, raw),
-    notes=raw.notes + notes,
+    notes=raw.notes + notes + source.donor_notes,
     said=source.entry.positions,
   )
 

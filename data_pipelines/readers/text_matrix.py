@@ -123,7 +123,6 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
   factors = space_ranger.read_scalefactors(tables.beside)
   image, image_scale = space_ranger.image_of(tables.beside, factors, entry)
   given = entry.path_of("labels")
-  donor = () if entry.donor else ("no donor given: the section counts as its own donor",)
   return assemble(
     section_id=source.section_id,
     donor_id=source.donor_id,
@@ -137,7 +136,7 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
     image=image,
     image_scale=image_scale,
     labels=[joins.read_labels(given)] if given else [],
-    notes=(*raw.notes, *donor),
+    notes=(*raw.notes, *source.donor_notes),
     said=source.entry.positions,
   )
 

@@ -257,6 +257,4 @@ def _notes(source: SectionSource, plan: Plan, counts) -> list[str]:
     if (place / "segmented_outputs").is_dir():
       notes.append("segmented_outputs (cells) is not read: bins are")
       break
-  if source.entry.donor is None:
-    notes.append("no donor given: the section counts as its own donor")
-  return notes
+  return [*notes, *source.donor_notes]
