@@ -159,10 +159,7 @@ def section_in(
   ).cleaned()
   places_on_array = np.zeros((len(rows), 2)) if array is None else array[rows]
   section = assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform=source.reader,
-    species=source.entry.species,
+    source,
     raw=raw,
     every_spot_counted=False,
     positions=Positions(

@@ -14,6 +14,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers import array_fit, joins, one_slide, placement
 from data_pipelines.readers.array_fit import SAY
 from data_pipelines.readers.raw_counts import RawCounts
+from data_pipelines.readers.source import SectionSource
 from data_pipelines.section import VISIUM_SPOT_UM, Section
 from data_pipelines.slide_image import SlideImage
 
@@ -66,11 +67,8 @@ class Positions:
 
 
 def assemble(
+  source: SectionSource,
   *,
-  section_id: str,
-  donor_id: str,
-  platform: str,
-  species: str | None,
   raw: RawCounts,
   every_spot_counted: bool,
   positions: Positions,
@@ -81,23 +79,24 @@ def assemble(
   labels: list[joins.LabelTable],
   notes: tuple[str, ...],
   spot_um: float = VISIUM_SPOT_UM,
-  said: str = "",
+  said: str | None = None,
 ) -> Section:
   """The section: spots that have counts, a position on tissue and, if there is an image, lie on it.
 
   Args:
-    section_id: as in `Section`, like all arguments that are not listed.
-    raw: cleaned counts.
+    source: whose name, donor, platform and species it gets.
+    raw: cleaned counts. Arguments that are not listed are as in `Section`.
     every_spot_counted: the matrix also holds spots beside the tissue.
     positions: of the array's spots.
     um_per_px: micrometres per pixel of the full-size image.
     image_scale: pixels of `image` per pixel of the positions.
     labels: tables to join by spot id.
-    said: of the positions, by the user; see `readers.placement`.
+    said: of the positions, by the user, see `readers.placement`; None: what the entry says.
 
   Raises:
     BadInputError: files do not belong together.
   """
+  said = source.entry.positions if said is None else said
   rows, rule = joins.match(raw.spot_ids, positions.ids)
   joined = rows >= 0
   # A filtered matrix holds the spots on tissue, a raw one the whole array.
@@ -116,10 +115,10 @@ def assemble(
   unseen[rows] = False
   dropped["positions without counts"] += int((unseen & positions.on_tissue).sum())
   section = Section(
-    section_id=section_id,
-    donor_id=donor_id,
-    platform=platform,
-    species=species or guess_species(raw.gene_ids, raw.gene_symbols),
+    section_id=source.section_id,
+    donor_id=source.donor_id,
+    platform=source.reader,
+    species=source.entry.species or guess_species(raw.gene_ids, raw.gene_symbols),
     counts=raw.counts[kept],
     gene_ids=raw.gene_ids,
     gene_symbols=raw.gene_symbols,
@@ -155,7 +154,7 @@ def assemble(
       positions.path,
       _MIN_SHARE_INSIDE,
       fix,
-      as_printed=platform in placement.PRINTED and fit is not None and not fit.mirrors,
+      as_printed=source.reader in placement.PRINTED and fit is not None and not fit.mirrors,
     )
     section = section.subset(inside, "spots outside the image")
   seen = placement.checked(
@@ -164,7 +163,7 @@ def assemble(
     image,
     section.um_per_px,
     file=positions.path,
-    platform=platform,
+    platform=source.reader,
     said=said,
   )
   section = dataclasses.replace(section, notes=(*section.notes, *seen))

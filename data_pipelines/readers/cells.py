@@ -213,10 +213,7 @@ def _section(
   if source.entry.um_per_px is not None and source.reader != "cosmx":
     notes += ("um_per_px is not used: positions are micrometres already",)
   return assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform=source.reader,
-    species=source.entry.species,
+    source,
     raw=raw,
     every_spot_counted=False,
     positions=Positions(
@@ -234,7 +231,6 @@ def _section(
     labels=labels,
     notes=(*raw.notes, *notes, *source.donor_notes),
     spot_um=pitch,
-    said=source.entry.positions,
   )
 
 

@@ -95,10 +95,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
       else f"no donor given: taken to be {source.donor_id}, by the section's name"
     )
   return assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform="legacy_st",
-    species=entry.species,
+    source,
     raw=raw,
     every_spot_counted=True,
     positions=positions,
@@ -109,7 +106,6 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     labels=_labels(entry, layout, table, positions),
     notes=(*raw.notes, *notes),
     spot_um=SPOT_UM,
-    said=source.entry.positions,
   )
 
 

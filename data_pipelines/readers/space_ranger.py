@@ -96,10 +96,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   if layout.scalefactors is None:
     notes += ("no scalefactors_json.json: the scale comes from the spot lattice alone",)
   return assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform=source.reader,
-    species=source.entry.species,
+    source,
     raw=raw,
     every_spot_counted=not layout.filtered,
     positions=positions,
@@ -109,7 +106,6 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     image_scale=image_scale,
     labels=_labels(source, layout, raw),
     notes=raw.notes + notes + source.donor_notes,
-    said=source.entry.positions,
   )
 
 

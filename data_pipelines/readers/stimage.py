@@ -116,10 +116,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   labels = entry.path_of("labels") or layout.labels
   notes = () if entry.donor else ("no donor given: slides of one donor share no name here",)
   return assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform="stimage",
-    species=entry.species,
+    source,
     raw=raw,
     every_spot_counted=False,
     positions=Positions(
@@ -132,7 +129,6 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     labels=[joins.read_labels(labels)] if labels else [],
     notes=(*raw.notes, *notes),
     spot_um=array.spot_um,
-    said=source.entry.positions,
   )
 
 

@@ -124,10 +124,7 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
   image, image_scale = space_ranger.image_of(tables.beside, factors, entry)
   given = entry.path_of("labels")
   return assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform=source.reader,
-    species=entry.species,
+    source,
     raw=raw,
     every_spot_counted=len(raw.spot_ids) > int(found.on_tissue.sum()),
     positions=positions,
@@ -137,7 +134,6 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
     image_scale=image_scale,
     labels=[joins.read_labels(given)] if given else [],
     notes=(*raw.notes, *source.donor_notes),
-    said=source.entry.positions,
   )
 
 

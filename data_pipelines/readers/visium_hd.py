@@ -164,10 +164,7 @@ def _read_section(source: SectionSource, plan: Plan) -> Section:
   raw = pooling.summed(counts, items).cleaned()
   image, image_scale = space_ranger.image_of(layout, factors, source.entry)
   return assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform="visium_hd",
-    species=source.entry.species,
+    source,
     raw=raw,
     every_spot_counted=False,
     positions=Positions(
@@ -185,7 +182,6 @@ def _read_section(source: SectionSource, plan: Plan) -> Section:
     labels=_labels(source, plan, items),
     notes=(*raw.notes, *_notes(source, plan, raw.counts)),
     spot_um=plan.pitch_um,
-    said=source.entry.positions,
   )
 
 

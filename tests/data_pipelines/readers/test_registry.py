@@ -37,10 +37,7 @@ def load(source):
   on_tissue = np.ones(len(places), bool)
   nominal = lattice.square(rows, columns, 50.0)
   return assemble(
-    section_id=source.section_id,
-    donor_id=source.donor_id,
-    platform="toy",
-    species=source.entry.species,
+    source,
     raw=RawCounts(source.files[0], matrix, spots, genes, genes, kinds).cleaned(),
     every_spot_counted=True,
     positions=Positions(
