@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hibio.evaluation.baselines import BASELINES, is_control
+from hibio.evaluation.readings import RULE as AS_READ
 from hibio.evaluation.rows import Row, lower_is_better, seen
 
 LEAST_SHARE = 0.05
@@ -159,12 +160,15 @@ class Headline:
     metrics: patterns, the preferred one first.
     protocols: patterns, tried in order for each metric; of several protocols that match the same
       pattern the last counts. The empty pattern matches all.
+    reading: how the model's method ends where the task reads it in a way of its own; rows without
+      it stand in where there are none.
   """
 
   task: str
   question: str
   metrics: tuple[str, ...]
   protocols: tuple[str, ...] = ("",)
+  reading: str = ""
 
 
 _OFF_THE_RECORD = re.compile(r"LEAKY|random spot|published", re.IGNORECASE)
@@ -191,9 +195,10 @@ HEADLINES = (
   ),
   Headline(
     "domains",
-    "Do clusters of frozen embeddings follow the annotated domains?",
+    "Do clusters of the frozen model, read as `embed` reads it, follow the annotated domains?",
     ("^ari$", "ari", "nmi"),
     ("^k-means(?!.*smoothed)", "^k-means", ""),
+    reading=AS_READ,
   ),
   Headline(
     "contrast",
@@ -261,11 +266,9 @@ def headlines(rows: Sequence[Row]) -> Iterator[HeadlineLine]:
     own = [row for row in rows if row.task == task]
     for what in ("image", "gene", "fused", ""):
       # Each on its own: a protocol says which spots it is about, and not all spots have images.
-      chosen = _chosen(headline, own, what, subject)
-      models = [row for row in chosen if _is_subject(row, what, subject)]
-      if models:
-        model = models[0]
-        yield _line(headline, what, model, chosen, subject)
+      found = _chosen(headline, own, what, subject)
+      if found:
+        yield _line(headline, what, *found, subject)
 
 
 def best(rows: Sequence[Row]) -> Row | None:
@@ -280,11 +283,9 @@ def best(rows: Sequence[Row]) -> Row | None:
 def _line(
   headline: Headline, what: str, model: Row, rows: Sequence[Row], subject: str
 ) -> HeadlineLine:
-  untrained = next(
-    (r for r in rows
-     if _is_twin(r, subject) and seen(r.method) == what and "@" not in r.method),
-    None,
-  )  # fmt: skip
+  reading = _reading(model)
+  twins = (row for row in rows if _is_twin(row, subject) and seen(row.method) == what)
+  untrained = next((row for row in twins if _reading(row) == reading), None)
   fair = {"": ("image", "gene", "fused", ""), "fused": ("image", "gene", "fused", "")}.get(
     what, (what, "")
   )
@@ -304,22 +305,29 @@ def _line(
   )
 
 
-def _is_subject(row: Row, what: str, subject: str) -> bool:
-  """Whether a row is of the subject itself, spot by spot, seeing just that."""
-  return _is_of(row, subject) and "@" not in row.method and seen(row.method) == what
+def _reading(row: Row) -> str:
+  """How a method's spots are read: "" as they are, else from the "@" on."""
+  return "".join(row.method.partition("@")[1:])
 
 
-def _chosen(headline: Headline, rows: Sequence[Row], what: str, subject: str) -> list[Row]:
-  """The rows of the protocol and metric that stand for the task."""
+def _chosen(
+  headline: Headline, rows: Sequence[Row], what: str, subject: str
+) -> tuple[Row, list[Row]] | None:
+  """The subject's row, seeing just that, and all rows of its protocol and metric."""
   models = [
     row
     for row in rows
-    if _is_subject(row, what, subject) and not _OFF_THE_RECORD.search(row.protocol)
+    if _is_of(row, subject)
+    and seen(row.method) == what
+    and not _OFF_THE_RECORD.search(row.protocol)
   ]
-  # A task whose names nobody foresaw still gets a line.
-  for metric, protocol in (*itertools.product(headline.metrics, headline.protocols), ("", "")):
-    found = [r for r in models if re.search(protocol, r.protocol) and re.search(metric, r.metric)]
-    if found:
-      which = (found[-1].protocol, found[-1].metric)
-      return [row for row in rows if (row.protocol, row.metric) == which]
-  return []
+  for reading in dict.fromkeys((headline.reading, "")):
+    read = [row for row in models if _reading(row) == reading]
+    # A task whose names nobody foresaw still gets a line.
+    for metric, protocol in (*itertools.product(headline.metrics, headline.protocols), ("", "")):
+      found = [r for r in read if re.search(protocol, r.protocol) and re.search(metric, r.metric)]
+      if found:
+        last = found[-1]
+        same = [r for r in rows if (r.protocol, r.metric) == (last.protocol, last.metric)]
+        return next(row for row in found if row in same), same
+  return None

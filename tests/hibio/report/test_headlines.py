@@ -153,3 +153,13 @@ def test_without_a_model_the_features_that_were_given_are_the_subject():
   assert (line.model.value, line.untrained.value, line.baseline.value) == (0.5, 0.2, 0.4)
   (line,) = headlines([*rows, row("expression", "hibio/image", 0.1)])
   assert (line.model.value, line.baseline.value) == (0.1, 0.5)
+
+
+def test_domains_are_those_that_the_rule_reads_for_the_model_and_for_its_untrained_twin():
+  rows = [
+    row("domains", "hibio/gene", 0.3), row("domains", "hibio/gene@anchors", 0.9),
+    row("domains", "hibio/gene@most coherent", 0.8), row("domains", "untrained/gene", 0.1),
+    row("domains", "untrained/gene@most coherent", 0.2), row("domains", "pca/gene", 0.5),
+  ]  # fmt: skip
+  (line,) = headlines(rows)
+  assert (line.model.value, line.untrained.value, line.baseline.value) == (0.8, 0.2, 0.5)
