@@ -172,11 +172,14 @@ def _check_words(table: Metadata, sources: Sequence[SectionSource]) -> None:
   Raises:
     BadInputError: one that does not apply, or an unknown platform.
   """
-  said, files = table.words.given(), any(source.path.suffix == anndata.SUFFIX for source in sources)
-  for name in ("layer", "library_key"):
-    if name in said and not files:
+  said = table.words.given()
+  annotated = [name for name, reader in READERS.items() if reader.annotated]
+  divided = [name for name, reader in READERS.items() if reader.divides]
+  for name, readers in (("layer", annotated), ("library_key", divided)):
+    if name in said and not any(source.reader in (*readers, UNKNOWN) for source in sources):
       found = f"given with {sources[0].reader} alone"
-      raise BadInputError(f"--{name}", "use", found, "with .h5ad files", "leave it out")
+      expected = f"with {nothing.either(readers)}"
+      raise BadInputError(f"--{name}", "use", found, expected, "leave it out")
   _check_pitch("pitch_um" in said, sources)
   if "image" in said and len(sources) > 1:
     raise BadInputError(

@@ -94,7 +94,7 @@ def _looked_at(path: Path, part: Callable[[contents.Contents], object]) -> None:
     part(found)
 
 
-READER = Reader(find=_find, holds=".h5ad files", suffix=SUFFIX)
+READER = Reader(find=_find, holds=".h5ad files", suffix=SUFFIX, annotated=True, divides=True)
 
 
 def _read_section(source: SectionSource, name: str, library_key: str | None) -> Section:

@@ -6,17 +6,18 @@ A model of spots reads the sum of what a spot would have covered. Cells are pool
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import columns, joins, one_slide, pooling
+from data_pipelines.readers import columns, joins, pooling
 from data_pipelines.readers.assembly import Positions, assemble
+from data_pipelines.readers.cell_slides import Slide
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import SectionSource
 from data_pipelines.section import Section
@@ -59,11 +60,16 @@ MICROMETRES = Frame()
 
 @dataclasses.dataclass(frozen=True)
 class Cells:
-  """Where cells lie; names and (x, y) in micrometres, in any order."""
+  """Where cells lie; names and (x, y) in micrometres, in any order.
+
+  Attributes:
+    own: cells of the slide that is read; a table may hold several.
+  """
 
   path: Path
   ids: np.ndarray
   positions_um: Float[np.ndarray, "cell 2"]
+  own: Bool[np.ndarray, " cell"]
 
   def __post_init__(self):
     if not len(self.ids):
@@ -72,16 +78,26 @@ class Cells:
     if not index.is_unique:
       twice = ", ".join(index[index.duplicated()][:3])
       raise BadInputError(
-        self.path, "cells", f"names twice ({twice})", "each cell once", "remove the repeated rows"
+        self.path,
+        "cells",
+        f"names twice ({twice})",
+        "each cell once",
+        "remove the repeated rows"
+        if self.own.all()
+        else "give each slide's table of cells and of counts in a folder of its own",
       )
+
+
+Batches = Iterator[tuple[np.ndarray, Float[np.ndarray, "transcript 2"]]]
+"""Genes, and (x, y) in micrometres, of some transcripts at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Transcripts:
-  """Where transcripts lie; `batches` hands over genes, and (x, y) in micrometres."""
+  """Where transcripts lie."""
 
   path: Path
-  batches: Iterator[tuple[np.ndarray, Float[np.ndarray, "transcript 2"]]]
+  batches: Batches
   what: str = "transcripts"
 
 
@@ -101,19 +117,23 @@ def section_of_cells(
     BadInputError: counts are not raw, or of other cells.
   """
   pitch = pitch_um(source)
-  squares = pooling.squares(*_squares_of(cells.positions_um, pitch, cells.path))
+  own = np.flatnonzero(cells.own)
+  squares = pooling.squares(*_squares_of(cells.positions_um[own], pitch, cells.path))
+  of_cell = np.full(len(cells.ids), -1)
+  of_cell[own] = squares.of_item
   index = pd.Index(cells.ids)
   items = pooling.Items(
     what="cells",
     path=cells.path,
     row_of=lambda ids: index.get_indexer(pd.Index(ids)),
-    square=squares.of_item,
+    square=of_cell,
     ids=squares.ids,
+    others="of other slides",
   )
   raw = pooling.summed(pieces, items)
   given = source.entry.path_of("labels")
   labels = [pooling.most_common(joins.read_labels(given), items)] if given else []
-  note = f"{len(cells.ids):,} cells pooled to squares of {pitch:g} um"
+  note = f"{len(own):,} cells pooled to squares of {pitch:g} um"
   return _section(source, raw, squares.array, cells.path, frame, labels, (note, *notes))
 
 
@@ -159,44 +179,41 @@ def is_generic(name: str) -> bool:
   return name.lower() in GENERIC_NAMES
 
 
-def cell_table(path: Path, name: str | tuple[str, ...], x: str, y: str, um: float = 1.0) -> Cells:
-  """The cells of a table with a column of names and two of centres.
+def cell_table(
+  path: Path,
+  names: Sequence[str],
+  x: str,
+  y: str,
+  *,
+  um: float = 1.0,
+  slide: Slide | None = None,
+) -> Cells:
+  """The cells of a table with columns that name them together, and two of centres.
 
   Args:
     um: micrometres of a unit of the centres.
+    slide: that is read; None: the table is of one.
 
   Raises:
     BadInputError: columns are missing, or a centre is no number.
   """
-  names = columns.chosen(path, name, x, y)
-  telling = one_slide.columns_of(columns.names_in(path))
-  table = columns.read_all(path, list(dict.fromkeys([*names, *telling])))
-  positions_um = columns.numbers(table, names[1:], path) * um
-  for column in telling:
-    refuse_several_slides(path, column, table[column], positions_um)
-  return Cells(path, table[names[0]].astype(str).to_numpy(str), positions_um)
+  names, place = columns.chosen(path, *names), columns.chosen(path, x, y)
+  telling = [slide.column] if slide else []
+  table = columns.read_all(path, list(dict.fromkeys([*names, *place, *telling])))
+  positions_um = columns.numbers(table, place, path) * um
+  ids = table[names].astype(str).agg("_".join, axis=1).to_numpy(str)
+  own = slide.holds(table) if slide else np.ones(len(table), bool)
+  return Cells(path, ids, positions_um, own)
 
 
-def refuse_several_slides(
-  path: Path,
-  column: str,
-  values: pd.Series,
-  positions_um: Float[np.ndarray, "cell 2"],
-) -> None:
-  """
-  Raises:
-    BadInputError: cells of several slides, which would be pooled on top of each other.
-  """
-  codes, found = pd.factorize(values.astype(str))
-  if len(found) < 2 or not one_slide.lie_among_each_other(positions_um, codes):
-    return
-  raise BadInputError(
-    path,
-    f"column {column}",
-    f"{len(found)} slides on top of each other ({', '.join(found[:3])})",
-    "one slide in each file",
-    f"divide the files by {column}, and put each slide's in a folder of its own",
-  )
+def batches(
+  path: Path, gene: str, x: str, y: str, *, um: float = 1.0, slide: Slide | None = None
+) -> Batches:
+  """The transcripts of a table, as `cell_table` reads cells."""
+  names = columns.chosen(path, gene, x, y)
+  for table in columns.read(path, [*names, *([slide.column] if slide else [])]):
+    own = table[slide.holds(table)] if slide else table
+    yield own[names[0]].to_numpy(object), columns.numbers(own, names[1:], path) * um
 
 
 def _section(

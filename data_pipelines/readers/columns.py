@@ -45,7 +45,10 @@ def chosen(path: Path, *names: str | tuple[str, ...]) -> list[str]:
   found = []
   for name in names:
     options = (name,) if isinstance(name, str) else name
-    match = next((lower[option.lower()] for option in options if option.lower() in lower), None)
+    # One table may have cell_ID, a number, and cell_id, a name.
+    exact = (option for option in options if option in there)
+    alike = (lower[option.lower()] for option in options if option.lower() in lower)
+    match = next(exact, None) or next(alike, None)
     if match is None:
       raise BadInputError(
         path,

@@ -10,14 +10,14 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import cells, columns, count_table, lattice, one_slide
+from data_pipelines.readers.cell_slides import Slide, divided
 from data_pipelines.readers.metadata import Metadata
 from data_pipelines.readers.names import source_at
 from data_pipelines.readers.raw_counts import RawCounts
@@ -28,6 +28,8 @@ _FILE = re.compile(
   r"(?P<name>.*?)[_.-]?(?P<kind>exprmat|metadata|tx|fov_positions)_file\.(csv|parquet)(\.gz)?", re.I
 )
 _PLACE = (("CenterX_global_px", "CenterY_global_px"), ("CenterX_global_mm", "CenterY_global_mm"))
+_KEY = ("fov", "cell_id", "cell")
+"""What a cell is known by: its field of view and its number there, and maybe a name."""
 _FOV = (("x_global_px", "y_global_px"), ("x_global_mm", "y_global_mm"))
 
 
@@ -40,14 +42,16 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
     if file.is_file() and (m := _FILE.fullmatch(file.name)):
       found.setdefault(m["name"], {})[m["kind"].lower()] = file
   found = {name: files for name, files in found.items() if {"exprmat", "tx"} & set(files)}
-  return [_source_of(path, name, files, metadata) for name, files in found.items()]
+  return [
+    section for name, files in found.items() for section in _sources_of(path, name, files, metadata)
+  ]
 
 
-def _source_of(
+def _sources_of(
   path: Path, prefix: str, files: dict[str, Path], metadata: Metadata
-) -> SectionSource:
+) -> list[SectionSource]:
   used = ("exprmat", "metadata") if "exprmat" in files else ("tx",)
-  return source_at(
+  source = source_at(
     path,
     metadata,
     reader="cosmx",
@@ -56,14 +60,25 @@ def _source_of(
     is_generic=cells.is_generic,
     name=prefix or None,
   )
+  if "exprmat" in files:
+    return divided(source, files.get("metadata"), _PLACE[0], metadata)
+  return divided(source, files["tx"], _FOV[0], metadata)
 
 
 READER = Reader(
-  find=_find, holds="CosMx flat files (*_exprMat_file.csv and *_metadata_file.csv)", pools=True
+  find=_find,
+  holds="CosMx flat files (*_exprMat_file.csv and *_metadata_file.csv)",
+  pools=True,
+  divides=True,
 )
 
 
-def _read_section(source: SectionSource, files: dict[str, Path]) -> Section:
+def _read_section(
+  source: SectionSource,
+  files: dict[str, Path],
+  slide: Slide | None = None,
+  notes: tuple[str, ...] = (),
+) -> Section:
   """Squares of cells, else of transcripts.
 
   Raises:
@@ -74,15 +89,17 @@ def _read_section(source: SectionSource, files: dict[str, Path]) -> Section:
   um_per_px, how = _um_per_px(source, files)
   frame = cells.Frame(um_per_px_source=f"positions in micrometres ({um_per_px:.5g} a pixel, {how})")
   if "exprmat" not in files:
-    transcripts = cells.Transcripts(files["tx"], _transcripts(files["tx"], um_per_px))
-    return cells.section_of_transcripts(source, transcripts, frame)
+    found = cells.batches(files["tx"], "target", *_FOV[0], um=um_per_px, slide=slide)
+    return cells.section_of_transcripts(source, cells.Transcripts(files["tx"], found), frame, notes)
   counts = files["exprmat"]
   if "metadata" not in files:
     raise BadInputError(
       counts, "cells", "no *_metadata_file.csv beside it", "the table of cells", "copy it there"
     )
-  places = _cells(files["metadata"], um_per_px)
-  return cells.section_of_cells(source, _inside_cells(counts), places, frame)
+  key = _key(counts, files["metadata"])
+  names = ["cell_ID" if name == "cell_id" else name for name in key]
+  places = cells.cell_table(files["metadata"], names, *_PLACE[0], um=um_per_px, slide=slide)
+  return cells.section_of_cells(source, _inside_cells(counts, key), places, frame, notes)
 
 
 def _names(path: Path) -> list[str]:
@@ -92,8 +109,9 @@ def _names(path: Path) -> list[str]:
     BadInputError: they do not.
   """
   there = [name.lower() for name in columns.names_in(path)]
-  names = list(itertools.takewhile(lambda name: name in ("fov", "cell_id", "cell"), there))
-  if not {"fov", "cell_id"} <= set(names):
+  telling = one_slide.columns_of(there)
+  names = list(itertools.takewhile(lambda name: name in (*_KEY, *telling), there))
+  if not set(_KEY[:2]) <= set(names):
     raise BadInputError(
       path,
       "header",
@@ -104,37 +122,20 @@ def _names(path: Path) -> list[str]:
   return names
 
 
-def _inside_cells(path: Path) -> Iterator[RawCounts]:
-  """Counts of cells by field of view and number; number 0 stands for what lies in no cell."""
+def _key(counts: Path, table: Path) -> list[str]:
+  """The columns by which the cells of both tables are known."""
+  there = {name.lower() for name in columns.names_in(table)}
+  return [name for name in _names(counts) if name in there or name in _KEY[:2]]
+
+
+def _inside_cells(path: Path, key: Sequence[str]) -> Iterator[RawCounts]:
+  """Counts of cells by their key; number 0 stands for what lies in no cell."""
   names = _names(path)
   for piece in count_table.pieces(path, names=len(names), join="\t"):
     parts = [dict(zip(names, row.split("\t"), strict=True)) for row in piece.spot_ids.tolist()]
-    ids = np.array([f"{part['fov']}_{part['cell_id']}" for part in parts])
+    ids = np.array(["_".join(part[name] for name in key) for part in parts])
     inside = np.flatnonzero([part["cell_id"] != "0" for part in parts])
     yield dataclasses.replace(piece, counts=piece.counts[inside], spot_ids=ids[inside])
-
-
-def _cells(path: Path, um_per_px: float) -> cells.Cells:
-  names = columns.chosen(path, "fov", "cell_ID", *_PLACE[0])
-  telling = one_slide.columns_of(columns.names_in(path))
-  table = columns.read_all(path, [*names, *telling])
-  positions_um = columns.numbers(table, names[2:], path) * um_per_px
-  for column in telling:
-    cells.refuse_several_slides(path, column, table[column], positions_um)
-  ids = (table[names[0]].astype(str) + "_" + table[names[1]].astype(str)).to_numpy(str)
-  return cells.Cells(path, ids, positions_um)
-
-
-def _transcripts(
-  path: Path, um_per_px: float
-) -> Iterator[tuple[np.ndarray, Float[np.ndarray, "transcript 2"]]]:
-  names = columns.chosen(path, "target", "x_global_px", "y_global_px")
-  telling = one_slide.columns_of(columns.names_in(path))
-  for table in columns.read(path, [*names, *telling]):
-    positions_um = columns.numbers(table, names[1:], path) * um_per_px
-    for column in telling:
-      cells.refuse_several_slides(path, column, table[column], positions_um)
-    yield table[names[0]].to_numpy(object), positions_um
 
 
 def _um_per_px(source: SectionSource, files: dict[str, Path]) -> tuple[float, str]:

@@ -119,6 +119,7 @@ READER = Reader(
   find=_find,
   holds="HEST-1k (st, with wsis, patches or metadata)",
   inner_folders=(_SPOTS, _SLIDES, _PATCHES, _ABOUT),
+  annotated=True,
 )
 
 

@@ -6,14 +6,11 @@ Positions are micrometres. No H&E image is registered to them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import cells, columns, count_table
+from data_pipelines.readers.cell_slides import Slide, divided
 from data_pipelines.readers.metadata import Metadata
 from data_pipelines.readers.names import source_at
 from data_pipelines.readers.source import Reader, SectionSource
@@ -42,16 +39,25 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
     load=functools.partial(_read_section, counts=counts, table=table, transcripts=transcripts),
     is_generic=cells.is_generic,
   )
-  return [source]
+  place = ("center_x", "center_y") if counts else ("global_x", "global_y")
+  return divided(source, table if counts else transcripts, place, metadata)
 
 
 READER = Reader(
-  find=_find, holds="MERSCOPE outputs (cell_by_gene.csv and cell_metadata.csv)", pools=True
+  find=_find,
+  holds="MERSCOPE outputs (cell_by_gene.csv and cell_metadata.csv)",
+  pools=True,
+  divides=True,
 )
 
 
 def _read_section(
-  source: SectionSource, counts: Path | None, table: Path | None, transcripts: Path | None
+  source: SectionSource,
+  counts: Path | None,
+  table: Path | None,
+  transcripts: Path | None,
+  slide: Slide | None = None,
+  notes: tuple[str, ...] = (),
 ) -> Section:
   """Squares of cells, else of transcripts.
 
@@ -60,19 +66,13 @@ def _read_section(
   """
   cells.refuse_image(source)
   if counts is None:
-    return cells.section_of_transcripts(
-      source, cells.Transcripts(transcripts, _transcripts(transcripts))
-    )
+    found = cells.batches(transcripts, "gene", "global_x", "global_y", slide=slide)
+    return cells.section_of_transcripts(source, cells.Transcripts(transcripts, found), notes=notes)
   if table is None:
     raise BadInputError(
       counts, "cells", "no table of cells beside it", " or ".join(_CELLS), "copy the file there"
     )
   # The first column holds the names, whatever it is called: nothing, EntityID, or X after R.
-  places = cells.cell_table(table, columns.names_in(table)[0], "center_x", "center_y")
-  return cells.section_of_cells(source, count_table.pieces(counts), places)
-
-
-def _transcripts(path: Path) -> Iterator[tuple[np.ndarray, Float[np.ndarray, "transcript 2"]]]:
-  names = columns.chosen(path, "gene", "global_x", "global_y")
-  for table in columns.read(path, names):
-    yield table[names[0]].to_numpy(object), columns.numbers(table, names[1:], path)
+  name = columns.names_in(table)[0]
+  places = cells.cell_table(table, [name], "center_x", "center_y", slide=slide)
+  return cells.section_of_cells(source, count_table.pieces(counts), places, notes=notes)

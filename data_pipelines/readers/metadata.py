@@ -41,7 +41,7 @@ class Words:
   Attributes:
     um_per_px: micrometres a pixel of the positions.
     layer: matrix of raw counts in `.h5ad` files.
-    library_key: column of `obs` that names sections in `.h5ad` files.
+    library_key: column that names the sections of one table.
     image: H&E image of the only section.
     image_scale: its pixels per pixel of the positions.
     platform: what the data are of: a reader's name.
@@ -94,7 +94,7 @@ class Entry:
       platform's reader does by itself.
     platform: name of the reader, or what an `.h5ad` file holds the spots of.
     layer: matrix of raw counts of an `.h5ad` file.
-    library_key: column of `obs` that names the sections of an `.h5ad` file.
+    library_key: column that names the sections of one table.
     folders: where relative paths are looked for, in this order.
   """
 

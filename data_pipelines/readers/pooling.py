@@ -69,6 +69,7 @@ class Items:
     row_of: ids -> which item each is; -1 where there is none of that id.
     square: of each item; -1 where it is not to be counted.
     ids: of the squares.
+    others: what those are that are not to be counted.
   """
 
   what: str
@@ -76,6 +77,7 @@ class Items:
   row_of: Callable[[np.ndarray], np.ndarray]
   square: Int[np.ndarray, " item"]
   ids: np.ndarray
+  others: str = "beside the tissue"
 
   def squares_at(self, rows: Int[np.ndarray, " row"]) -> Int[np.ndarray, " row"]:
     """The square of each of these items; -1 where there is none."""
@@ -116,7 +118,7 @@ def summed(pieces: Iterable[RawCounts], items: Items) -> RawCounts:
     raise _elsewhere(piece, unplaced, seen, items)
   dropped = {
     f"{items.what} without a position": unplaced,
-    f"{items.what} beside the tissue": left_out,
+    f"{items.what} {items.others}": left_out,
   }
   return dataclasses.replace(
     piece,

@@ -27,6 +27,8 @@ class Reader:
     holds: what a user's folder must hold, for the message that nothing was found in it.
     inner_folders: names of folders inside a section; who gives one of them means the section.
     pools: whether it pools to squares of `pitch_um`.
+    annotated: whether it reads AnnData, whose matrices have names (`layer`).
+    divides: whether a column of its tables may tell sections apart (`library_key`).
     suffix: ending of files that hold sections by themselves; empty where there are none.
   """
 
@@ -34,6 +36,8 @@ class Reader:
   holds: str
   inner_folders: tuple[str, ...] = ()
   pools: bool = False
+  annotated: bool = False
+  divides: bool = False
   suffix: str = ""
 
 

@@ -64,7 +64,7 @@ def _source_of(
   )
 
 
-READER = Reader(find=_find, holds="SpatialData stores (.zarr)")
+READER = Reader(find=_find, holds="SpatialData stores (.zarr)", annotated=True)
 
 
 def _tables(path: Path) -> list[str]:

@@ -115,7 +115,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   """
   frame, notes = _frame(layout, source.entry)
   if layout.has_cells:
-    table = cells.cell_table(layout.cells, "cell_id", "x_centroid", "y_centroid")
+    table = cells.cell_table(layout.cells, ["cell_id"], "x_centroid", "y_centroid")
     pieces = feature_barcode.pieces(layout.h5, layout.matrix_market)
     return cells.section_of_cells(source, pieces, table, frame, notes)
   if layout.transcripts is None:

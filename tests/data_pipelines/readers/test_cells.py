@@ -136,20 +136,71 @@ def test_each_mistake_is_named_by_its_field(made, ending, change, field):
   assert "\n" not in str(problem)
 
 
-@pytest.mark.parametrize(
-  ("write", "ending"), [(cosmx, "S1_metadata_file.csv"), (merscope, "cell_metadata.csv")]
-)
-@pytest.mark.parametrize("column", ["slide_ID", "Run_Tissue_name"])
-def test_cells_of_several_slides_on_top_of_each_other_are_not_pooled(made, write, ending, column):
-  write(made)
-  path = made.folder / ending
+def divide(made, write, transcripts, **columns):
+  """Writes tables of the cells with more columns, one value a cell."""
+  write(made, transcripts=transcripts)
+  ending = "t*.csv*" if transcripts else "metadata*.csv"
+  (path,) = [p for p in made.folder.glob(f"*{ending}") if "positions" not in p.name]
   table = pd.read_csv(path)
-  table.assign(**{column: np.arange(len(table)) % 2}).to_csv(path, index=False)
-  problem = problem_of(made)
-  assert problem.field == f"column {column}"
-  assert "2 slides on top of each other" in problem.found
-  table.assign(**{column: 7}).to_csv(path, index=False)
-  assert read(made).num_spots
+  if transcripts:
+    cell = np.repeat(*np.nonzero(made.counts)[:1], made.counts[made.counts > 0])
+  else:
+    cell = np.arange(len(table))
+    if write is merscope:
+      cell = pd.Index(made.ids).get_indexer(table.iloc[:, 0])
+  table = table.assign(**{name: values[cell] for name, values in columns.items()})
+  table.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("write", [merscope, cosmx])
+@pytest.mark.parametrize("transcripts", [False, True])
+@pytest.mark.parametrize("column", ["slide_ID", "Run_Tissue_name", "mouse"])
+def test_each_slide_of_a_table_of_cells_is_a_section(made, write, transcripts, column):
+  slide = np.arange(len(made.ids)) % 2 + 1
+  divide(made, write, transcripts, **{column: slide})
+  found = {section.section_id: section for section in readers.read_sections(made.folder)}
+  assert set(found) == {"S1_1", "S1_2"}
+  for number in (1, 2):
+    own = slide == number
+    part = raw_folders.CellTable(
+      made.folder, made.ids, made.genes, made.counts[own], made.positions_um[own]
+    )
+    check_counts(found[f"S1_{number}"], part, 55)
+
+
+def test_what_lies_apart_is_one_section_and_said_unless_a_column_is_named(made):
+  left = np.where(made.positions_um[:, 0] < 200, "left", "right")
+  divide(made, merscope, False, patient=left)
+  (section,) = readers.read_sections(made.folder)
+  assert any("--library_key=patient" in note for note in section.notes)
+  found = readers.open_sections(made.folder, words=readers.Words(library_key="patient"))
+  assert [source.section_id for source in found] == ["S1_left", "S1_right"]
+  with pytest.raises(BadInputError, match="column donor"):
+    readers.read_sections(made.folder, words=readers.Words(library_key="donor"))
+
+
+def test_a_table_of_slides_names_each_or_all_of_them(made):
+  divide(made, merscope, False, slide=np.arange(len(made.ids)) % 2)
+  table = made.folder.parent / "table.csv"
+  table.write_text("section,donor\nS1,d1\nS1_1,d2\n")
+  found = {s.section_id: s.donor_id for s in readers.open_sections(made.folder, table)}
+  assert found == {"S1_0": "d1", "S1_1": "d2"}
+
+
+def test_cells_of_two_slides_that_share_their_names_are_told_apart_by_both_tables(made):
+  slide = np.arange(len(made.ids)) % 2 + 1
+  divide(made, cosmx, False, slide_ID=slide)
+  paths = [made.folder / f"S1_{kind}_file.csv" for kind in ("metadata", "exprMat")]
+  places, counts = map(pd.read_csv, paths)
+  number = {"fov": 1, "cell_ID": np.arange(len(slide)) // 2 + 1}
+  places.assign(**number).to_csv(paths[0], index=False)
+  counts = counts[counts["cell_ID"] > 0].assign(**number)
+  counts.to_csv(paths[1], index=False)
+  assert "in a folder of its own" in problem_of(made).fix
+  counts.insert(0, "slide_ID", slide)
+  counts.to_csv(paths[1], index=False)
+  found = readers.read_sections(made.folder)
+  assert sum(section.counts.sum() for section in found) == made.counts.sum()
 
 
 def test_a_missing_table_of_cells_is_named(made):
