@@ -13,9 +13,10 @@ _silent = False
 
 
 def say(line: str) -> None:
-  """One line to whoever watches."""
+  """One line to whoever watches; where it cannot be written, work goes on without it."""
   if not _silent:
-    print("\n".join(map(printable, line.split("\n"))), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a log on a full disk, a pipe that nobody reads
+      print("\n".join(map(printable, line.split("\n"))), file=sys.stderr, flush=True)
 
 
 def silence() -> None:

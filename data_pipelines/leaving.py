@@ -157,6 +157,15 @@ def program() -> Iterator[None]:
     raise
   finally:
     _programs -= 1
+    _forget_unwritten_log()
+
+
+def _forget_unwritten_log() -> None:
+  """Else Python ends with a status of its own where the last lines on stderr cannot be written."""
+  try:
+    sys.stderr.flush()
+  except OSError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def is_program() -> bool:

@@ -7,6 +7,7 @@ import difflib
 import errno
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -86,13 +87,24 @@ def disk_explained(output: str | os.PathLike, flag: str, needed: str) -> Iterato
     raise
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+  """Whether this is about memory, of the machine or of an accelerator; a full disk is not."""
+  # XLA's exception is a RuntimeError like many others.
+  return isinstance(error, MemoryError) or bool(
+    re.match(r"RESOURCE_EXHAUSTED.*(memory|allocat)", str(error), re.IGNORECASE | re.DOTALL)
+  )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
   """What somebody who wrote `word` may have meant; empty if nothing is close."""
   return (difflib.get_close_matches(word, list(known), n=1) or [""])[0]
 
 
 def exits_on_bad_input(main: Callable[..., Any]) -> Callable[..., Any]:
-  """Wraps an entry point: a `BadInputError` becomes one line on stderr and exit status 3."""
+  """Wraps an entry point: a `BadInputError` becomes one line on stderr and exit status 3.
+
+  So does memory that runs out.
+  """
 
   @functools.wraps(main)
   def wrapped(*args, **kwargs):
@@ -100,6 +112,17 @@ def exits_on_bad_input(main: Callable[..., Any]) -> Callable[..., Any]:
       return main(*args, **kwargs)
     except BadInputError as problem:
       print(problem, file=sys.stderr)
-      sys.exit(EXIT_BAD_INPUT)
+    except (MemoryError, RuntimeError) as error:
+      if not is_out_of_memory(error):
+        raise
+      what = (str(error) or "no more to be had").splitlines()[0]
+      print(
+        BadInputError(
+          "memory", "size", what, "room for what was asked for",
+          "ask for less at a time, or use a machine with more of it",
+        ),
+        file=sys.stderr,
+      )  # fmt: skip
+    sys.exit(EXIT_BAD_INPUT)
 
   return wrapped

@@ -17,6 +17,7 @@ from data_pipelines import console
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions
+from data_pipelines.problems import disk_explained
 from hibio import configs, corpora, forward, readout
 from hibio.batch import Batch, Tables
 from hibio.encoders import pretrained
@@ -111,11 +112,13 @@ def pretrain(
   with hosts.first_alone() as first:
     if first:
       try:
-        with clock.part("readout"):
-          _store_readout(corpus, forward.frozen(model), recipe.tables, params, result.step, workdir)
-        with clock.part("figures"):
-          curves.draw(workdir)
-          _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
+        with disk_explained(workdir, "--config.workdir", "room for a readout and figures"):
+          with clock.part("readout"):
+            frozen, tables = forward.frozen(model), recipe.tables
+            _store_readout(corpus, frozen, tables, params, result.step, workdir)
+          with clock.part("figures"):
+            curves.draw(workdir)
+            _draw_regions(corpus, result.regions, workdir / "figures" / "regions.png")
       finally:
         record(workdir, seconds=clock.shares())
   return result

@@ -62,7 +62,8 @@ class Checkpoints:
     stay in the folder under another name. What this class has not written is left alone.
 
     Raises:
-      BadInputError: there are checkpoints, and all of them are damaged.
+      BadInputError: there are checkpoints, and all of them are damaged, or the newest is laid out
+        otherwise.
     """
     step = int(hosts.from_first(lambda: np.int32(self._newest_whole()), np.int32(-1)))
     return None if step < 0 else _read(self._open(), step, like, like_regions)
@@ -257,14 +258,22 @@ def _read(
   abstract = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like
   )
-  restored = manager.restore(
-    step,
-    args=ocp.args.Composite(
-      state=ocp.args.StandardRestore(abstract),
-      regions=ocp.args.StandardRestore({"regions": like_regions}),
-      meta=ocp.args.JsonRestore(),
-    ),
+  wanted = ocp.args.Composite(
+    state=ocp.args.StandardRestore(abstract),
+    regions=ocp.args.StandardRestore({"regions": like_regions}),
+    meta=ocp.args.JsonRestore(),
   )
+  try:
+    restored = manager.restore(step, args=wanted)
+  except (KeyError, TypeError, ValueError) as error:  # whole, so it is another model's
+    raise BadInputError(
+      Path(manager.directory) / str(step),
+      "parameters",
+      f"others than this model has ({str(error).splitlines()[0]})",
+      "those that this config and this version of the code give",
+      "go on with what the run began with (run.json names versions), or give another"
+      " --config.workdir",
+    ) from error
   return Restored(restored["state"], restored["regions"]["regions"], restored["meta"])
 
 

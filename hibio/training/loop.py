@@ -17,23 +17,21 @@ import numpy as np
 
 from data_pipelines import console, files
 from hibio.batch import Batch
-from hibio.training import hosts, lock, metrics, sharding, stages, state
+from hibio.training import hosts, lock, sharding, stages, state
 from hibio.training import workdir as workdirs
-from hibio.training.alarms import Watch
 from hibio.training.checkpoints import Checkpoints
 from hibio.training.departure import Departure
 from hibio.training.description import check_same
 from hibio.training.guard import Guard
+from hibio.training.journal import HELD_OUT, Journal
 from hibio.training.optimizer import make_optimizer
 from hibio.training.recipe import Recipe, TrainResult
 from hibio.training.step import Step, make_train_step
-from hibio.training.stopping import CANNOT_SAVE, Interruption, RunStopped
+from hibio.training.stopping import CANNOT_SAVE, Interruption, RunStopped, too_large
 from hibio.training.tables import save_tables
-from hibio.training.timing import OTHER, Stopwatch
+from hibio.training.timing import Stopwatch
 
 MAX_FAILED_SAVES = 3
-_COUNTED = ("skipped", "skipped_in_a_row", "skipped_recently", "spikes")
-"""Of the last step of a line, not of all of them."""
 _IN_FLIGHT = 2
 """Steps that the device is given ahead of their results, so that it never waits for the next."""
 
@@ -45,7 +43,8 @@ def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> Trai
     clock: what `run.json` takes the seconds from; a new one by default.
 
   Raises:
-    BadInputError: a config that cannot work, or a work directory that belongs to another run.
+    BadInputError: a config that cannot work or does not fit into memory, or a work directory that
+      belongs to another run.
     RunStopped: status 73 for a work directory in use, 74 where checkpoints cannot be written, 75
       after a request to stop (saved), 76 after too many steps that were not finite. Where the main
       thread does not come back, from a compiler or a loader, the process itself ends with 75 or 78.
@@ -61,18 +60,20 @@ def train(recipe: Recipe, workdir: Path, clock: Stopwatch | None = None) -> Trai
     Checkpoints(workdir, config.keep_checkpoints, console.say) as checkpoints,
   ):
     run = _Run(recipe, workdir, checkpoints, clock, alive, interruption)
-    with (
-      clock.part("set-up"),
-      console.announced("setting up the run", "5 to 30 s on a CPU"),
-      run.departure.lasting(saves=False),
-      workdirs.written_in(workdir),
-    ):
-      step = run.set_up(mesh)
     try:
+      with (
+        clock.part("set-up"),
+        console.announced("setting up the run", "5 to 30 s on a CPU"),
+        run.departure.lasting(saves=False),
+        workdirs.written_in(workdir),
+      ):
+        step = run.set_up(mesh)
       with run.departure:
         run.steps(step, mesh)
     except Exception as error:
       run.end(f"failed ({type(error).__name__})")
+      if (problem := too_large(error, config)) is not None:
+        raise problem from error
       raise
   workdirs.record(workdir, seconds=clock.shares())
   return TrainResult(run.state.params, run.regions(), int(run.state.step), int(run.state.skipped))
@@ -97,8 +98,6 @@ class _Run:
     self._description = recipe.describe()
     self._guard: Guard | None = None
     self._in_flight: deque = deque()
-    self._since_line: list[dict[str, np.ndarray]] = []  # metrics of the steps since the last line
-    self._beside: dict[str, Any] = {}  # for the next line
     self._announced: set[str] = set()
 
   def set_up(self, mesh: jax.sharding.Mesh) -> Step:
@@ -119,11 +118,10 @@ class _Run:
       self.state, tables = restored.state, recipe.tables.replace(regions=restored.regions)
     self.tables = sharding.replicate(tables, mesh)
     self.position = int(self.state.step)
-    lines = metrics.read(self._workdir) if first else []
-    self._writer = metrics.MetricsWriter(self._workdir, self.position) if first else None
-    kept = [line for line in lines if line["step"] <= self.position]
-    self._watch = Watch(self._config.num_steps, kept)
-    self._record_start(mesh, lines)
+    self._journal = Journal(
+      self._workdir, self._config, self.position, self._looks(), self._clock, self._alive
+    )
+    self._record_start(mesh, self._journal.before)
     names = [one["section_id"] for one in self._description["corpus"]["sections"]]
     self._guard = Guard(self._workdir, names, self.state)
     return make_train_step(
@@ -143,9 +141,11 @@ class _Run:
     """Takes the steps that are left."""
     config, recipe, data = self._config, self._recipe, None
     refresh_at = stages.refresh_steps(config) if recipe.refresh_regions else ()
-    self._lap = self._clock.lap()
     if self.departure.asked(agree=False):
       self.departure.stop()
+    if self._journal.owes_look():
+      self._journal.complete(self._held_out())
+    self._journal.begin()
     while self.position < config.num_steps:
       if self.position in refresh_at:
         self._refresh()
@@ -156,9 +156,10 @@ class _Run:
       last = self.position == config.num_steps
       logs = last or self.position == 1 or self.position % config.log_every == 0
       stops = self.departure.asked(agree=logs) and not last
-      looks = recipe.evaluate and not stops and _due(self.position, config.evaluate_every, last)
+      looks = self._looks() and not stops  # then it is the first thing of the next start
       if looks:
-        self._evaluate()
+        self._settle(0)
+        self._journal.beside(self._held_out())
       if logs or stops or looks:
         self._write_line()
       if stops or _due(self.position, config.checkpoint_every, last):
@@ -196,10 +197,15 @@ class _Run:
     with self._clock.part("refresh"), self.departure.lasting(saves=True):
       tables, logged = state.refreshed(self._recipe.refresh_regions, self.state.params, self.tables)
     self.tables = tables
-    self._beside |= logged
+    self._journal.beside(logged)
 
-  def _evaluate(self) -> None:
-    self._settle(0)
+  def _looks(self) -> bool:
+    """Whether held-out donors are looked at after this step."""
+    config, taken = self._config, self.position > 0
+    due = _due(self.position, config.evaluate_every, self.position == config.num_steps)
+    return self._recipe.evaluate is not None and taken and due
+
+  def _held_out(self) -> dict[str, float]:
     with (
       self._compiled("evaluate", "compiling the evaluation of held-out donors", "5 to 20 s"),
       self.departure.lasting(saves=True),
@@ -207,7 +213,7 @@ class _Run:
       params, tables = sharding.on_this_process((self.state.params, self.tables))
       with hosts.first_alone() as first:  # whose metrics are written
         held_out = self._recipe.evaluate(params, tables) if first else {}
-    self._beside |= {f"held_out/{name}": value for name, value in held_out.items()}
+    return {f"{HELD_OUT}{name}": value for name, value in held_out.items()}
 
   @contextlib.contextmanager
   def _compiled(self, part: str, what: str, usually: str) -> Iterator[None]:
@@ -226,7 +232,7 @@ class _Run:
       position, batch, measured = self._in_flight.popleft()
       with self._clock.part("step"):
         measured = jax.device_get(measured)
-      self._since_line.append(measured)
+      self._journal.add(measured)
       try:
         self._guard.look(position, batch, measured)
       except RunStopped:
@@ -235,31 +241,11 @@ class _Run:
 
   def _write_line(self) -> None:
     self._settle(0)
-    lap, self._lap = self._clock.lap(self._lap), self._clock.lap()
-    working = max(lap.of("data", "step", OTHER), 1e-9)
-    steps = len(self._since_line)
-    values = {
-      "stage": stages.stage_at(self.position - 1, self._config).name,
-      **metrics.mean_of(self._since_line),
-      **{name: self._since_line[-1][name] for name in _COUNTED},
-      "pairs_per_second": sum(int(one["pairs"]) for one in self._since_line) / working,
-      "seconds": self._lap.seconds,
-      "data_wait_share": lap.of("data") / working,
-      **self._beside,
-    }
-    self._since_line, self._beside = [], {}
-    if self._writer is not None:
-      self._alive()
-      ringing, warnings = self._watch.look({"step": self.position} | values)
-      self._writer.write(self.position, values | ({"alarms": ringing} if ringing else {}))
-      left = (self._config.num_steps - self.position) * working / steps
-      console.say(metrics.line(self.position, self._config.num_steps, values, left))
-      for warning in warnings:
-        console.say(warning)
+    self._journal.write(self.position)
 
   def save_now(self) -> None:
     """Writes the line and the checkpoint of the last step; returns when they are on disk."""
-    if self._in_flight or self._since_line:
+    if self._in_flight or self._journal.pending:
       self._write_line()
     self._save(final=True)
 
@@ -287,7 +273,7 @@ class _Run:
       ended=how,
       last_step=self.position,
       skipped=self._guard.skipped,
-      alarms=self._watch.begun,
+      alarms=self._journal.alarms,
       seconds=self._clock.shares(),
     )
 

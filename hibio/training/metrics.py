@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,8 @@ class MetricsWriter:
 
   def __init__(self, workdir: Path, resumed_at: int):
     """Keeps the lines up to step `resumed_at`; those after it are about to be made again."""
-    self._path = workdir / NAME
-    kept = [line for line in read(workdir) if line["step"] <= resumed_at]
-    files.write_text(self._path, "".join(f"{to_json(line)}\n" for line in kept))
+    self._workdir = workdir
+    self._rewrite([line for line in read(workdir) if line["step"] <= resumed_at])
 
   def write(self, step: int, values: Mapping[str, Any]) -> None:
     """Appends one line.
@@ -34,11 +34,25 @@ class MetricsWriter:
       step: optimizer steps taken so far.
       values: numbers and names; what is not finite is written as null.
     """
+    with self._told(), (self._workdir / NAME).open("a") as file:
+      file.write(to_json({"step": step} | dict(values)) + "\n")
+
+  def put_right(self, step: int, values: Mapping[str, Any]) -> None:
+    """The last line again, which is of that step, with other values."""
+    with self._told():
+      before = [line for line in read(self._workdir) if line["step"] < step]
+      self._rewrite([*before, {"step": step} | dict(values)])
+
+  def _rewrite(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    files.write_text(self._workdir / NAME, "".join(f"{to_json(line)}\n" for line in lines))
+
+  @contextlib.contextmanager
+  def _told(self) -> Iterator[None]:
     try:
-      with self._path.open("a") as file:
-        file.write(to_json({"step": step} | dict(values)) + "\n")
+      yield
     except OSError as error:
-      console.say(f"hibio: {self._path}: a line was lost ({error}); training goes on")
+      path = self._workdir / NAME
+      console.say(f"hibio: {path}: a line was lost ({error}); training goes on")
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

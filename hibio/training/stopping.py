@@ -15,7 +15,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from data_pipelines.leaving import Signals, Stopped, is_program
-from data_pipelines.problems import EXIT_INTERRUPTED
+from data_pipelines.problems import EXIT_INTERRUPTED, BadInputError, is_out_of_memory
+from hibio.configs import TrainingConfig
 
 BUSY = 73
 """Another run holds the work directory."""
@@ -37,6 +38,20 @@ _POLL_SECONDS = 0.2
 
 class RunStopped(Stopped):
   """Ends the program with status `code` unless somebody catches it; `message` says why."""
+
+
+def too_large(error: Exception, config: TrainingConfig) -> BadInputError | None:
+  """What to say where a step needs more memory than there is; None of any other error."""
+  if not is_out_of_memory(error):
+    return None
+  return BadInputError(
+    "config",
+    "training.windows_per_batch",
+    f"{config.windows_per_batch}, which memory does not suffice for ({str(error).splitlines()[0]})",
+    "a step that fits the device",
+    "lower it, raise training.accumulation, or cut the model up with training.mesh; with the first"
+    " two give another --config.workdir",
+  )
 
 
 class Interruption(Signals):

@@ -3,11 +3,45 @@
 import errno
 import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 
 from data_pipelines.console import say
-from data_pipelines.problems import BadInputError, disk_explained, printable
+from data_pipelines.problems import BadInputError, disk_explained, exits_on_bad_input, printable
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_log_that_takes_no_more_changes_neither_the_work_nor_the_exit_status():
+  code = (
+    "from data_pipelines import console, leaving\n"
+    "with leaving.program():\n"
+    "  console.say('step 1')\n"
+    "  print('worked on')\n"
+    "  raise SystemExit(75)"
+  )
+  with open("/dev/full", "wb") as full:
+    done = subprocess.run([sys.executable, "-c", code], stdout=-1, stderr=full, check=False)
+  assert (done.returncode, done.stdout) == (75, b"worked on\n")
+
+
+@pytest.mark.parametrize(
+  "error",
+  [MemoryError("Unable to allocate 40. GiB"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")],
+)
+def test_memory_that_runs_out_is_one_line_and_a_full_disk_is_not_taken_for_it(error, capsys):
+  @exits_on_bad_input
+  def fails(error):
+    raise error
+
+  with pytest.raises(SystemExit) as ended:
+    fails(error)
+  assert ended.value.code == 3
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith(f"hibio: memory: size: found {error}, expected room")
+  with pytest.raises(RuntimeError):
+    fails(RuntimeError("RESOURCE_EXHAUSTED: write: No space left on device"))
 
 
 def test_a_message_shows_what_a_terminal_would_obey_and_is_one_short_line():

@@ -74,6 +74,16 @@ def test_a_checkpoint_goes_onto_another_mesh(three):
   assert kernel.addressable_shards[0].data.shape == (4, 8)
 
 
+def test_a_checkpoint_of_another_model_is_named_and_not_taken_for_damaged(saved):
+  params = jax.eval_shape(lambda: {"up": {"kernel": jnp.zeros((8, 32))}})
+  like = state.abstract(params, OPTIMIZER, sharding.make_mesh((1, 1, 1)))
+  checkpoints = Checkpoints(saved, 2)
+  with pytest.raises(BadInputError, match=r"checkpoints/6: parameters: found others than this"):
+    checkpoints.restore(like, np.zeros_like(REGIONS))
+  checkpoints.close()
+  assert int(_restore(saved).state.step) == 6
+
+
 def _flip_a_bit(path):
   content = bytearray(path.read_bytes())
   content[len(content) // 2] ^= 1
