@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import joins, placement
+from data_pipelines.readers import joins, placement, pooling
 from data_pipelines.readers.annotated import contents, places, raw_matrix, slides
 from data_pipelines.readers.annotated.sections import Choices, section_of
 from data_pipelines.readers.assembly import Positions, assemble
@@ -94,7 +94,9 @@ def _looked_at(path: Path, part: Callable[[contents.Contents], object]) -> None:
     part(found)
 
 
-READER = Reader(find=_find, holds=".h5ad files", suffix=SUFFIX, annotated=True, divides=True)
+READER = Reader(
+  find=_find, holds=".h5ad files", suffix=SUFFIX, pools=True, annotated=True, divides=True
+)
 
 
 def _read_section(source: SectionSource, name: str, library_key: str | None) -> Section:
@@ -179,7 +181,9 @@ def section_in(
     notes=(*spots.notes, *notes),
     said=choices.positions if choices.positions != placement.SWAPPED else "",  # they are by now
   )
-  return dataclasses.replace(section, unused_images=spots.unused_images)
+  section = dataclasses.replace(section, unused_images=spots.unused_images)
+  pitch_um = source.entry.pitch_um
+  return pooling.cells_said(section) if pitch_um is None else pooling.pooled(section, pitch_um)
 
 
 def _labels(source: SectionSource, obs: pd.DataFrame, ids: np.ndarray) -> list[joins.LabelTable]:

@@ -13,7 +13,9 @@ class WordFlags:
     self._flags = (
       flags.float("um_per_px", None, "Micrometres a pixel of the positions, if files do not say"),
       flags.string("layer", None, "Matrix of raw counts of an AnnData"),
-      flags.string("library_key", None, "Column that names sections in .h5ad, CosMx or MERSCOPE tables"),
+      flags.string(
+        "library_key", None, "Column that names sections in .h5ad, CosMx or MERSCOPE tables"
+      ),
       flags.string("image", None, "H&E image of the only section; none to read no image"),
       flags.float("image_scale", None, "Pixels of --image per pixel of the positions"),
       flags.string("platform", None, "Platform to read as, or the array of an .h5ad file"),

@@ -13,15 +13,23 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
+from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import array_fit
 from data_pipelines.readers.joins import LabelTable
 from data_pipelines.readers.raw_counts import RawCounts, whole_counts
+from data_pipelines.section import Section
 
 SPOT_UM = 55.0
 """Pitch that cells and transcripts are pooled to unless another is asked for: a spot of Visium."""
 
 _MIN_SHARE_PLACED = 0.95
+
+_CLOSER, _REGULAR = 0.95, 0.02
+"""How much less than a spot's distance a pitch may be, and how much steps of a lattice differ."""
+
+_MOST_MEASURED = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +153,76 @@ def most_common(table: LabelTable, items: Items) -> LabelTable:
     first = sizes.drop_duplicates("square").set_index("square")["label"]
     columns[name] = first.reindex(np.arange(len(items.ids)), fill_value="").to_numpy(str)
   return LabelTable(table.path, items.ids, columns, table.dropped)
+
+
+def pooled(section: Section, pitch_um: float) -> Section:
+  """The section with squares of this pitch in place of its spots: cells, bins or smaller spots.
+
+  Squares of a square lattice are of whole bins each, and lie where these do on average.
+
+  Raises:
+    BadInputError: spots lie farther apart than the pitch.
+  """
+  apart = _apart_um(section)
+  if pitch_um < _CLOSER * apart:
+    raise BadInputError(
+      section.section_id, "pitch_um", f"{pitch_um:g}, and spots {apart:.3g} um apart",
+      "squares that hold a spot at least", f"leave it out, or give {apart:.3g} or more",
+    )  # fmt: skip
+  across = round(pitch_um / apart) if _is_square_lattice(section, apart) else None
+  if across:
+    pitch_um = across * apart
+    found = squares(*(section.array_positions // across).T)
+    positions_um = found.means(section.positions_um)
+  else:
+    found = squares(*np.floor(section.positions_um[:, ::-1] / pitch_um).T)
+    positions_um = (found.array[:, ::-1] + 0.5) * pitch_um
+  number = np.arange(section.num_spots)
+  onto = csr_matrix((np.ones(len(number), np.int64), (found.of_item, number)))
+  path = Path(section.section_id)
+  items = Items("spots", path, lambda ids: number, found.of_item, found.ids)
+  table = LabelTable(path, section.spot_ids, dict(section.labels))
+  return dataclasses.replace(
+    section,
+    counts=(onto @ section.counts.astype(np.int64)).astype(np.int32),
+    spot_ids=found.ids,
+    positions_um=positions_um,
+    positions_px=positions_um / section.um_per_px,
+    array_positions=found.array,
+    spot_um=pitch_um,
+    labels=most_common(table, items).columns,
+    notes=(
+      *section.notes,
+      f"{len(number):,} spots, {apart:.3g} um apart, pooled to squares of {pitch_um:.4g} um",
+    ),
+  )
+
+
+def cells_said(section: Section) -> Section:
+  """The section with a note where its spots are as close as cells or bins."""
+  apart = _apart_um(section)
+  if not 0 < apart < SPOT_UM / 2:
+    return section
+  note = (
+    f"spots lie {apart:.3g} um apart, as cells or bins do; a model of spots reads them pooled "
+    f"(pitch_um {SPOT_UM:g})"
+  )
+  return dataclasses.replace(section, notes=(*section.notes, note))
+
+
+def _apart_um(section: Section) -> float:
+  """From a spot to the nearest one, the median."""
+  places = np.unique(section.positions_um, axis=0)
+  if len(places) < 2:
+    return 0.0
+  return float(np.median(cKDTree(places).query(places[:_MOST_MEASURED], k=2)[0][:, 1]))
+
+
+def _is_square_lattice(section: Section, apart: float) -> bool:
+  """Whether a row and a column of the array are as long as spots lie apart."""
+  fit = array_fit.fitted(section.array_positions, section.positions_um)
+  steps = np.zeros(2) if fit is None else np.linalg.norm(fit.matrix, axis=1)
+  return bool((np.abs(steps / max(apart, 1e-9) - 1) < _REGULAR).all())
 
 
 def _twice(piece: RawCounts, what: str) -> BadInputError:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import anndata, zarr_store
+from data_pipelines.readers import anndata, visium_hd, zarr_store
 from data_pipelines.readers.annotated import contents
 from data_pipelines.readers.annotated.sections import Choices
 from data_pipelines.readers.metadata import Metadata
@@ -27,7 +27,6 @@ from data_pipelines.section import Section
 
 _BINS = re.compile(r".*square_(\d{3})um")
 _IMAGE = "he"
-_READ_UM = 8.0
 
 
 def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
@@ -39,7 +38,8 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   if not path.is_dir() or not any((path / name).is_file() for name in ("zarr.json", ".zgroup")):
     return []
   zarr_store.check(path)
-  found = _of_one_width([(t, region) for t in _tables(path) for region in _regions(path, t)])
+  found = [(table, region) for table in _tables(path) for region in _regions(path, table)]
+  found = _of_one_width(found, metadata.entry(path.stem, path, path.parent).pitch_um)
   if not found:
     raise BadInputError(
       path,
@@ -64,7 +64,7 @@ def _source_of(
   )
 
 
-READER = Reader(find=_find, holds="SpatialData stores (.zarr)", annotated=True)
+READER = Reader(find=_find, holds="SpatialData stores (.zarr)", pools=True, annotated=True)
 
 
 def _tables(path: Path) -> list[str]:
@@ -85,12 +85,12 @@ def _regions(path: Path, table: str) -> list[str]:
   return [] if region is None else [str(name) for name in np.atleast_1d(region)]
 
 
-def _of_one_width(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-  """Of bins of several widths, those of 8 um: they are one tissue."""
+def _of_one_width(found: list[tuple[str, str]], pitch_um: float | None) -> list[tuple[str, str]]:
+  """Of bins of several widths, which are one tissue, the coarsest that make up the pitch."""
   width = {pair: float(m[1]) for pair in found if (m := _BINS.fullmatch(pair[1]))}
   if len(width) < len(found) or not found:
     return found
-  best = min(set(width.values()), key=lambda um: abs(um - _READ_UM))
+  best, _ = visium_hd.bins_for(set(width.values()), pitch_um) or (min(width.values()), 1)
   return [pair for pair in found if width[pair] == best]
 
 
@@ -117,16 +117,19 @@ def _read_section(source: SectionSource, table: str, region: str) -> Section:
     )
   positions, scale = places[["x", "y"]].to_numpy(float)[index], 1.0
   image, to_px, unused = _image(data, source.path, system)
-  if image is not None and source.entry.image is None:
+  given = source.entry.path_of("image")
+  if source.entry.is_without_image or given is not None:
+    image = None
+  if image is not None:
     positions = positions @ to_px[:2, :2].T + to_px[:2, 2]
     scale = abs(np.linalg.det(to_px[:2, :2])) ** 0.5
   adata.obsm["spatial"] = positions
   adata.uns.pop("spatial", None)
   found = contents.of_object(adata, str(source.path))
-  given = source.entry.path_of("image")
-  if image is not None and given is None:
-    library = contents.Library({_IMAGE: image}, {f"tissue_{_IMAGE}_scalef": 1.0})
-    found = dataclasses.replace(found, libraries={region: library})
+  images = {} if image is None else {_IMAGE: image}
+  bins = _BINS.fullmatch(region)
+  factors = {f"tissue_{_IMAGE}_scalef": 1.0} | ({"bin_size_um": float(bins[1])} if bins else {})
+  found = dataclasses.replace(found, libraries={region: contents.Library(images, factors)})
   um_per_px = source.entry.um_per_px
   choices = Choices(
     layer=source.entry.layer,

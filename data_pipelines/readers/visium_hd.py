@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -121,20 +122,30 @@ def _plan(folders: dict[float, Path], pitch_um: float | None, path: Path) -> Pla
   Raises:
     BadInputError: every bin is wider than the pitch.
   """
-  wanted = pitch_um or max(FINEST_UM, min(folders))
-  across = {um: round(wanted / um) for um in sorted(folders, reverse=True) if round(wanted / um)}
-  if not across:
+  found = bins_for(folders, pitch_um)
+  if found is None:
     raise BadInputError(
       path,
       "pitch_um",
-      f"{wanted:g}",
+      f"{pitch_um:g}",
       f"at least {min(folders):g}, the finest bins that are there",
       "give a wider pitch, or add the folder of finer bins",
     )
+  um, across = found
+  return Plan(layout_in(folders[um]), um, across)
+
+
+def bins_for(widths: Collection[float], pitch_um: float | None) -> tuple[float, int] | None:
+  """The coarsest bins that make up a pitch, and how many of them; else those that come nearest.
+
+  None where every bin is wider. Without a pitch, bins of 8 um or the finest that are wider.
+  """
+  wanted = pitch_um or max(FINEST_UM, min(widths))
+  across = {um: round(wanted / um) for um in sorted(widths, reverse=True) if round(wanted / um)}
   error = {um: abs(n * um / wanted - 1) for um, n in across.items()}
   close = (um for um, e in error.items() if e <= _PITCH_TOLERANCE)
-  um = next(close, min(error, key=error.get))
-  return Plan(layout_in(folders[um]), um, across[um])
+  um = next(close, min(error, key=error.get, default=None))
+  return None if um is None else (um, across[um])
 
 
 def _read_section(source: SectionSource, plan: Plan) -> Section:

@@ -421,3 +421,38 @@ def test_missing_names_fall_back_on_each_other():
   ids, symbols = raw_matrix.names_of(var)
   assert ids.tolist() == ["ENSG00000000001", "B", "ENSG00000000003"]
   assert symbols.tolist() == ["A", "B", "ENSG00000000003"]
+
+
+def test_cells_are_pooled_to_squares_with_their_labels_where_a_pitch_is_given(tmp_path):
+  rng = np.random.default_rng(0)
+  counts, places = rng.poisson(1.0, (300, 25)), rng.uniform(0, 600, (300, 2))
+  kind = np.where(places[:, 0] < 300, "left", "right")
+  cells = anndata.AnnData(
+    counts.astype(np.float32),
+    obs=pd.DataFrame({"kind": pd.Categorical(kind)}, map(str, range(300))),
+  )
+  cells.obsm["spatial"] = places * 2  # pixels of 0.5 um
+  cells.write_h5ad(tmp_path / "S.h5ad")
+  (section,) = readers.read_sections(tmp_path, words=readers.Words(um_per_px=0.5, pitch_um=100.0))
+  assert (section.num_spots, section.counts.sum(), section.spot_um) == (36, counts.sum(), 100.0)
+  np.testing.assert_allclose(section.positions_px, section.positions_um * 2)
+  left = section.positions_um[:, 0] < 300
+  np.testing.assert_array_equal(section.labels["kind"], np.where(left, "left", "right"))
+  (apart,) = readers.read_sections(tmp_path, words=readers.Words(um_per_px=0.5))
+  assert any("pitch_um 55" in note for note in apart.notes)
+
+
+def test_bins_are_pooled_whole_though_their_lattice_is_turned(tmp_path):
+  row, column = np.divmod(np.arange(32 * 32), 32)
+  turn = np.deg2rad(7)
+  places = np.stack([column, row], 1) * 8.0 @ [
+    [np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]
+  ]  # fmt: skip
+  obs = pd.DataFrame({"array_row": row, "array_col": column}, map(str, range(32 * 32)))
+  bins = anndata.AnnData(np.ones((32 * 32, 25), np.float32), obs=obs)
+  bins.X[::2, 0] = 2
+  bins.obsm["spatial"] = places + 300
+  bins.write_h5ad(tmp_path / "S.h5ad")
+  (section,) = readers.read_sections(tmp_path, words=readers.Words(um_per_px=1.0, pitch_um=32.0))
+  assert section.num_spots == 64
+  assert set(section.counts[:, 1].toarray().ravel()) == {16}

@@ -82,6 +82,27 @@ def test_an_image_of_other_channels_is_said_to_be_unused(tmp_path):
   assert any("image he is not used: it has 2 channels" in note for note in section.notes)
 
 
+def test_without_its_image_positions_stay_in_the_coordinate_system(tmp_path):
+  write(tmp_path / "S1.zarr")
+  (section,) = readers.read_sections(tmp_path, words=readers.Words(image="none"))
+  assert section.image is None
+  np.testing.assert_allclose(section.positions_px, PX)
+  assert section.um_per_px == pytest.approx(2)
+
+
+def test_spots_of_a_store_are_pooled_to_squares_where_a_pitch_is_given(tmp_path):
+  write(tmp_path / "S1.zarr")
+  (section,) = readers.read_sections(tmp_path, words=readers.Words(pitch_um=250.0))
+  assert section.counts.sum() == COUNTS.sum()
+  square = np.floor(section.positions_um / 250).astype(int)
+  np.testing.assert_array_equal(square[:, ::-1], section.array_positions)
+  of_spot = np.floor(2 * PX / 250).astype(int)
+  for place, row in zip(square, section.counts.toarray(), strict=True):
+    np.testing.assert_array_equal(row, COUNTS[(of_spot == place).all(axis=1)].sum(axis=0))
+  with pytest.raises(BadInputError, match="100 um apart"):
+    readers.read_sections(tmp_path, words=readers.Words(pitch_um=55.0))
+
+
 def test_spots_without_a_place_and_counts_that_are_not_raw_are_refused(tmp_path):
   write(tmp_path / "a.zarr", instance_id=[f"s{n}" for n in range(63)] + ["other"])
   write(tmp_path / "b.zarr", counts=np.log1p(COUNTS))
