@@ -34,7 +34,7 @@ from data_pipelines.problems import BadInputError, disk_explained
 from hibio import corpora, features, pretrained
 from hibio.evaluation import suite
 from hibio.evaluation.baselines import BASELINES
-from hibio.evaluation.setting import MODEL, UNTRAINED
+from hibio.evaluation.methods import MODEL, UNTRAINED
 from hibio.report import collect, markdown, page, section_figures
 
 FLAGS = entry.Flags(__doc__)

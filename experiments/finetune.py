@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import entry
 from experiments import finetuning, processes
-from hibio import configs, corpora, pretrained
+from hibio import config_trees, configs, corpora, pretrained
 from hibio.finetuning import run
 from hibio.finetuning.config import FinetuningConfig
 from hibio.training import hosts, timing
@@ -52,8 +52,10 @@ def main() -> None:
 
 def _finetune(config: ConfigDict) -> None:
   workdir = Path(config.workdir)
-  choices = configs.from_dict(FinetuningConfig, config.finetuning.to_dict(), "config.finetuning.")
-  training = configs.from_dict(
+  choices = config_trees.from_dict(
+    FinetuningConfig, config.finetuning.to_dict(), "config.finetuning."
+  )
+  training = config_trees.from_dict(
     configs.TrainingConfig, config.training.to_dict(), "config.training."
   )
   source = pretrained.load(_CHECKPOINT.value)

@@ -14,7 +14,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from experiments import hibio
-from hibio import configs
+from hibio import config_trees, configs
 from hibio.finetuning.config import FinetuningConfig
 from hibio.finetuning.tasks import CONTINUE
 
@@ -23,9 +23,8 @@ VARIANTS = ("", "expression", "annotation", "continue", "test")
 
 def meanings() -> dict[str, str]:
   """Dotted key -> its meaning, for every key of `get_config`."""
-  own = {
-    f"finetuning.{k}": meaning for k, (_, meaning) in configs.describe(FinetuningConfig).items()
-  }
+  described = config_trees.describe(FinetuningConfig)
+  own = {f"finetuning.{key}": meaning for key, (_, meaning) in described.items()}
   return hibio.meanings() | own
 
 

@@ -21,7 +21,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from experiments import presets
-from hibio import configs, objectives
+from hibio import config_trees, configs, objectives
 
 OWN_MEANINGS = {
   "workdir": "where the run is written; the same command continues what it finds there.",
@@ -55,7 +55,7 @@ def meanings() -> dict[str, str]:
   return OWN_MEANINGS | {
     f"{part}.{key}": meaning
     for part, cls in parts.items()
-    for key, (_, meaning) in configs.describe(cls).items()
+    for key, (_, meaning) in config_trees.describe(cls).items()
   }
 
 

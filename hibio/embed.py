@@ -22,8 +22,8 @@ from data_pipelines.section import StreamedSection
 from hibio import pretrained
 from hibio.export import results
 from hibio.export.counts import CountsAlone, counts_alone
+from hibio.export.reader import Reader
 from hibio.export.results import InMemory
-from hibio.export.section import Reader
 from hibio.export.sections import Settings, about_checkpoint, predicted_genes, write_sections
 from hibio.pathways import marker_anchors
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from data_pipelines.problems import BadInputError, nearest
-from hibio import configs, parameters, released
+from hibio import config_trees, configs, parameters, released
 from hibio import readout as readouts
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
@@ -54,7 +54,7 @@ class Pretrained:
   @property
   def objectives(self) -> configs.ObjectiveConfig:
     """Those of its training."""
-    return configs.from_dict(configs.ObjectiveConfig, self.meta["config"]["objectives"])
+    return config_trees.from_dict(configs.ObjectiveConfig, self.meta["config"]["objectives"])
 
   @property
   def patch_um(self) -> float:
@@ -107,8 +107,8 @@ def load(path: str | os.PathLike) -> Pretrained:
   if "finetuning" in meta["config"]:
     heads = parameters.heads(params)
     params = parameters.plain(
-      params, configs.from_dict(FinetuningConfig, meta["config"]["finetuning"])
+      params, config_trees.from_dict(FinetuningConfig, meta["config"]["finetuning"])
     )
-  config = configs.from_dict(configs.ModelConfig, meta["config"]["model"])
+  config = config_trees.from_dict(configs.ModelConfig, meta["config"]["model"])
   model = HiBio(config, len(meta["panel"]["ids"]))
   return Pretrained(folder, model, params, meta, heads, readouts.saved(folder, meta["step"]))

@@ -18,7 +18,7 @@ from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.preparation import regions
 from data_pipelines.problems import disk_explained
-from hibio import configs, corpora, forward, readout
+from hibio import config_trees, configs, corpora, forward, readout
 from hibio.batch import Batch, Tables
 from hibio.encoders import pretrained
 from hibio.evaluation import stored_readout
@@ -80,7 +80,7 @@ def parts(
     "training": configs.TrainingConfig,
   }
   return tuple(
-    configs.from_dict(cls, config[name].to_dict(), f"config.{name}.")
+    config_trees.from_dict(cls, config[name].to_dict(), f"config.{name}.")
     for name, cls in classes.items()
   )
 

@@ -19,7 +19,7 @@ from data_pipelines.console import Parts
 from data_pipelines.loading.corpus import Corpus
 from experiments.ablation import score_files, swapped
 from hibio import corpora, features, pretrained
-from hibio.evaluation import scope, suite
+from hibio.evaluation import compared, scope, suite
 from hibio.evaluation import setting as setting_
 from hibio.evaluation.setting import Setting
 
@@ -55,12 +55,12 @@ def main() -> None:
   if _BASELINES.value:
     read = model.features["hash"] if model.features else None
     about |= score_files.about_untrained(model.meta["config"], read)
-    _answer(Path(_BASELINES.value), about, lambda: suite.ask_others(asked()))
+    _answer(Path(_BASELINES.value), about, lambda: compared.with_others(asked()))
   else:
     name = score_files.SWAPPED if _SWAP.value else score_files.NAME
     windows = swapped.swapped_windows if _SWAP.value else None
     about |= score_files.about_run(model.meta["step"])
-    _answer(model.workdir / name, about, lambda: suite.ask_model(asked(), windows))
+    _answer(model.workdir / name, about, lambda: compared.with_checkpoint(asked(), windows))
 
 
 def _answer(path: Path, about: dict[str, Any], prepare: Callable[[], Setting]) -> None:

@@ -35,7 +35,8 @@ from hibio import features, pretrained
 from hibio.evaluation.clusterers import kmeans
 from hibio.export import results
 from hibio.export.new_genes import by_coexpression, made_known
-from hibio.export.section import Reader, write_section
+from hibio.export.reader import Reader
+from hibio.export.section import write_section
 from hibio.parameters import with_new_genes
 
 FLAGS = entry.Flags(__doc__)

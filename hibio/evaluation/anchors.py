@@ -25,8 +25,9 @@ from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.cohort import modality as seen_by
 from hibio.evaluation.expression_probes import ridge_cv
 from hibio.evaluation.gene_sets import GeneSets
+from hibio.evaluation.methods import Method
 from hibio.evaluation.rows import Row, mean_defined
-from hibio.evaluation.setting import Method, Setting
+from hibio.evaluation.setting import Setting
 from hibio.expression import standardised_in_sections
 from hibio.training.tables import gene_set_names
 

@@ -18,8 +18,9 @@ from hibio.evaluation import keyword_lists
 from hibio.evaluation.baselines import ORACLE, planted
 from hibio.evaluation.baselines.counts import SENTENCE
 from hibio.evaluation.keyword_lists import SectionLists, jaccard
+from hibio.evaluation.methods import MODEL, Method
 from hibio.evaluation.rows import Row, mean_defined, over_parts
-from hibio.evaluation.setting import MODEL, Method, Setting
+from hibio.evaluation.setting import Setting
 from hibio.keywords import keyword_scores
 
 DRAWS = 200

@@ -15,9 +15,10 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import homogeneity_score
 
 from data_pipelines.preparation.spot_graph import spot_graph
+from hibio.evaluation.methods import Method
 from hibio.evaluation.predictions import is_labelled
 from hibio.evaluation.rows import Row, over_parts
-from hibio.evaluation.setting import Method, Setting
+from hibio.evaluation.setting import Setting
 
 
 def rows(setting: Setting, method: Method) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Who is asked, and what about: every task reads one `Setting` and answers for one `Method`."""
+"""What is asked about: every task reads one `Setting` and answers for one `Method`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import console
 from data_pipelines.loading.corpus import Corpus
-from hibio import configs, corpora, forward, pretrained
+from hibio import corpora, pretrained
 from hibio.batch import Tables
-from hibio.encoders import pretrained as network_encoder
 from hibio.evaluation import expression, gather, housekeeping, readings, scope
 from hibio.evaluation import predictions as predictions_
 from hibio.evaluation.cohort import Cohort
@@ -23,80 +21,8 @@ from hibio.evaluation.expression import Questions
 from hibio.evaluation.folds import Fold, folds_of
 from hibio.evaluation.gene_sets import GeneSets, Markers
 from hibio.evaluation.housekeeping import Housekeeping
+from hibio.evaluation.methods import MODEL, Method
 from hibio.evaluation.predictions import Predictions
-from hibio.forward import Forward
-from hibio.readout import Readout
-
-MODEL, UNTRAINED = "hibio", "untrained"
-"""The model that is evaluated, and the same before its first step."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Method:
-  """Who answers: a model, or a simple baseline.
-
-  Attributes:
-    name: what its features begin with: "pca" has "pca/gene".
-    params: of a model, over the corpus' gene sets; None for a baseline.
-    tables: of the corpus, with what this model took for granted of genes; None for a baseline.
-    corpus: with what this model reads of its images; None for a baseline.
-    forward: the model's forward function, where it may be asked more than its features say.
-    keywords: the rule by which it picks keyword genes, if that is asked of it.
-    neighbour_radius_um: spots that lie nearer are excluded as negatives.
-    readout: what is stored beside the checkpoint to predict expression by.
-    tasks: what it is asked; None for everything that it has the features for.
-    known: spots that its features say something of; None for all that have an image.
-    tree, headline: of a baseline, as its line in the registry says.
-  """
-
-  name: str
-  params: Any = None
-  tables: Tables | None = None
-  corpus: Corpus | None = None
-  forward: Forward | None = None
-  keywords: configs.KeywordConfig | None = None
-  neighbour_radius_um: float | None = None
-  readout: Readout | None = None
-  tasks: tuple[str, ...] | None = None
-  known: np.ndarray | None = None
-  tree: bool = False
-  headline: tuple[str, ...] = ()
-
-  @property
-  def is_model(self) -> bool:
-    return self.params is not None
-
-
-def trained(name: str, model: pretrained.Pretrained, corpus: Corpus) -> Method:
-  """A checkpoint as a method."""
-  return Method(
-    name,
-    params=corpora.params_over(model, corpus),
-    tables=corpora.tables_for(model, corpus),
-    corpus=corpora.as_read_by(model, corpus),
-    forward=console.announcing(
-      forward.frozen(model.model), "compiling the model", "5 to 30 s on a CPU"
-    ),
-    keywords=model.model.config.keywords,
-    neighbour_radius_um=model.objectives.neighbour_radius_um,
-    readout=model.readout,
-  )
-
-
-def untrained(model: pretrained.Pretrained, like: Method) -> Method:
-  """The checkpoint `like` was made of, before its first step; nothing of it has been trained.
-
-  Where its image encoder began as a pretrained network, this one is that network with drawn
-  weights. Features are those that the checkpoint reads. It is not asked for keyword genes: they do
-  not depend on parameters. A stored readout of frozen features alone owes nothing to training, so
-  it has the same.
-  """
-  first = corpora.first_window(like.corpus)
-  params = forward.initial_params(model.model, first, like.tables, model.seed)
-  network = network_encoder.weights_of(model.model.config, untrained=True)
-  params = network_encoder.begun(params, network, model.seed)
-  readout = like.readout if like.readout and "embedding" not in like.readout.reads else None
-  return dataclasses.replace(like, name=UNTRAINED, params=params, keywords=None, readout=readout)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

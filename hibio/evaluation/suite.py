@@ -7,41 +7,30 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import jax
-import numpy as np
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from data_pipelines.console import Parts, Progress, say
+from data_pipelines.console import Parts, Progress
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError
-from hibio import configs, corpora, pretrained
-from hibio import keywords as keyword_scores_
+from hibio import corpora, pretrained
 from hibio.evaluation import (
   anchors,
-  gather,
+  compared,
   gene_sets,
   keywords,
   leakage,
+  methods,
   published,
   regions,
   scope,
   tasks,
 )
 from hibio.evaluation import setting as setting_
-from hibio.evaluation.baselines import (
-  BASELINES,
-  COMPONENTS,
-  Baseline,
-  Given,
-  counts,
-  external,
-)
-from hibio.evaluation.baselines.base import ABOUT_IMAGES
-from hibio.evaluation.cohort import Cohort
+from hibio.evaluation.baselines import COMPONENTS
+from hibio.evaluation.methods import MODEL, UNTRAINED, Method
 from hibio.evaluation.rows import Row
-from hibio.evaluation.setting import MODEL, UNTRAINED, Method, Setting
-from hibio.evaluation.tasks import BESIDE_PCA
+from hibio.evaluation.setting import Setting
 
 TASKS: dict[str, Callable[[Setting, Method], Iterator[Row]]] = {
   "expression": tasks.predict_expression,
@@ -196,15 +185,15 @@ def evaluate(model: pretrained.Pretrained | None, corpus: Corpus, options: Optio
       held_out_sets=gene_sets.held_out(options.gene_sets, corpus) if options.gene_sets else None,
       genes_housekeeping=options.housekeeping, ignore_labels=options.ignore_labels,
     )  # fmt: skip
-  for method in _models(models, corpus) if model else ():
+  for method in methods.of_models(models, corpus) if model else ():
     with parts.part(f"embeddings of {method.name}", amount):
       setting = setting.with_model(method)
   with parts.part("baselines", amount):
-    setting = with_baselines(setting, options.features)
+    setting = compared.with_baselines(setting, options.features)
     if set(asked) & set(BY_REGION_TOO):
       for name in (MODEL, COMPONENTS) if model else (COMPONENTS,):
         setting = setting.with_region_means(name)
-    setting = beside_components(setting)
+    setting = compared.beside_components(setting)
   rows = []
   for task in asked:
     with parts.part(task):
@@ -212,132 +201,6 @@ def evaluate(model: pretrained.Pretrained | None, corpus: Corpus, options: Optio
   if "domains" in options.tasks and "dlpfc" in corpus.name.lower():
     rows += published.rows()
   return Evaluation(rows, setting, banner, notes)
-
-
-def ask_model(setting: Setting, windows: gather.Windows | None = None) -> Setting:
-  """The same questions, asked of the checkpoint alone.
-
-  Args:
-    windows: what it is shown in place of the corpus as it is. What is not asked of its embeddings
-      would be as it was, and is not asked.
-  """
-  method = _on_device(setting_.trained(MODEL, setting.model, setting.corpus))
-  asked = beside_components(setting.with_model(method, windows))
-  if windows is None:
-    return asked
-  embedded = dataclasses.replace(method, forward=None, keywords=None)
-  return dataclasses.replace(asked, methods=(embedded,))
-
-
-def ask_others(setting: Setting) -> Setting:
-  """The same questions, asked of the checkpoint untrained and of every baseline."""
-  like = setting_.trained(MODEL, setting.model, setting.corpus)
-  method = setting_.untrained(setting.model, like)
-  return beside_components(with_baselines(setting.with_model(_on_device(method))))
-
-
-def _models(models: Mapping[str, pretrained.Pretrained], corpus: Corpus) -> Iterator[Method]:
-  """The checkpoints as methods, then the first of them untrained."""
-  found = [setting_.trained(name, model, corpus) for name, model in models.items()]
-  found.append(setting_.untrained(models[MODEL], found[0]))
-  yield from map(_on_device, found)
-
-
-def _on_device(method: Method) -> Method:
-  # On the same device in the same way: else the same function is compiled once more.
-  return dataclasses.replace(method, params=jax.device_put(method.params, jax.devices()[0]))
-
-
-def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) -> Setting:
-  """The same questions, asked of every baseline that the corpus' images and counts allow, too.
-
-  Args:
-    features: name -> file of image features that somebody else extracted, see `external`; "" for
-      those of the corpus. A ridge from each to components of the counts retrieves by it.
-  """
-  for name, path in (features or {}).items():
-    if path:
-      values, known = external.features(path, setting.corpus, setting.cohort)
-    else:
-      rows, beside = setting.cohort.spots["spot_index"], setting.corpus.with_features(name)
-      values, known = beside.feature_input[rows], beside.features.known[rows]
-    own = Method(
-      name,
-      tasks=ABOUT_IMAGES,
-      headline=("annotation", "domains"),
-      known=_some(known, setting.cohort, name),
-    )
-    setting = setting.with_features({f"{name}/image": values}, own, in_units=not path)
-  fit, models = _unscored(setting), setting.models
-  corpus = models[0].corpus if models else setting.corpus  # with the features that it reads
-  kept: dict = {}
-  for name, baseline in BASELINES.items():
-    given = Given(setting.cohort, fit, setting.folds, corpus, kept)
-    method = Method(name, tasks=baseline.tasks, tree=baseline.tree, headline=baseline.headline)
-    found = baseline.of(name, given)
-    setting = setting.with_features(found, method, in_units=baseline.in_units)
-  for name in features or {}:
-    asked = setting.of(own := setting.method(name))
-    given = Given(asked.cohort, _unscored(asked), setting.folds, corpus)
-    ridge = Baseline(
-      ("image", "gene"), counts.to_components(f"{name}/image"), ("retrieval", "region_retrieval")
-    )
-    way = f"{name} ridge to pca"
-    method = Method(way, tasks=ridge.tasks, known=own.known)
-    setting = setting.with_features(ridge.of(way, given), method)
-  return setting.with_features({}, *keyword_scores())
-
-
-def _some(known: np.ndarray, cohort: Cohort, name: str) -> np.ndarray | None:
-  """Which spots features are known of, and says how many are not asked; None where all are."""
-  has_patch = cohort.spots["has_patch"].to_numpy(bool)
-  if known[has_patch].all():
-    return None
-  left_out, number = int((~known[has_patch]).sum()), int(has_patch.sum())
-  say(f"features {name}: {left_out:,} of {number:,} spots with an image have none: not asked of it")
-  return known
-
-
-def beside_components(setting: Setting) -> Setting:
-  """Adds "<model>/gene@pca" of every model: its gene embedding beside components of the counts.
-
-  Both halves weigh the same. Where this is no better than the components alone, the model says
-  nothing of expression that they do not.
-  """
-  components = setting.cohort.features.get("pca/gene")
-  if components is None:
-    given = Given(setting.cohort, _unscored(setting), setting.folds, setting.corpus)
-    components = counts.pca(given)
-
-  def scaled(values: np.ndarray) -> np.ndarray:
-    return values / max(float(np.sqrt((values**2).mean())), 1e-12)
-
-  return setting.with_features(
-    {
-      f"{one.name}/gene{BESIDE_PCA}": np.concatenate(
-        [scaled(setting.cohort.features[f"{one.name}/gene"]), scaled(components)], axis=1
-      )
-      for one in setting.models
-    }
-  )
-
-
-def keyword_scores() -> list[Method]:
-  """Every keyword score as textbooks have it, over the whole panel."""
-  return [
-    Method(
-      score, keywords=configs.KeywordConfig(score=score, spatial_power=0.0), tasks=("keywords",)
-    )
-    for score in keyword_scores_.SCORES
-  ]
-
-
-def _unscored(setting: Setting) -> Cohort:
-  """The spots of donors that no fold holds out, if there are any; else all."""
-  held_out = np.zeros(len(setting.cohort.spots), bool)
-  for fold in setting.folds:
-    held_out |= (setting.cohort.spots[fold.column].astype(str) == fold.held_out).to_numpy()
-  return setting.cohort if held_out.all() else setting.cohort.subset(~held_out)
 
 
 @contextlib.contextmanager

@@ -30,8 +30,9 @@ from hibio.evaluation import (
 from hibio.evaluation.baselines import COMPONENTS, MAJORITY, MARKER_MEAN, planted
 from hibio.evaluation.clusterers import CLUSTERERS
 from hibio.evaluation.cohort import modality
+from hibio.evaluation.methods import MODEL, Method
 from hibio.evaluation.rows import Row
-from hibio.evaluation.setting import MODEL, Method, Setting
+from hibio.evaluation.setting import Setting
 from hibio.objectives.base import ITEMS
 from hibio.training.metrics import mean_of
 

@@ -28,7 +28,7 @@ from data_pipelines.preparation.statistics import (
 )
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import StreamedSection
-from hibio.export.section import Reader
+from hibio.export.reader import Reader
 from hibio.model import HiBio
 from hibio.parameters import with_new_genes
 

@@ -12,8 +12,6 @@ from jaxtyping import Bool, Float, Int
 
 from data_pipelines.console import Progress
 from data_pipelines.features.reading import model_input
-from data_pipelines.gene_names import GeneNames
-from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import nested_regions, spots_of_side
 from data_pipelines.section import StreamedSection
 from hibio import features
@@ -21,73 +19,14 @@ from hibio.batch import Batch
 from hibio.evaluation import readings
 from hibio.export import domains, windows
 from hibio.export import results as names
-from hibio.export.counts import CorpusTables, PanelCounts, unmeasured
+from hibio.export.counts import PanelCounts, unmeasured
 from hibio.export.predicted import Predicted, StoredPredictions
+from hibio.export.reader import Reader
 from hibio.export.results import Results
-from hibio.features import Encoder
 from hibio.masked import unit_rows
-from hibio.model import HiBio
 from hibio.pathways import pathway_anchors
-from hibio.pretrained import Pretrained
-from hibio.readout import Readout
 
 _NOTHING = names.SEES_VALUES.index("nothing")
-
-
-@dataclasses.dataclass(frozen=True)
-class Reader:
-  """A trained model with all that reading a section takes.
-
-  Attributes:
-    model: the module.
-    params: its parameters.
-    panel: the genes it reads, with symbols to find them by.
-    tables: of the corpus it was trained on.
-    shape: of the windows it was trained on.
-    neighbours_um: how far it looks around a spot.
-    encoder: what reads slides for it; None where it reads patches itself, or there is no slide.
-    readout: what expression is predicted by from images, where one is stored with the checkpoint.
-  """
-
-  model: HiBio
-  params: Any
-  panel: GenePanel
-  tables: CorpusTables
-  shape: windows.Shape
-  neighbours_um: float
-  encoder: Encoder | None = None
-  readout: Readout | None = None
-
-  @classmethod
-  def of(cls, checkpoint: Pretrained, gene_names: GeneNames | None = None) -> Reader:
-    """That of a checkpoint.
-
-    Args:
-      gene_names: a table of names, to find genes of the panel by.
-
-    Raises:
-      BadInputError: tables beside the checkpoint are missing, damaged, or of another model.
-    """
-    config = checkpoint.model.config
-    panel = checkpoint.meta["panel"]
-    panel = GenePanel(tuple(panel["ids"]), tuple(panel["symbols"]))
-    encoder = checkpoint.features
-    anchors = checkpoint.params["anchor_offset"].shape[0]
-    return cls(
-      model=checkpoint.model,
-      params=checkpoint.params,
-      panel=gene_names.on_panel(panel) if gene_names else panel,
-      tables=CorpusTables.read(checkpoint.workdir, len(panel), anchors),
-      shape=windows.Shape(
-        window_spots=checkpoint.window_spots,
-        patch_px=0 if encoder else config.patch_px,
-        patch_um=checkpoint.patch_um,
-        num_genes=len(panel),
-        num_features=2 * encoder["width"] if encoder else 0,
-      ),
-      neighbours_um=config.context.radius_um,
-      readout=checkpoint.readout,
-    )
 
 
 @dataclasses.dataclass(frozen=True)

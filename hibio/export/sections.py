@@ -24,8 +24,9 @@ from hibio.export import domains as kinds
 from hibio.export import results as names_
 from hibio.export.new_genes import made_known
 from hibio.export.predicted import Predicted
+from hibio.export.reader import Reader
 from hibio.export.results import Results
-from hibio.export.section import Reader, Written, write_section
+from hibio.export.section import Written, write_section
 from hibio.pretrained import Pretrained
 
 

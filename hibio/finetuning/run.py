@@ -125,7 +125,7 @@ def _recipe(
     refresh_regions=None if task else pretraining.refresh_regions(corpus, frozen, training),
     evaluate=pretraining.while_training(corpus, frozen, total, training),
     trained=trained,
-    more_config={"finetuning": configs.to_dict(config), "source": _source(source)},
+    more_config={"finetuning": dataclasses.asdict(config), "source": _source(source)},
     earlier_corpus=source.meta["corpus"],
   )
 

@@ -15,7 +15,7 @@ from data_pipelines.console import say
 from data_pipelines.files import write_text
 from data_pipelines.loading.corpus import Corpus
 from hibio import pretrained
-from hibio.evaluation import class_metrics, leakage, suite
+from hibio.evaluation import class_metrics, compared, leakage, methods, suite
 from hibio.evaluation import setting as setting_
 from hibio.evaluation.folds import Fold, described
 from hibio.evaluation.predictions import Predictions, labelled
@@ -74,7 +74,7 @@ def _asked(
     splits=("train", "test"),
     thorough=config.task == CONTINUE,
   )
-  finetuned = dataclasses.replace(setting_.trained(FINETUNED, model, corpus), keywords=None)
+  finetuned = dataclasses.replace(methods.trained(FINETUNED, model, corpus), keywords=None)
   setting = setting.with_model(finetuned)
   return setting.with_model(dataclasses.replace(finetuned, name=SOURCE, params=begin))
 
@@ -88,12 +88,12 @@ def _rows(setting: Setting, config: FinetuningConfig) -> Iterator[Row]:
   said = heads.read(head, setting.cohort.features[f"{FINETUNED}/{config.modality}"])
   if config.task == "annotation":
     yield from _of_head(setting, np.asarray(said), config)
-    yield from suite.ask(suite.with_baselines(setting), "annotation")
+    yield from suite.ask(compared.with_baselines(setting), "annotation")
     return
   # What the model says of genes is what its new head says.
   readout = {**setting.cohort.readout, FINETUNED: np.asarray(said)[:, setting.cohort.readout_genes]}
   setting = setting.with_cohort(dataclasses.replace(setting.cohort, readout=readout))
-  yield from suite.ask(suite.with_baselines(setting), "expression")
+  yield from suite.ask(compared.with_baselines(setting), "expression")
 
 
 def _of_head(setting: Setting, said: np.ndarray, config: FinetuningConfig) -> Iterator[Row]:

@@ -19,7 +19,8 @@ from hibio import configs
 from hibio.batch import Tables
 from hibio.corpora import SPLITS
 from hibio.evaluation.cohort import Cohort
-from hibio.evaluation.setting import MODEL, Setting
+from hibio.evaluation.methods import MODEL
+from hibio.evaluation.setting import Setting
 from hibio.keywords import keyword_scores
 from hibio.masked import unit_rows
 from hibio.nn.temperature import inverse_temperature

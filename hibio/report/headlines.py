@@ -1,29 +1,16 @@
-"""The figure that stands for each task on the first screen, and how it compares: see `RULE`."""
+"""The figure that stands for each task on the first screen, and how it compares."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import re
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from hibio.evaluation.baselines import BASELINES, is_control
 from hibio.evaluation.readings import RULE as AS_READ
-from hibio.evaluation.rows import Row, lower_is_better, seen
-
-LEAST_SHARE = 0.05
-
-RULE = (
-  "Two figures are called a tie if they differ by no more than a margin. The margin is the larger "
-  f"of two numbers: {LEAST_SHARE:.0%} of the better figure's distance from chance, and the "
-  "standard deviation of the difference over the folds, donors, sections, seeds or classes that "
-  "both figures are averaged over (with fewer than two of these, the larger of the two standard "
-  "deviations)."
-)
-
+from hibio.evaluation.rows import Row, seen
+from hibio.report.verdicts import Verdict, against_chance, best, compare
 
 COMPARED = (
   "Each line compares this checkpoint with guessing (chance), with the same architecture before "
@@ -83,72 +70,6 @@ def title_of(rows: Sequence[Row]) -> str:
 def compared(rows: Sequence[Row]) -> str:
   """What each line of the summary compares."""
   return COMPARED if subject_of(rows) == "hibio" else _FEATURES_COMPARED
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-  """How one figure stands to another.
-
-  Attributes:
-    word: "better", "tie" or "worse"; "unknown" where one of them has no value.
-    difference: how much better the first is, whichever way the metric goes; negative for worse.
-    margin: the largest difference that is still a tie.
-  """
-
-  word: str
-  difference: float
-  margin: float
-
-
-def compare(one: Row | None, other: Row | None) -> Verdict:
-  """How `one` stands to `other`; both are of the same task, protocol and metric."""
-  if not (has_value(one) and has_value(other)):
-    return Verdict("unknown", math.nan, math.nan)
-  sign = -1.0 if lower_is_better(one.metric) else 1.0
-  difference = sign * (one.value - other.value)
-  margin = max(_spread_of_difference(one, other), LEAST_SHARE * _distance_from_chance(one, other))
-  return Verdict(_word(difference, margin), difference, margin)
-
-
-def against_chance(row: Row | None) -> Verdict:
-  """How a figure stands to guessing; the margin is its own spread."""
-  if not has_value(row) or row.chance is None or not math.isfinite(row.chance):
-    return Verdict("unknown", math.nan, math.nan)
-  sign = -1.0 if lower_is_better(row.metric) else 1.0
-  difference = sign * (row.value - row.chance)
-  margin = row.spread or 0.0
-  return Verdict(_word(difference, margin), difference, margin)
-
-
-def has_value(row: Row | None) -> bool:
-  """Whether there is a number to show."""
-  return row is not None and row.value is not None and math.isfinite(row.value)
-
-
-def _word(difference: float, margin: float) -> str:
-  if abs(difference) <= margin:
-    return "tie"
-  return "better" if difference > 0 else "worse"
-
-
-def _spread_of_difference(one: Row, other: Row) -> float:
-  shared = [name for name in one.parts if name in other.parts]
-  differences = np.array([_number(one.parts[n]) - _number(other.parts[n]) for n in shared], float)
-  differences = differences[np.isfinite(differences)]
-  if len(differences) >= 2:
-    return float(differences.std())
-  return max(one.spread or 0.0, other.spread or 0.0)
-
-
-def _number(part: float | None) -> float:
-  return math.nan if part is None else part
-
-
-def _distance_from_chance(one: Row, other: Row) -> float:
-  values = [one.value, other.value]
-  better = min(values) if lower_is_better(one.metric) else max(values)
-  chance = 0.0 if one.chance is None else one.chance
-  return abs(better - chance)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,15 +190,6 @@ def headlines(rows: Sequence[Row]) -> Iterator[HeadlineLine]:
       found = _chosen(headline, own, what, subject)
       if found:
         yield _line(headline, what, *found, subject)
-
-
-def best(rows: Sequence[Row]) -> Row | None:
-  """The row with the best value; None where none has one."""
-  scored = [row for row in rows if has_value(row)]
-  if not scored:
-    return None
-  choose = min if lower_is_better(scored[0].metric) else max
-  return choose(scored, key=lambda row: row.value)
 
 
 def _line(

@@ -11,8 +11,9 @@ from sklearn.metrics import adjusted_rand_score
 from hibio.evaluation.clusterers import kmeans
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import described
+from hibio.evaluation.methods import MODEL
 from hibio.evaluation.predictions import Predictions, labelled
-from hibio.evaluation.setting import MODEL, Setting
+from hibio.evaluation.setting import Setting
 from hibio.report.exhibits import Absent, Confusion, GroupMap, MapRow
 from hibio.report.shown_sections import ShownSections
 

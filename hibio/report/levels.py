@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from hibio.evaluation import anchors, keywords, zero_shot
 from hibio.evaluation.anchors import ANCHORS, NEEDS, RANDOM, AnchorScores
 from hibio.evaluation.keyword_lists import SectionLists
+from hibio.evaluation.methods import MODEL
 from hibio.evaluation.regions import sizes
 from hibio.evaluation.rows import mean_defined
-from hibio.evaluation.setting import MODEL, Setting
+from hibio.evaluation.setting import Setting
 from hibio.report import canvas
 from hibio.report.exhibits import Chart, GroupMap, Listing, MapRow, ValueMap
 from hibio.report.shown_sections import ShownSections

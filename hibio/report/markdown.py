@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from data_pipelines.markdown import cell
 from hibio.evaluation.rows import Row, lower_is_better
-from hibio.report.headlines import RULE, compared, headlines, title_of
+from hibio.report.headlines import compared, headlines, title_of
 from hibio.report.summary import figure, in_words
 from hibio.report.tables import Block, Cell, TaskTable, number, task_tables
+from hibio.report.verdicts import RULE
 from hibio.report.vocabulary import (
   methods_explained,
   metrics_explained,

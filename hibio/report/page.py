@@ -22,8 +22,9 @@ from hibio.report import canvas, vocabulary
 from hibio.report.canvas import Canvas
 from hibio.report.curves import drawn_curves
 from hibio.report.exhibits import Exhibits
-from hibio.report.headlines import RULE, compared, title_of
+from hibio.report.headlines import compared, title_of
 from hibio.report.summary import summary_view
+from hibio.report.verdicts import RULE
 from hibio.report.views import task_views, tissue_views
 from hibio.training import metrics
 from hibio.training.alarms import first_steps

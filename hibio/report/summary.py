@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hibio.evaluation.rows import Row, lower_is_better
-from hibio.report.headlines import HeadlineLine, Verdict, has_value, headlines
+from hibio.report.headlines import HeadlineLine, headlines
 from hibio.report.tables import number, spread
+from hibio.report.verdicts import Verdict, has_value
 from hibio.report.vocabulary import seen_in_words
 
 _SLIGHT = 0.02

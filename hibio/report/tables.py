@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from hibio.evaluation.rows import Row, seen
-from hibio.report.headlines import ROLES, best, has_value, role
+from hibio.report.headlines import ROLES, role
+from hibio.report.verdicts import best, has_value
 
 _ORDER_SEEN = ("image", "gene", "fused", "")
 

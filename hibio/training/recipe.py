@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hibio.batch import Batch, Tables
-from hibio.configs import ModelConfig, ObjectiveConfig, TrainingConfig, to_dict
+from hibio.configs import ModelConfig, ObjectiveConfig, TrainingConfig
 from hibio.training.description import describe
 from hibio.training.optimizer import Trained
 from hibio.training.step import Forward, Total
@@ -63,9 +63,9 @@ class Recipe:
   def describe(self) -> dict[str, Any]:
     """What every checkpoint says of the run."""
     config = {
-      "model": to_dict(self.model),
-      "objectives": to_dict(self.objectives) | {"weights": self.weights},
-      "training": to_dict(self.training),
+      "model": dataclasses.asdict(self.model),
+      "objectives": dataclasses.asdict(self.objectives) | {"weights": self.weights},
+      "training": dataclasses.asdict(self.training),
       **self.more_config,
     }
     return describe(config, self.panel, self.corpus, self.earlier_corpus)

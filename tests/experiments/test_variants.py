@@ -5,15 +5,15 @@ import pytest
 from experiments import hibio as experiment
 from experiments import presets
 from experiments.ablation import tables
-from hibio import configs
+from hibio import config_trees, configs
 from hibio.training import alarms, stages
 
 
 @pytest.mark.parametrize("name", list(presets.PRESETS))
 def test_every_stage_of_a_variant_names_objectives_that_have_a_weight(name):
   config = experiment.get_config(name)
-  objectives = configs.from_dict(configs.ObjectiveConfig, config.objectives.to_dict())
-  training = configs.from_dict(configs.TrainingConfig, config.training.to_dict())
+  objectives = config_trees.from_dict(configs.ObjectiveConfig, config.objectives.to_dict())
+  training = config_trees.from_dict(configs.TrainingConfig, config.training.to_dict())
   weights = dict(objectives.weights)
   assert {one for stage in training.stages for one in stage.objectives} <= set(weights)
   last = stages.objective_weights(training.num_steps - 1, training, weights)

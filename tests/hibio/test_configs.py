@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from experiments import hibio as experiment
-from hibio import configs
+from hibio import config_trees, configs
 from hibio.finetuning.config import FinetuningConfig
 
 CONFIGS = (
@@ -15,17 +15,17 @@ CONFIGS = (
 
 @pytest.mark.parametrize("cls", CONFIGS)
 def test_every_key_of_a_config_has_a_meaning_that_fits_beside_its_value(cls):
-  described = configs.describe(cls)
+  described = config_trees.describe(cls)
   for key, (_, meaning) in described.items():
     assert 10 < len(meaning) < 400, key
     assert "\n" not in meaning, key
 
 
 def test_nested_keys_are_described_with_the_defaults_they_have_there():
-  described = configs.describe(configs.ModelConfig)
+  described = config_trees.describe(configs.ModelConfig)
   assert described["keywords.score"][0] == configs.KeywordConfig().score
   assert described["image.depth"][0] is dataclasses.MISSING
-  of_tiny = configs.describe(configs.ModelConfig(**configs.SIZES["tiny"]))
+  of_tiny = config_trees.describe(configs.ModelConfig(**configs.SIZES["tiny"]))
   assert of_tiny["image.depth"] == (3, described["image.depth"][1])
 
 

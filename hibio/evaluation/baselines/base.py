@@ -29,20 +29,14 @@ class Given:
     fit: the spots of donors that no fold holds out, if there are any; else all, without labels.
     folds: how donors are held out.
     corpus: where the spots come from.
-    kept: what several baselines are made of, by name.
+    once: (key, how it is made) -> what several baselines are made of, made for the first of them.
   """
 
   cohort: Cohort
   fit: Cohort
   folds: Sequence[Fold]
   corpus: Corpus
-  kept: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-  def once(self, name: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives, made for the first baseline that asks for it."""
-    if name not in self.kept:
-      self.kept[name] = make()
-    return self.kept[name]
+  once: Callable[[tuple, Callable[[], Any]], Any] = lambda key, make: make()
 
 
 @dataclasses.dataclass(frozen=True)

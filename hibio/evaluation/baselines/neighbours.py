@@ -194,7 +194,7 @@ def places(given: Given) -> Features:
 
 
 def _banksy(given: Given, weight: float) -> Features:
-  blocks = given.once("neighbourhood", lambda: neighbourhood(given.cohort, _variable(given.fit)))
+  blocks = given.once(("neighbourhood",), lambda: neighbourhood(given.cohort, _variable(given.fit)))
   fitted = given.cohort.spots["spot_index"].isin(given.fit.spots["spot_index"]).to_numpy()
   return _components(blocks if fitted.all() else blocks[:, fitted], blocks, weight)
 

@@ -8,7 +8,7 @@ from data_pipelines.problems import BadInputError
 from experiments.ablation.measures import GROUPS, MEASURES
 from experiments.ablation.swapped import swapped_windows
 from hibio import pretrained
-from hibio.evaluation import scope, suite
+from hibio.evaluation import compared, scope, suite
 from hibio.evaluation import setting as setting_
 from hibio.evaluation.setting import Setting
 
@@ -23,7 +23,7 @@ def asked(workdir) -> Setting:
 
 @pytest.fixture(scope="module")
 def answered(asked) -> Setting:
-  return suite.ask_model(asked)
+  return compared.with_checkpoint(asked)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_label_with_most_names_is_asked_and_another_one_has_to_exist(asked):
 
 
 def test_swapped_coordinates_keep_every_spot_and_change_what_it_is_embedded_as(asked, answered):
-  swapped = suite.ask_model(asked, swapped_windows)
+  swapped = compared.with_checkpoint(asked, swapped_windows)
   for seen in ("image", "gene"):
     before, after = (one.cohort.features[f"hibio/{seen}"] for one in (answered, swapped))
     assert before.shape == after.shape

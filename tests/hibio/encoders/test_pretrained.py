@@ -18,7 +18,7 @@ from hibio.configs import PretrainedConfig
 from hibio.encoders import catalogue, efficientnet, pretrained, vit_from_torch
 from hibio.encoders.pretrained_vit import PretrainedViT
 from hibio.encoders.sources import Hub
-from hibio.evaluation import setting
+from hibio.evaluation import methods
 from hibio.finetuning import trainable
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
@@ -160,11 +160,11 @@ def test_adapters_beside_trained_blocks_count_as_lying_in_them():
 
 
 def test_the_untrained_twin_is_the_network_with_the_weights_of_that_name(data, small, monkeypatch):
-  monkeypatch.setattr(setting.corpora, "first_window", lambda corpus: data[0])
+  monkeypatch.setattr(methods.corpora, "first_window", lambda corpus: data[0])
   model = HiBio(_with_blocks(0, adapter_rank=2), GENES)
-  trained = setting.Method("hibio", params={}, tables=data[1])
+  trained = methods.Method("hibio", params={}, tables=data[1])
   source = mock.Mock(spec=Pretrained, model=model, seed=0)
-  found = setting.untrained(source, trained).params["image"]["network"]
+  found = methods.untrained(source, trained).params["image"]["network"]
   drawn = catalogue.load("small-untrained").params
   jax.tree.map(np.testing.assert_array_equal, found, drawn)
   assert (found["token"]["kernel"] != small.params["token"]["kernel"]).any()

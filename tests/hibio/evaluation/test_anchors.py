@@ -6,7 +6,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
 from hibio.evaluation import anchors
-from hibio.evaluation.setting import Method
+from hibio.evaluation.methods import Method
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipelines.loading.corpus import Corpus
 from hibio import pretrained
-from hibio.evaluation import scope, suite
+from hibio.evaluation import compared, scope, suite
 from hibio.evaluation import setting as setting_
 from hibio.evaluation.baselines import BASELINES, Baseline, is_control
 from hibio.evaluation.suite import TASKS
@@ -35,13 +35,13 @@ def test_a_baseline_from_outside_is_in_the_rows_of_an_evaluation_and_of_an_ablat
   asked = setting_.read(
     model, corpus, scope.scored_donors(corpus, ()), ("compartment",), thorough=False
   )
-  compared = suite.ask_others(asked)
-  compared_rows = suite.ask(compared, "annotation")
+  beside = compared.with_others(asked)
+  compared_rows = suite.ask(beside, "annotation")
   for rows in (suite.evaluate(model, corpus, options).rows, compared_rows):
     found = [row for row in rows if row.method == "toy/gene"]
     assert {row.task for row in found} == {"annotation"}
     assert all(0 <= row.value <= 1 for row in found if row.metric == "balanced_accuracy")
-  assert not [row for row in suite.ask(compared, "domains") if row.method.startswith("toy")]
+  assert not [row for row in suite.ask(beside, "domains") if row.method.startswith("toy")]
   assert is_control("toy/gene")
   assert "`toy`, control: the side of the tissue" in markdown.markdown(compared_rows)
 

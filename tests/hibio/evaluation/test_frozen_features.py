@@ -10,12 +10,13 @@ import scipy.sparse
 from data_pipelines.features.store import Features
 from data_pipelines.loading.corpus import Corpus
 from hibio.batch import Tables
-from hibio.evaluation import expression, suite
+from hibio.evaluation import compared, expression
 from hibio.evaluation.baselines import BASELINES, Given, counts
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import folds_of
 from hibio.evaluation.housekeeping import Housekeeping
-from hibio.evaluation.setting import Method, Setting
+from hibio.evaluation.methods import Method
+from hibio.evaluation.setting import Setting
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ def test_features_in_units_of_their_section_are_read_as_they_are(given):
 def test_spots_without_imported_features_are_neither_fitted_on_nor_scored(given, capsys):
   known = np.arange(360) % 4 > 0
   cohort = given.cohort
-  assert suite._some(np.ones(360, bool), cohort, "uni") is None
-  assert suite._some(known, cohort, "uni") is known
+  assert compared._some(np.ones(360, bool), cohort, "uni") is None
+  assert compared._some(known, cohort, "uni") is known
   assert "uni: 90 of 360 spots with an image have none" in capsys.readouterr().err
   setting = Setting(
     model=None, corpus=mock.Mock(spec=Corpus, membership=None), tables=mock.Mock(spec=Tables),

@@ -4,8 +4,8 @@ from unittest import mock
 
 import pytest
 
-from hibio.evaluation import setting
-from hibio.evaluation.setting import Method
+from hibio.evaluation import methods
+from hibio.evaluation.methods import Method
 from hibio.pretrained import Pretrained
 from hibio.readout import Readout
 from tests.hibio.fake import SMALL
@@ -18,11 +18,11 @@ from tests.hibio.fake import SMALL
 def test_the_untrained_model_has_a_readout_that_reads_nothing_of_the_model(
   reads, kept, monkeypatch
 ):
-  monkeypatch.setattr(setting.corpora, "first_window", lambda corpus: None)
-  monkeypatch.setattr(setting.forward, "initial_params", lambda *_: {"drawn": 1})
+  monkeypatch.setattr(methods.corpora, "first_window", lambda corpus: None)
+  monkeypatch.setattr(methods.forward, "initial_params", lambda *_: {"drawn": 1})
   stored = mock.Mock(spec=Readout, reads=reads)
   trained = Method("hibio", params={"trained": 1}, readout=stored)
-  found = setting.untrained(
+  found = methods.untrained(
     mock.Mock(spec=Pretrained, model=mock.Mock(config=SMALL), seed=0), trained
   )
   assert (found.name, found.params) == ("untrained", {"drawn": 1})

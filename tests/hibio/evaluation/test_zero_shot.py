@@ -10,7 +10,7 @@ from hibio.evaluation import domains, tasks, zero_shot
 from hibio.evaluation.baselines import MARKER_MEAN
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.gene_sets import Markers
-from hibio.evaluation.setting import MODEL
+from hibio.evaluation.methods import MODEL
 
 LEAVES = ("leaf0", "leaf1", "leaf2", "leaf3")
 

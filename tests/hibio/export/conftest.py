@@ -1,5 +1,7 @@
 """Untrained models that know the genes of `hand_made` sections, as if they were trained."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -66,7 +68,7 @@ def _made(workdir, encoder=None) -> Model:
   module = HiBio(config, len(panel))
   described = describe(
     {
-      "model": configs.to_dict(config),
+      "model": dataclasses.asdict(config),
       "objectives": {},
       "training": {"region_um": [283.0, 490.0], "seed": 0},
     },

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipelines.section import of_section
 from hibio.export.counts import counts_alone
-from hibio.export.section import Reader
+from hibio.export.reader import Reader
 from hibio.training.tables import background
 from tests.data_pipelines import hand_made
 

@@ -14,7 +14,8 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.section import of_section
 from hibio import pathways, tissue
 from hibio.export import counts, files, results, windows
-from hibio.export.section import Reader, fused
+from hibio.export.reader import Reader
+from hibio.export.section import fused
 from tests.data_pipelines import annotated
 from tests.data_pipelines.regions import check_regions
 from tests.hibio.export import conftest

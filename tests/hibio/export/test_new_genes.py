@@ -8,7 +8,7 @@ import scipy.sparse
 
 from data_pipelines.section import of_section
 from hibio.export.new_genes import made_known
-from hibio.export.section import Reader
+from hibio.export.reader import Reader
 from tests.data_pipelines import annotated
 
 OLD = 40

@@ -16,12 +16,7 @@ from data_pipelines.loading.corpus import Corpus
 from data_pipelines.prepare import PrepareOptions, prepare
 from data_pipelines.problems import BadInputError
 from hibio import corpora, forward, pretrained, pretraining
-from hibio.configs import (
-  AugmentationConfig,
-  ObjectiveConfig,
-  TrainingConfig,
-  to_dict,
-)  # fmt: skip
+from hibio.configs import AugmentationConfig, ObjectiveConfig, TrainingConfig
 from hibio.finetuning import forward as finetuned
 from hibio.finetuning import run as finetuning
 from hibio.finetuning import scores
@@ -91,9 +86,9 @@ def _source(corpus, ids, workdir_of=Path("runs/pretrained"), train=("Z",)):
     "splits": {"train": list(train), "validation": [], "test": []},
   }
   config = {
-    "model": to_dict(model.config),
-    "objectives": to_dict(ObjectiveConfig(max_regions=16)),
-    "training": to_dict(TRAINING),
+    "model": dataclasses.asdict(model.config),
+    "objectives": dataclasses.asdict(ObjectiveConfig(max_regions=16)),
+    "training": dataclasses.asdict(TRAINING),
   }
   meta = describe(config, panel, manifest) | {"step": 7}
   params = jax.tree_util.tree_map_with_path(drawn, shapes)

@@ -9,7 +9,7 @@ import pytest
 from data_pipelines.genes import GenePanel
 from data_pipelines.problems import BadInputError
 from experiments import hibio as experiment
-from hibio import configs, forward, objectives
+from hibio import config_trees, configs, forward, objectives
 from hibio.model import HiBio
 from hibio.objectives.base import Objective, Values, added, mean
 from hibio.objectives.inputs import Inputs
@@ -50,9 +50,9 @@ def test_an_objective_from_outside_gets_a_stage_a_weight_and_a_line_in_the_metri
   config.training.mesh = (1, 1, 1)
   config.model.update(patch_px=8, token_px=4, image_stem="pieces", gene_profile=False)
   config.model.context.radius_um = 0.0  # compiles in half the time
-  training = configs.from_dict(configs.TrainingConfig, config.training.to_dict())
-  model_config = configs.from_dict(configs.ModelConfig, config.model.to_dict())
-  objective_config = configs.from_dict(configs.ObjectiveConfig, config.objectives.to_dict())
+  training = config_trees.from_dict(configs.TrainingConfig, config.training.to_dict())
+  model_config = config_trees.from_dict(configs.ModelConfig, config.model.to_dict())
+  objective_config = config_trees.from_dict(configs.ObjectiveConfig, config.objectives.to_dict())
   batch, tables = fake(windows=4, spots=8, genes=GENES, pathways=1, patch_px=8)
   model = HiBio(model_config, GENES)
   toy.train(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hibio.report.headlines import against_chance, compare, headlines, subject_of
+from hibio.report.headlines import headlines, subject_of
+from hibio.report.verdicts import against_chance, compare
 from tests.hibio.report.conftest import row
 
 

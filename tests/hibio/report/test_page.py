@@ -10,7 +10,7 @@ import pytest
 
 from hibio.report import page
 from hibio.report.exhibits import Exhibits, GroupMap, MapRow
-from hibio.report.headlines import RULE
+from hibio.report.verdicts import RULE
 from tests.hibio.report.conftest import HOSTILE, row
 from tests.hibio.report.walk import Walk
 

@@ -1,0 +1,96 @@
+"""How one figure stands to another, or to guessing: better, a tie or worse; see `RULE`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hibio.evaluation.rows import Row, lower_is_better
+
+LEAST_SHARE = 0.05
+
+RULE = (
+  "Two figures are called a tie if they differ by no more than a margin. The margin is the larger "
+  f"of two numbers: {LEAST_SHARE:.0%} of the better figure's distance from chance, and the "
+  "standard deviation of the difference over the folds, donors, sections, seeds or classes that "
+  "both figures are averaged over (with fewer than two of these, the larger of the two standard "
+  "deviations)."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+  """How one figure stands to another.
+
+  Attributes:
+    word: "better", "tie" or "worse"; "unknown" where one of them has no value.
+    difference: how much better the first is, whichever way the metric goes; negative for worse.
+    margin: the largest difference that is still a tie.
+  """
+
+  word: str
+  difference: float
+  margin: float
+
+
+def compare(one: Row | None, other: Row | None) -> Verdict:
+  """How `one` stands to `other`; both are of the same task, protocol and metric."""
+  if not (has_value(one) and has_value(other)):
+    return Verdict("unknown", math.nan, math.nan)
+  sign = -1.0 if lower_is_better(one.metric) else 1.0
+  difference = sign * (one.value - other.value)
+  margin = max(_spread_of_difference(one, other), LEAST_SHARE * _distance_from_chance(one, other))
+  return Verdict(_word(difference, margin), difference, margin)
+
+
+def against_chance(row: Row | None) -> Verdict:
+  """How a figure stands to guessing; the margin is its own spread."""
+  if not has_value(row) or row.chance is None or not math.isfinite(row.chance):
+    return Verdict("unknown", math.nan, math.nan)
+  sign = -1.0 if lower_is_better(row.metric) else 1.0
+  difference = sign * (row.value - row.chance)
+  margin = row.spread or 0.0
+  return Verdict(_word(difference, margin), difference, margin)
+
+
+def has_value(row: Row | None) -> bool:
+  """Whether there is a number to show."""
+  return row is not None and row.value is not None and math.isfinite(row.value)
+
+
+def _word(difference: float, margin: float) -> str:
+  if abs(difference) <= margin:
+    return "tie"
+  return "better" if difference > 0 else "worse"
+
+
+def _spread_of_difference(one: Row, other: Row) -> float:
+  shared = [name for name in one.parts if name in other.parts]
+  differences = np.array([_number(one.parts[n]) - _number(other.parts[n]) for n in shared], float)
+  differences = differences[np.isfinite(differences)]
+  if len(differences) >= 2:
+    return float(differences.std())
+  return max(one.spread or 0.0, other.spread or 0.0)
+
+
+def _number(part: float | None) -> float:
+  return math.nan if part is None else part
+
+
+def _distance_from_chance(one: Row, other: Row) -> float:
+  values = [one.value, other.value]
+  better = min(values) if lower_is_better(one.metric) else max(values)
+  chance = 0.0 if one.chance is None else one.chance
+  return abs(better - chance)
+
+
+def best(rows: Sequence[Row]) -> Row | None:
+  """The row with the best value; None where none has one."""
+  scored = [row for row in rows if has_value(row)]
+  if not scored:
+    return None
+  choose = min if lower_is_better(scored[0].metric) else max
+  return choose(scored, key=lambda row: row.value)
