@@ -26,19 +26,19 @@ class Pathways(NamedTuple):
 
   Attributes:
     names: of the sets.
-    membership: their genes.
+    membership: their genes, `[pathway, gene]`: dense, tens of thousands of sets would be gigabytes.
     about: the manifest's entry "gene_sets"; another entry is another corpus.
   """
 
   names: tuple[str, ...]
-  membership: Bool[np.ndarray, "pathway gene"]
+  membership: scipy.sparse.csr_matrix
   about: dict[str, Any]
 
   @classmethod
   def none(cls, panel: GenePanel) -> Pathways:
     """No gene sets."""
     about = {"names": [], "sources": [], "dropped": {}}
-    return cls((), np.zeros((0, len(panel)), bool), about)
+    return cls((), scipy.sparse.csr_matrix((0, len(panel)), dtype=bool), about)
 
   @classmethod
   def read(cls, paths: Sequence[str | os.PathLike], panel: GenePanel) -> Pathways:
@@ -47,7 +47,7 @@ class Pathways(NamedTuple):
     Raises:
       BadInputError: a file that cannot be read, or no set worth keeping.
     """
-    names, members, dropped = membership(read_collections(paths), panel)
+    names, members, dropped = _worth_keeping(read_collections(paths), panel)
     files = [{"file": Path(path).name, "sha256": sha256(Path(path))} for path in paths]
     return cls(names, members, {"names": list(names), "sources": files, "dropped": dropped})
 
@@ -70,7 +70,8 @@ class Pathways(NamedTuple):
     # Names of their own: a checkpoint's anchors are found again by name.
     names = tuple(f"random {row + 1}" for row in range(len(like)))
     drawn = {"random": True, "seed": seed, "sizes": members.sum(axis=1).tolist()}
-    return cls(names, members, {"names": list(names), "sources": [drawn], "dropped": {}})
+    about = {"names": list(names), "sources": [drawn], "dropped": {}}
+    return cls(names, scipy.sparse.csr_matrix(members), about)
 
 
 def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
@@ -136,6 +137,21 @@ def membership(
   Raises:
     BadInputError: no set is left.
   """
+  names, members, dropped = _worth_keeping(
+    sets, panel, min_genes=min_genes, max_genes=max_genes, max_jaccard=max_jaccard
+  )
+  return names, members.toarray(), dropped
+
+
+def _worth_keeping(
+  sets: Mapping[str, tuple[str, ...]],
+  panel: GenePanel,
+  *,
+  min_genes: int = 5,
+  max_genes: int = 300,
+  max_jaccard: float = 0.5,
+) -> tuple[tuple[str, ...], scipy.sparse.csr_matrix, dict[str, int]]:
+  """As `membership`, with the members sparse."""
   rows = panel.rows(tuple({gene for genes in sets.values() for gene in genes}))
   members = _members(sets, rows, len(panel))
   sizes = np.diff(members.indptr)
@@ -161,7 +177,7 @@ def membership(
   chosen = sorted(kept, key=lambda n: names[n])
   return (
     tuple(names[n] for n in chosen),
-    members[chosen].toarray(),
+    members[chosen],
     {reason: count for reason, count in dropped.items() if count},
   )
 

@@ -275,7 +275,7 @@ class Corpus:
       self,
       manifest={**self.manifest, "gene_sets": sets.about},
       statistics={**self.statistics, "activity_mean": mean, "activity_std": deviation},
-      membership=sets.membership,
+      membership=sets.membership.toarray(),
       gene_set_names=sets.names,
     )
 

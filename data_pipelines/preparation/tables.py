@@ -6,6 +6,7 @@ They are rebuilt whenever anything has changed: reading counts back takes second
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import scipy.sparse
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from data_pipelines.console import Progress
 from data_pipelines.files import write_bytes
@@ -24,6 +25,9 @@ from data_pipelines.preparation.workers import Each
 TABLES_VERSION = 6
 """Raised when the same sections would give other tables; finished sections are then kept."""
 
+_ROWS = 256
+"""Of a sparse table, made dense at a time."""
+
 _FIXED = (
   "spot_index", "section_id", "spot_id", "x_um", "y_um", "x_px", "y_px", "array_row",
   "array_col", "window", "total_counts",
@@ -33,7 +37,7 @@ _FIXED = (
 def write_tables(
   corpus: Path,
   entries: Sequence[Mapping[str, Any]],
-  membership: Bool[np.ndarray, "pathway gene"],
+  membership: scipy.sparse.csr_matrix,
   gene_set_names: Sequence[str],
   region_um: Sequence[float],
   each: Each,
@@ -42,14 +46,14 @@ def write_tables(
 
   Args:
     entries: the manifest's entries, with splits, in the order of the corpus.
+    membership: genes of each gene set, `[pathway, gene]`.
     region_um: side of a region at each level, finest first.
 
   Returns:
     Label -> its classes, in the order of their names.
   """
   progress = Progress("prepare: tables", len(entries), "sections", every_seconds=0)
-  members = scipy.sparse.csr_matrix(membership)  # tens of thousands are sent to every process
-  calls = ((corpus / "windows" / entry["section_id"], members, region_um) for entry in entries)
+  calls = ((corpus / "windows" / entry["section_id"], membership, region_um) for entry in entries)
   found: list[_Section] = []
   for entry, own in zip(entries, each(_tables_of, calls), strict=True):
     found.append(own)
@@ -66,10 +70,8 @@ def write_tables(
       spatial_genes.EXCESS: patterned,
     },
   )
-  _arrays(
-    corpus / manifest.GENE_SETS,
-    {"membership": membership, "names": np.array(list(gene_set_names), dtype=str)},
-  )
+  names = np.array(list(gene_set_names), dtype=str)
+  _arrays(corpus / manifest.GENE_SETS, {"membership": membership, "names": names})
   _arrays(corpus / manifest.FIRST_REGIONS, {"regions": regions.stacked([s.levels for s in found])})
   whole = _one_table([section.spots for section in found])
   buffer = io.BytesIO()
@@ -110,7 +112,17 @@ def _one_table(spots: Sequence[pd.DataFrame]) -> pd.DataFrame:
   return whole[[*_FIXED, *sorted(labels)]]
 
 
-def _arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def _arrays(path: Path, arrays: Mapping[str, np.ndarray | scipy.sparse.csr_matrix]) -> None:
+  """As `np.savez_compressed` writes them; sparse ones dense, a few rows in memory at a time."""
   buffer = io.BytesIO()
-  np.savez_compressed(buffer, **arrays)
+  with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as inside:
+    for name, array in arrays.items():
+      with inside.open(f"{name}.npy", "w", force_zip64=True) as file:
+        if not scipy.sparse.issparse(array):
+          np.lib.format.write_array(file, array, allow_pickle=False)
+          continue
+        shape = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(file, shape)
+        for start in range(0, array.shape[0], _ROWS):
+          file.write(array[start : start + _ROWS].toarray().tobytes())
   write_bytes(path, buffer.getvalue())
