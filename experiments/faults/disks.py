@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.faults.row import Attempt, Skip, must
+from experiments.faults.row import Attempt, Skip, must, single
 from experiments.faults.setting import BAD_INPUT, CANNOT_SAVE, Setting, run
 
 
@@ -21,7 +21,7 @@ def rows(setting: Setting) -> Iterator[Attempt]:
     "evaluation": _evaluation,
     "preparation": _preparation,
   }.items():
-    yield Attempt("disk full", what, functools.partial(attempt, setting))
+    yield single("disk full", what, functools.partial(attempt, setting))
 
 
 @contextlib.contextmanager

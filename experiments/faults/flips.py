@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import functools
 import shutil
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from experiments.faults import corpus_flips
-from experiments.faults.row import Attempt, must
+from experiments.faults.row import Attempt, must, single
 from experiments.faults.setting import Setting, run
 from hibio.training.checkpoints import read_params
 
 CHECKPOINT, CORPUS = 50, 100
-
-
-_one_at_a_time = threading.Lock()
 
 
 def rows(setting: Setting) -> Iterator[Attempt]:
@@ -27,21 +23,22 @@ def rows(setting: Setting) -> Iterator[Attempt]:
   newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
   paths = [path for path in sorted(newest.rglob("*")) if path.is_file() and path.stat().st_size]
   rng = np.random.default_rng(0)
+  flips = []
   for number in range(CHECKPOINT):
     path = paths[number % len(paths)]
-    bit = int(rng.integers(8 * path.stat().st_size))
-    what = f"bit {bit} of {path.relative_to(newest)}"
-    flip = corpus_flips.Flip(path, bit)
-    attempt = functools.partial(_checkpoint, workdir, int(newest.name), flip)
-    yield Attempt("bits of a checkpoint", what, attempt)
-  yield Attempt("a flipped bit, then on", "resume", functools.partial(_resume, setting))
-  yield Attempt("bits of a corpus", f"{CORPUS} bits", functools.partial(_corpus, setting))
+    flips.append(corpus_flips.Flip(path, int(rng.integers(8 * path.stat().st_size))))
+  what = tuple(f"bit {flip.bit} of {flip.file.relative_to(newest)}" for flip in flips)
+  work = functools.partial(_checkpoint, workdir, int(newest.name), flips)
+  yield Attempt("bits of a checkpoint", what, work)
+  yield single("a flipped bit, then on", "resume", functools.partial(_resume, setting))
+  yield single("bits of a corpus", f"{CORPUS} bits", functools.partial(_corpus, setting))
 
 
-def _checkpoint(workdir: Path, newest: int, flip: corpus_flips.Flip) -> None:
-  with _one_at_a_time, corpus_flips.flipped(flip):
-    step = read_params(workdir)[1]["step"]
-  must(step < newest, "not noticed")
+def _checkpoint(workdir: Path, newest: int, flips: Sequence[corpus_flips.Flip]) -> Iterator[None]:
+  for flip in flips:
+    with corpus_flips.flipped(flip):
+      must(read_params(workdir)[1]["step"] < newest, "not noticed")
+    yield
 
 
 def _resume(setting: Setting) -> None:

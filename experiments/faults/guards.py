@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from experiments.faults.row import Attempt, must
+from experiments.faults.row import Attempt, must, single
 from experiments.faults.setting import (
   BAD_INPUT,
   BUSY,
@@ -33,19 +33,18 @@ _STEPS = tuple(
 
 def rows(setting: Setting) -> Iterator[Attempt]:
   attempts: dict[tuple[str, str], Callable[[Setting], None]] = {
+    ("checkpoints", "1,000 reads beside training"): _read_beside,
     ("not finite", "one step of many"): _one_bad_step,
     ("not finite", "more than 1 step in 100"): _many_bad_steps,
-    ("lock", "a second run"): _second_run,
-    ("lock", "deleted while the run is on"): _lock_deleted,
-    ("lock", "of a run that was killed"): _after_a_kill,
     ("checkpoints", "a file where their folder goes"): _no_folder,
     ("checkpoints", "a copy under another number"): _copied,
-    ("checkpoints", "1,000 reads beside training"): _read_beside,
     ("checkpoints", "saving fails three times"): _cannot_save,
     ("loader", "hangs"): _hangs,
   }
   for (kind, fault), attempt in attempts.items():
-    yield Attempt(kind, fault, functools.partial(attempt, setting))
+    yield single(kind, fault, functools.partial(attempt, setting))
+  locks = ("a second run", "deleted while the run is on")
+  yield Attempt("lock", locks, functools.partial(_locks, setting))
 
 
 def _one_bad_step(setting: Setting) -> None:
@@ -64,27 +63,16 @@ def _many_bad_steps(setting: Setting) -> None:
   must("3 of the last 7 steps" in ended.last, ended.last)
 
 
-def _second_run(setting: Setting) -> None:
+def _locks(setting: Setting) -> Iterator[None]:
   workdir, first = _running(setting)
   second = run(*setting.pretrain(workdir, *_STEPS)).must_end_with(BUSY)
   must(f"process {first.pid} on" in second.said, "the first one is not named")
-  first.send_signal(signal.SIGTERM)
-  wait(first).must_end_with(75)
-
-
-def _lock_deleted(setting: Setting) -> None:
-  workdir, first = _running(setting)
+  yield
   (workdir / "lock").unlink()
   _until(lambda: (workdir / "lock").exists())
   first.send_signal(signal.SIGTERM)
   must("was deleted while the run was on" in wait(first).must_end_with(75).said, "nothing said")
-
-
-def _after_a_kill(setting: Setting) -> None:
-  workdir = setting.folder() / "run"
-  run(*setting.pretrain(workdir), fault=f"{_PUT}@6=SIGKILL").must_end_with(-signal.SIGKILL)
-  ended = run(*setting.pretrain(workdir)).must_end_with(0)
-  must("took over from process" in ended.said, "nothing said")
+  yield
 
 
 def _no_folder(setting: Setting) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from data_pipelines.entry import ROOT
-from experiments.faults.row import Attempt, Skip, must
+from experiments.faults.row import Attempt, Skip, must, single
 from experiments.faults.setting import Setting
 
 _NAMED = ("hostile", "safety", "security", "bomb")
@@ -19,9 +19,9 @@ def rows(_: Setting) -> Iterator[Attempt]:
   found = sorted(p for p in tests.rglob("test_*.py") if any(word in p.stem for word in _NAMED))
   for path in found:
     name = str(path.relative_to(ROOT))
-    yield Attempt("hostile input", name, functools.partial(_passes, name))
+    yield single("hostile input", name, functools.partial(_passes, name))
   if not found:
-    yield Attempt("hostile input", "tests", _none)
+    yield single("hostile input", "tests", _none)
 
 
 def _passes(name: str) -> None:

@@ -7,20 +7,23 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.faults.row import Attempt, must
-from experiments.faults.setting import WINDOWS, Setting, lines, on_devices, run
+from experiments.faults.row import Attempt, must, single
+from experiments.faults.setting import Setting, lines, on_devices, run
 
 _STOP = "hibio.training.sharding:put_batch@5=SIGTERM"
+_DEVICES = (1, 2, 8)
+_WINDOWS = "--config.training.windows_per_batch=8"
+"""Which eight devices can share."""
+_MOST = 1e-4
+"""Of a loss."""
 
 
 def rows(setting: Setting) -> Iterator[Attempt]:
   kind = "going on"
-  yield Attempt(kind, "with other threads", functools.partial(_threads, setting))
-  yield Attempt(kind, "with the corpus prepared again", functools.partial(_prepared_again, setting))
-  whole = setting.on_four_devices
-  for devices in (1, 2, 8):
-    what = f"of 4 devices on {devices}"
-    yield Attempt(kind, what, functools.partial(_devices, setting, whole, devices))
+  what = tuple(f"of 4 devices on {devices}" for devices in _DEVICES)
+  yield Attempt(kind, what, functools.partial(_devices, setting))
+  yield single(kind, "with other threads", functools.partial(_threads, setting))
+  yield single(kind, "with the corpus prepared again", functools.partial(_prepared_again, setting))
 
 
 def _threads(setting: Setting) -> None:
@@ -43,15 +46,21 @@ def _prepared_again(setting: Setting) -> None:
   setting.must_be_like_reference(workdir)
 
 
-def _devices(setting: Setting, whole: Path, number: int) -> None:
+def _devices(setting: Setting) -> Iterator[None]:
   """The loss of every step is that of 4 devices to the end, but for the order of sums."""
-  workdir = setting.folder() / "run"
-  run(*setting.pretrain(workdir, *WINDOWS), fault=_STOP, env=on_devices(4)).must_end_with(75)
-  run(*setting.pretrain(workdir, *WINDOWS), env=on_devices(number)).must_end_with(0)
-  mine, theirs = _losses(workdir), _losses(whole)
-  must(mine.keys() == theirs.keys(), "other steps")
-  worst = max(abs(mine[step] - theirs[step]) / abs(theirs[step]) for step in theirs)
-  must(worst < 1e-4, f"a loss is {worst:.1e} off")
+  folder = setting.folder()
+  whole, stopped = folder / "whole", folder / "stopped"
+  run(*setting.pretrain(whole, _WINDOWS), env=on_devices(4)).must_end_with(0)
+  run(*setting.pretrain(stopped, _WINDOWS), fault=_STOP, env=on_devices(4)).must_end_with(75)
+  for number in _DEVICES:
+    workdir = folder / f"on-{number}"
+    shutil.copytree(stopped, workdir)
+    run(*setting.pretrain(workdir, _WINDOWS), env=on_devices(number)).must_end_with(0)
+    mine, theirs = _losses(workdir), _losses(whole)
+    must(mine.keys() == theirs.keys(), "other steps")
+    worst = max(abs(mine[step] - theirs[step]) / abs(theirs[step]) for step in theirs)
+    must(worst < _MOST, f"a loss is {worst:.1e} off")
+    yield
 
 
 def _losses(workdir: Path) -> dict[int, float]:

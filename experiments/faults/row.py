@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from data_pipelines.console import say
 
@@ -47,26 +47,45 @@ def must(condition: bool, otherwise: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-  """A fault to be made; `work` raises `Wrong` or `Skip`."""
+  """Faults to be made one after another, in what the one before has left.
+
+  Attributes:
+    work: comes back after each fault that came out as it must; raises `Wrong` or `Skip` at others.
+  """
 
   kind: str
-  fault: str
-  work: Callable[[], None]
+  faults: tuple[str, ...]
+  work: Callable[[], Iterator[None]]
 
 
-def tried(attempt: Attempt) -> Row:
-  """What came of it; said as soon as it is over."""
-  begun, problem, skipped = time.monotonic(), "", ""
-  try:
-    attempt.work()
-  except Skip as reason:
-    skipped = str(reason)
-  except Exception as error:
-    problem = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
-  row = Row(attempt.kind, attempt.fault, problem, time.monotonic() - begun, skipped)
-  about = f"{row.kind}: {row.fault}{problem and ': '}{problem}{skipped and ': '}{skipped}"
-  say(f"{row.status:<8}{row.seconds:6.1f} s  {about}")
-  return row
+def single(kind: str, fault: str, work: Callable[[], None]) -> Attempt:
+  """One fault alone."""
+
+  def works() -> Iterator[None]:
+    work()
+    yield
+
+  return Attempt(kind, (fault,), works)
+
+
+def tried(attempt: Attempt) -> list[Row]:
+  """What came of each, said as soon as it is over; behind one that went wrong none is reached."""
+  rows, work = [], attempt.work()
+  for fault in attempt.faults:
+    begun, problem, skipped = time.monotonic(), "", ""
+    try:
+      next(work)
+    except Skip as reason:
+      skipped = str(reason)
+    except StopIteration:
+      problem = "not reached"
+    except Exception as error:
+      problem = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
+    row = Row(attempt.kind, fault, problem, time.monotonic() - begun, skipped)
+    about = f"{row.kind}: {row.fault}{problem and ': '}{problem}{skipped and ': '}{skipped}"
+    say(f"{row.status:<8}{row.seconds:6.1f} s  {about}")
+    rows.append(row)
+  return rows
 
 
 def table(rows: list[Row]) -> str:

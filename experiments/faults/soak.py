@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.faults.row import Attempt, must
+from experiments.faults.row import Attempt, must, single
 from experiments.faults.setting import Setting, begun
 from hibio.training import metrics
 
@@ -21,7 +21,7 @@ _MOST = 0.02
 
 
 def rows(setting: Setting) -> Iterator[Attempt]:
-  yield Attempt("soak", f"{STEPS:,} steps", functools.partial(_soak, setting))
+  yield single("soak", f"{STEPS:,} steps", functools.partial(_soak, setting))
 
 
 def _soak(setting: Setting) -> None:
@@ -29,7 +29,7 @@ def _soak(setting: Setting) -> None:
   process = begun(
     *setting.pretrain(workdir), f"--config.training.num_steps={STEPS}",
     "--config.training.evaluate_every=100", "--config.training.checkpoint_every=100",
-    "--config.training.log_every=20",
+    "--config.training.log_every=20", "--config.training.region_refresh_share=0.05",
   )  # fmt: skip
   seen: list[tuple[int, dict[str, int]]] = []
   while process.poll() is None:

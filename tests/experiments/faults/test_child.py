@@ -1,4 +1,5 @@
 import importlib
+import itertools
 
 import pytest
 
@@ -30,16 +31,30 @@ def test_a_row_says_what_came_of_an_attempt():
   def skip():
     raise row.Skip("no right")
 
-  found = [row.tried(Attempt("kill", "here", work)) for work in (lambda: None, wrong, skip)]
+  found = [
+    one
+    for work in (lambda: None, wrong, skip)
+    for one in row.tried(row.single("kill", "here", work))
+  ]
   assert [one.status for one in found] == ["passed", "FAILED", "skipped"]
   said = row.table(found)
   assert "| kill | 2 | 1 | 0 |" in said
   assert "FAILED: kill: here: other bytes" in said
 
 
+def test_behind_a_fault_that_came_out_wrong_no_other_is_taken_for_tried():
+  def work():
+    yield
+    row.must(False, "other bytes")
+    yield
+
+  found = row.tried(Attempt("kill", ("first", "second", "third"), work))
+  assert [one.problem for one in found] == ["", "other bytes", "not reached"]
+
+
 def _places():
-  faults = [f"{place}=SIGKILL" for place in (*kills.TRAINING, *kills.PREPARATION)]
-  return faults + [fault for _, fault in signals.IN_TRAINING]
+  faults = [f"{place}=SIGKILL" for place in itertools.chain(*kills.TRAINING, kills.PREPARATION)]
+  return faults + [fault for stops in signals.IN_TRAINING for fault in stops.values()]
 
 
 @pytest.mark.parametrize("fault", _places())
@@ -52,7 +67,7 @@ def test_every_place_of_a_fault_exists(fault):
 
 
 def test_there_are_as_many_faults_as_are_promised():
-  assert len(kills.TRAINING) >= 20
+  assert sum(map(len, kills.TRAINING)) >= 20
   assert len(kills.PREPARATION) >= 10
   for module in (disks, guards, resuming, signals):
     assert callable(module.rows)
