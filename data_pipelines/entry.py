@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from data_pipelines import compile_cache, files, leaving
+from data_pipelines import compile_cache, files, leaving, memory
 from data_pipelines.problems import EXIT_USAGE, BadInputError, exits_on_bad_input, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,6 +143,7 @@ def _run(main: Callable[[], None], own: Flags) -> None:
     print(own.help())
     sys.exit(0)
   exits_on_bad_input(_parse)(own)
+  memory.keep()
   compile_cache.switch_on()
   try:
     with leaving.when_asked(files.clear_unfinished):

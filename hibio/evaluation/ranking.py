@@ -14,8 +14,8 @@ from scipy.special import digamma, gammaln
 
 from data_pipelines.console import Progress
 
-_BLOCK_ENTRIES = 2**23
-"""Similarities in memory at a time: 32 MiB of float32; larger pieces of memory are made anew."""
+_BLOCK_ENTRIES = 2**26
+"""Similarities in memory at a time, 256 MiB: a product of few queries mostly copies the items."""
 
 _PIECE_ENTRIES = 2**17
 """Of them, those that are looked at together: what is asked of them stays in a core's cache."""
@@ -84,7 +84,6 @@ def stand(
   """
   asked = np.arange(len(queries)) if asked is None else asked
   num_queries, num_sections = len(asked), len(section_starts)
-  edges = np.append(section_starts, len(items))
   counts = {
     name: Standing(
       np.zeros((num_queries, num_sections), np.int32),
@@ -95,9 +94,10 @@ def stand(
     for name in targets
   }
   first = np.zeros((num_queries, num_sections), np.float32)
-  # Counting by section is one product of a mask with this; counts are whole numbers below 2^24.
-  of_section = np.repeat(np.eye(num_sections, dtype=np.float32), np.diff(edges), axis=0)
-  candidates = {name: of_section * target.items[:, None] for name, target in targets.items()}
+
+  def by_section(mask: Bool[np.ndarray, "row item"]) -> Int[np.ndarray, "row section"]:
+    return np.add.reduceat(mask.view(np.uint8), section_starts, axis=1, dtype=np.int32)
+
   block, piece = (max(most // max(len(items), 1), 1) for most in (_BLOCK_ENTRIES, _PIECE_ENTRIES))
   progress = Progress(what, num_queries, "queries")
   for begin in range(0, num_queries, min(block, 1024)):
@@ -105,15 +105,16 @@ def stand(
     similarities = queries[asked[numbers]] @ items.T
     for start in range(0, len(numbers), piece):
       rows, similarity = numbers[start : start + piece], similarities[start : start + piece]
-      top = (similarity == similarity.max(axis=1, keepdims=True)).astype(np.float32) @ of_section
+      top = by_section(similarity == similarity.max(axis=1, keepdims=True))
       first[rows] = top / top.sum(axis=1, keepdims=True)
       for name, target in targets.items():
         into, hits = counts[name], target.hits(asked[rows])
-        best = np.where(hits, similarity, -np.inf).max(axis=1, keepdims=True)
-        level = similarity == best
-        into.better[rows] = (similarity > best).astype(np.float32) @ candidates[name]
-        into.level[rows] = level.astype(np.float32) @ candidates[name]
+        best = similarity.max(axis=1, keepdims=True, where=hits, initial=-np.inf)
+        better, level = similarity > best, similarity == best
         into.right[rows] = (level & hits).sum(axis=1, dtype=np.int32)
+        if not target.items.all():
+          better, level = better & target.items, level & target.items
+        into.better[rows], into.level[rows] = by_section(better), by_section(level)
         into.num_right[rows] = hits.sum(axis=1, dtype=np.int32)
     progress.add(len(numbers))
   return counts, first
