@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import entry, overlays, readers
+from data_pipelines import entry, overlays, patch_quality, readers
 from data_pipelines.alignment import TARGETED, map_onto
 from data_pipelines.features import store
 from data_pipelines.genes import GenePanel, is_ensembl
@@ -73,7 +73,7 @@ def _report_sections(
   seen: dict[str, str] = {}
   for source in sources:
     try:
-      section = source.read()
+      section = patch_quality.judged(source.read())
     except BadInputError as problem:
       found = dict.fromkeys(map(str, (problem, *source.problems())))
       bad.append(source.section_id)
@@ -150,6 +150,9 @@ def _described(section: Section, source: readers.SectionSource) -> str:
   for name, values in section.labels.items():
     classes = sorted(set(values.tolist()) - {""})
     lines.append(f"  label {name}: {len(classes)} classes ({', '.join(classes[:8])})")
+  lines += [
+    f"  patches: {words}" for words in [", ".join(patch_quality.in_words(section))] if words
+  ]
   lines += [f"  left out: {count:,} {reason}" for reason, count in section.dropped.items()]
   lines += [f"  note: {note}" for note in section.notes]
   return "\n".join(map(printable, lines))

@@ -20,6 +20,10 @@ UNLABELLED = frozenset(
 )
 """Names, in lower case, that say that a spot has no label."""
 
+FLAGS = ("padded", "inked", "blurred", "blank")
+"""What may be wrong with the patch of a spot: it crosses the border of the image, shows ink, is out
+of focus, shows nothing."""
+
 VISIUM_SPOT_UM = 65.0
 """What Space Ranger's `spot_diameter_fullres` stands for; 65 to 70 um by the lattice."""
 
@@ -46,6 +50,7 @@ class Section:
     image_scale: pixels of `image` per pixel of the full-size image that the platform measured on.
     spot_um: diameter of a spot.
     labels: name -> one string per spot, "" where unlabelled.
+    flags: one of `FLAGS` -> which spots have it; empty where nobody looked.
     dropped: reason -> how many spots, genes or labels were left out.
     notes: what a careful user should know; printed by `inspect`, kept in the manifest.
     unused_images: "name: not used, why" for each image that lies beside it.
@@ -68,6 +73,7 @@ class Section:
   image_scale: float = 1.0
   spot_um: float = VISIUM_SPOT_UM
   labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  flags: Mapping[str, Bool[np.ndarray, " spot"]] = dataclasses.field(default_factory=dict)
   dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()
   unused_images: tuple[str, ...] = ()
@@ -84,9 +90,9 @@ class Section:
         raise ValueError(
           f"{self.section_id}: {name} has {len(getattr(self, name))} rows, not {genes}"
         )
-    for name, values in self.labels.items():
+    for name, values in {**self.labels, **self.flags}.items():
       if len(values) != spots:
-        raise ValueError(f"{self.section_id}: label {name} has {len(values)} rows, not {spots}")
+        raise ValueError(f"{self.section_id}: {name} has {len(values)} rows, not {spots}")
 
   @property
   def num_spots(self) -> int:
@@ -107,6 +113,7 @@ class Section:
       positions_px=self.positions_px[keep],
       array_positions=self.array_positions[keep],
       labels={name: values[keep] for name, values in self.labels.items()},
+      flags={name: values[keep] for name, values in self.flags.items()},
       dropped=dropped,
     )
 

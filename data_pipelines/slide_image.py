@@ -6,6 +6,7 @@ whole.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import gzip
@@ -27,7 +28,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.scanner_slide import ScannerSlide
 from data_pipelines.stated_scale import Stated
 from data_pipelines.text_files import recognise
-from data_pipelines.tiled_image import TiledImage, is_tiled
+from data_pipelines.tiled_image import DAMAGE, TiledImage, is_tiled
 
 MAX_PIXELS = 2_000_000_000
 """What may be decoded as a whole; a decompression bomb need not stay below."""
@@ -130,6 +131,30 @@ class SlideImage:
         found = {n: _view(image, centres[n].tolist(), sizes) for n in order.tolist()}
         yield from (found.pop(n) for n in range(len(centres)))
 
+  def is_read_in_parts(self) -> bool:
+    """Whether one part of the image can be decoded where another is damaged."""
+    if scanner_slide.reads(self.path):
+      return True
+    with _opened(self.path) as image:
+      return self.path.suffix != ".gz" and is_tiled(image)
+
+  def damaged(
+    self, centres_px: Float[np.ndarray, "spot 2"], size_px: float
+  ) -> Bool[np.ndarray, " spot"]:
+    """Which squares around these centres cannot be decoded, of an image that is read in parts."""
+    bad = np.zeros(len(centres_px), bool)
+    waiting = [np.lexsort(centres_px.T)]
+    while waiting:
+      spots = waiting.pop()
+      try:
+        collections.deque(self.crops(centres_px[spots], size_px, 1), maxlen=0)
+      except BadInputError:
+        if len(spots) > 1:
+          waiting += np.array_split(spots, 2)
+        else:
+          bad[spots] = True
+    return bad
+
   def thumbnail(self, longest_px: int) -> UInt8[np.ndarray, "height width 3"]:
     """The whole image, downscaled so that its longest side is at most `longest_px`."""
     image = self._decoded(at_least_px=2 * longest_px)
@@ -174,9 +199,19 @@ class SlideImage:
         _seek_level(image, at_least_px)
       _check_size(self.path, image.size)
       turn_back = _TURN_BACK.get(_turned_by_pillow(image))
-      pixels.check_not_hidden(image)
-      rgb = pixels.of_image(image)
+      rgb = self._in_rgb(image)
       return rgb if turn_back is None else rgb.transpose(turn_back)
+
+  def _in_rgb(self, image: Image.Image) -> Image.Image:
+    """What is open; of a tiled image, damaged tiles are white."""
+    try:
+      pixels.check_not_hidden(image)
+      return pixels.of_image(image)
+    except DAMAGE:
+      if self.path.suffix == ".gz" or not is_tiled(image):
+        raise
+      with contextlib.closing(TiledImage(self.path, image, pixels.of_image)) as tiled:
+        return tiled.whole()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +241,9 @@ class ArrayImage(SlideImage):
 
   def stated_um_per_px(self) -> None:
     """An array states nothing."""
+
+  def is_read_in_parts(self) -> bool:
+    return False
 
   @contextlib.contextmanager
   def _readable(self) -> Iterator[Image.Image]:
@@ -357,7 +395,7 @@ def _explained(path: str | os.PathLike, field: str = "pixels") -> Iterator[None]
     yield
   except pixels.UnusablePixels as problem:
     raise BadInputError(path, field, problem.found, problem.expected, problem.fix) from problem
-  except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+  except DAMAGE as error:
     if isinstance(error, BadInputError):
       raise
     raise BadInputError(

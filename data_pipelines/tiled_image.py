@@ -6,6 +6,7 @@ A tile is decoded when something of it is asked for, and kept while its neighbou
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import struct
 from collections.abc import Callable
@@ -29,6 +30,8 @@ _DECODING = (_BITS, _COMPRESSION, _PHOTOMETRIC, 266, _SAMPLES, _PLANAR, 317, 320
 
 _JPEG = 7
 _COLOURS = {2: 0, 6: 1}  # RGB, YCbCr: as TIFF and as Adobe's marker number them
+DAMAGE = (OSError, EOFError, SyntaxError, ValueError, struct.error)
+"""What decoders raise of data that are none."""
 _MARGIN = 3
 """Pixels around a box that resampling by a cubic reads."""
 
@@ -74,6 +77,23 @@ class TiledImage:
   def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
     """The pixels of a box inside the image: left, top, right, bottom."""
     return Image.fromarray(self._pixels(*box))
+
+  def whole(self) -> Image.Image:
+    """Everything, damaged tiles white.
+
+    Raises:
+      OSError: no tile can be decoded.
+    """
+    canvas, read = Image.new("RGB", (self.width, self.height), "white"), 0
+    for number in range(len(self._offsets)):
+      row, column = divmod(number, self._across)
+      with contextlib.suppress(*DAMAGE):
+        tile = Image.fromarray(self._decoded(number))
+        canvas.paste(tile, (column * self.tile_width, row * self.tile_height))
+        read += 1
+    if not read:
+      raise OSError("no tile can be decoded")
+    return canvas
 
   def resize(
     self, size: tuple[int, int], resample: Image.Resampling, box: tuple[float, ...]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data_pipelines import patch_quality
 from data_pipelines.alignment import align
 from data_pipelines.files import is_intact, sealed, sha256, unsealed, write_bytes
 from data_pipelines.genes import GenePanel
@@ -25,11 +26,11 @@ from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.splits import content_hash
 from data_pipelines.preparation.windows import contiguous_windows
 from data_pipelines.problems import BadInputError
-from data_pipelines.section import Section
+from data_pipelines.section import FLAGS, Section
 
 SPOTS = "spots.parquet"
 MEASURED = "measured.npy"
-_STEP = "3"
+_STEP = "4"
 """Raised when the same section would be written differently."""
 
 
@@ -58,7 +59,7 @@ def finished(corpus: Path, section_id: str, key: str) -> dict[str, Any] | None:
 def write_section(
   section: Section, panel: GenePanel, options: PrepareOptions, key: str, corpus: Path
 ) -> dict[str, Any]:
-  """Aligns, cuts and writes one section.
+  """Aligns, judges, cuts and writes one section.
 
   Returns:
     Its entry for the manifest, all but its split and its place in the corpus; under "files" what
@@ -68,6 +69,7 @@ def write_section(
     BadInputError: no spot of it has enough counts over the panel, or it shares no genes with it.
   """
   content = content_hash(section)
+  section = patch_quality.judged(section, options.patch_um)
   counts, measured, dropped, notes = align(section, panel)
   deep = np.asarray(counts.sum(axis=1)).ravel() >= options.min_counts
   enough = deep & (counts.getnnz(axis=1) >= options.min_genes)
@@ -117,6 +119,7 @@ def write_section(
     "um_per_px": float(section.um_per_px),
     "um_per_px_source": section.um_per_px_source,
     "dropped": {**section.dropped, **dropped},
+    "flagged": {name: int(spots.sum()) for name, spots in section.flags.items()},
     "notes": [*section.notes, *notes],
     "content": content,
     "thumbnail": str(_thumbnail(section)) if picture else None,
@@ -153,6 +156,7 @@ def _spots(section: Section, counts, window: np.ndarray) -> pd.DataFrame:
       "array_col": section.array_positions[:, 1],
       "window": window,
       "total_counts": np.asarray(counts.sum(axis=1)).ravel().astype(np.int64),
+      **{name: section.flags.get(name, np.zeros(section.num_spots, bool)) for name in FLAGS},
       **{name: values.astype(str) for name, values in section.labels.items()},
     }
   )

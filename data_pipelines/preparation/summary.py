@@ -70,13 +70,14 @@ def write(
       f"{entry['num_spots']:,}", f"{entry['num_measured']:,}",
       f"{entry['um_per_px']:.3g} ({entry['um_per_px_source']})" if entry["has_image"] else "none",
       "; ".join(f"{count:,} {reason}" for reason, count in entry["dropped"].items() if count),
+      "; ".join(f"{count:,} {flag}" for flag, count in entry["flagged"].items() if count),
       "; ".join(entry["notes"]),
     )
     for entry in entries
   ]  # fmt: skip
   header = (
     "section", "donor", "split", "platform", "spots", "genes", "image, um per px", "left out",
-    "notes",
+    "flagged", "notes",
   )  # fmt: skip
   text = f"# Sections\n\n{len(entries)} sections, {spots:,} spots, {num_genes:,} genes.\n\n"
   text += table(header, rows)

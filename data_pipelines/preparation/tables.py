@@ -21,8 +21,9 @@ from data_pipelines.files import write_bytes
 from data_pipelines.preparation import manifest, regions, shards, spatial_genes, statistics
 from data_pipelines.preparation.section_folder import MEASURED, SPOTS
 from data_pipelines.preparation.workers import Each
+from data_pipelines.section import FLAGS
 
-TABLES_VERSION = 6
+TABLES_VERSION = 7
 """Raised when the same sections would give other tables; finished sections are then kept."""
 
 _ROWS = 256
@@ -30,7 +31,7 @@ _ROWS = 256
 
 _FIXED = (
   "spot_index", "section_id", "spot_id", "x_um", "y_um", "x_px", "y_px", "array_row",
-  "array_col", "window", "total_counts",
+  "array_col", "window", "total_counts", *FLAGS,
 )  # fmt: skip
 
 
