@@ -99,16 +99,19 @@ def fitted(
   return ArrayFit(best[:2], best[2], pitch_px, (positions_px - placed) / pitch_px)
 
 
-def check_handedness(fit: ArrayFit, file: Path) -> None:
+def check_handedness(fit: ArrayFit, mirrored: bool, file: Path) -> None:
   """
+  Args:
+    mirrored: the platform counts columns to the left where rows run down, as Visium HD does.
+
   Raises:
-    BadInputError: the array is mirrored, which no printed one is.
+    BadInputError: the array is the mirror image of how its platform prints and counts it.
   """
-  if not fit.mirrors:
+  if fit.mirrors == mirrored:
     return
   (column_x, column_y), (row_x, row_y) = fit.matrix
   exchanged = "x and y seem exchanged: say swapped"
-  mirrored = (
+  reversed_ = (
     "count array_row or array_col the other way if it was reversed, or mirror the positions back "
     "if they were; if the image was mirrored on purpose, say as_is"
   )
@@ -116,9 +119,9 @@ def check_handedness(fit: ArrayFit, file: Path) -> None:
     file,
     "positions",
     f"a mirror image of the array (a column to ({column_x:+.3g}, {column_y:+.3g}) px, a row to "
-    f"({row_x:+.3g}, {row_y:+.3g}) px: negative determinant)",
+    f"({row_x:+.3g}, {row_y:+.3g}) px: {'positive' if mirrored else 'negative'} determinant)",
     "the array as it is printed, shifted and turned",
-    f"{exchanged if fit.swaps else mirrored}, in {SAY}",
+    f"{exchanged if fit.swaps else reversed_}, in {SAY}",
   )
 
 

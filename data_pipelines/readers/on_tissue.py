@@ -32,6 +32,9 @@ _SMOOTHED_PX = 10
 _MOST_SPOTS = 20_000
 _FEW, _LIKELY, _CLEARLY = 0.35, 0.6, 0.3
 """Shares of spots on tissue. The lowest of 14 real sections is 0.67, on grey matter."""
+_WELL, _FAR_BETTER = 0.85, 0.2
+"""Overlap of spots and tissue by which they belong together, and by which one way of laying them
+is better than another."""
 _MORE_COLOURED = 0.85
 """Chance that a spot is more coloured than a place without spots: pale tissue passes by it."""
 _BEYOND = 2.0
@@ -66,6 +69,11 @@ class Lying(NamedTuple):
   elsewhere: float
   beyond: float
 
+  @property
+  def overlap(self) -> float:
+    """What is both under spots and tissue, by what is either."""
+    return self.on_tissue / (1 + self.beyond * self.on_tissue)
+
 
 def checked(
   image: SlideImage, positions_px: Float[np.ndarray, "spot 2"], file: Path
@@ -90,13 +98,18 @@ def checked(
   turns = _TURNS | exchange | (_SQUARE_TURNS if square else {})
   lying = {how: _lying(values, mask, turn(places)) for how, turn in turns.items()}
   own = lying.pop("")
-  how, other = max(lying.items(), key=lambda item: item[1].on_tissue)
-  better = other.on_tissue > own.on_tissue + _CLEARLY and other.more_coloured > own.more_coloured
+  how, other = max(lying.items(), key=lambda item: item[1].overlap)
+  fits = other.overlap > max(_WELL, own.overlap + _FAR_BETTER)
+  if not fits:
+    how, other = max(lying.items(), key=lambda item: item[1].on_tissue)
+  better = (
+    fits or other.on_tissue > own.on_tissue + _CLEARLY and other.more_coloured > own.more_coloured
+  )
   aside = own.on_tissue < _FEW and own.more_coloured < _MORE_COLOURED
   seen = f"{own.on_tissue:.0%} of the spots on tissue of {image.path.name}"
   seen += f" ({other.on_tissue:.0%} if it were {how})" if better else ""
   exchanged = f"say swapped, in {SAY}; or " if better and how == _EXCHANGED else ""
-  if (aside and own.elsewhere > 0.02) or (better and own.on_tissue < _LIKELY):
+  if (aside and own.elsewhere > 0.02) or fits or (better and own.on_tissue < _LIKELY):
     raise BadInputError(
       file,
       "image",

@@ -18,13 +18,9 @@ like."""
 PRINTED = frozenset(("visium", "legacy_st", "stimage"))
 """Platforms whose arrays are known not to be mirrored."""
 _MIRRORED = frozenset(("visium_hd",))
-"""As far as is known: of two real outputs the arrays are mirrored, so another one is said."""
+"""Platforms whose array columns run to the left where rows run down: so in two real outputs."""
 _SCALE_TOLERANCE = 0.05
 _PLAUSIBLE_UM_PER_PX = (0.05, 30.0)
-_UNLIKE_OTHERS = (
-  "the array lies the other way round than in two known outputs of Visium HD (its determinant is "
-  "positive): if x and y are exchanged or mirrored, spots miss their tissue; look at the overlay"
-)
 
 
 def checked(
@@ -54,11 +50,10 @@ def checked(
   fit = None if array_positions is None else array_fit.fitted(array_positions, positions_px)
   if fit is not None:
     notes += _heard(lambda: array_fit.check_neighbours(fit, array_positions, file), believed)
-    if platform in PRINTED or _is_hexagonal(array_positions):
+    mirrored = platform in _MIRRORED
+    if mirrored or platform in PRINTED or _is_hexagonal(array_positions):
       harmless = believed or image is None
-      notes += _heard(lambda: array_fit.check_handedness(fit, file), harmless)
-    if platform in _MIRRORED and not fit.mirrors:
-      notes += (_UNLIKE_OTHERS,)
+      notes += _heard(lambda: array_fit.check_handedness(fit, mirrored, file), harmless)
     notes += array_fit.notes_on(fit)
   if image is not None:
     notes += _heard(lambda: on_tissue.checked(image, positions_px, file), believed)

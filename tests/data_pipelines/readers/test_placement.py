@@ -1,6 +1,7 @@
 """Positions, array and image that do not belong together, on every platform that has an array."""
 
 import pathlib
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers import array_fit, lattice, on_tissue, placement
 from data_pipelines.readers.annotated import contents, sections
 from data_pipelines.readers.annotated.sections import Choices
-from data_pipelines.slide_image import ArrayImage
+from data_pipelines.slide_image import ArrayImage, SlideImage
 from tests.data_pipelines import annotated, raw_folders
 
 SIZE = 1000
@@ -122,6 +123,17 @@ def test_exchanged_axes_are_named_on_an_image_that_is_not_square_and_without_an_
     on_tissue.checked(image, right[:, ::-1], image.path)
 
 
+def test_another_way_of_laying_spots_that_fits_well_is_named_though_most_lie_on_tissue_already():
+  pixels = PIXELS[200:1000, 920:][:, [0]].repeat(SIZE, axis=1)
+  pixels[100:500, 100:700] = (190, 110, 160)
+  image = ArrayImage.of("S.h5ad", pixels.shape, "hires", lambda: pixels)
+  x, y = np.meshgrid(np.arange(110.0, 700, 20), np.arange(110.0, 500, 20))
+  right = np.stack([x.ravel(), y.ravel()], 1)
+  assert on_tissue.checked(image, right, image.path) == ()
+  with pytest.raises(BadInputError, match="6[0-9]% of the spots on tissue.*100% if it were"):
+    on_tissue.checked(image, right[:, ::-1], image.path)
+
+
 def test_spots_on_a_small_part_of_the_tissue_are_said():
   part = (PLACES[:, 0] > 250) & (PLACES[:, 0] < 480) & (PLACES[:, 1] < 300)
   assert part.sum() > 40
@@ -143,13 +155,19 @@ def test_an_array_may_count_from_one_and_one_axis_of_it_may_not_run_backwards(ax
 
 
 @pytest.mark.parametrize("axes", [slice(None), slice(None, None, -1)])
-def test_bins_that_lie_the_other_way_round_than_known_ones_are_said(axes):
+def test_bins_of_visium_hd_that_lie_the_other_way_round_are_said_and_on_an_image_refused(
+  axes, tmp_path
+):
   array = np.stack(np.divmod(np.arange(100), 10), 1)
   known = array[:, ::-1] * [8.0, -8.0] + [0, 80]
-  notes = placement.checked(
-    array, known[:, axes], None, 1.0, file=pathlib.Path("b"), platform="visium_hd"
-  )
-  assert any("the other way round" in note for note in notes) == (axes.step == -1)
+  about = {"file": pathlib.Path("b"), "platform": "visium_hd"}
+  notes = placement.checked(array, known[:, axes], None, 1.0, **about)
+  exchanged = axes.step == -1
+  assert any("positive determinant" in note for note in notes) == exchanged
+  raw_folders.textured(100, 100).save(tmp_path / "he.png")
+  image = SlideImage.open(tmp_path / "he.png")
+  with pytest.raises(BadInputError, match="say swapped") if exchanged else nullcontext():
+    placement.checked(array, known[:, axes], image, 1.0, **about)
 
 
 def test_a_blank_image_is_refused_and_a_grey_or_exchanged_one_is_said():
