@@ -7,7 +7,6 @@ import json
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from experiments.faults.setting import (
   BUSY,
   CANNOT_SAVE,
   NOT_FINITE,
+  Command,
   Setting,
-  begun,
   lines,
   run,
-  wait,
 )
 from hibio.training.checkpoints import read_params
 
@@ -71,7 +69,7 @@ def _locks(setting: Setting) -> Iterator[None]:
   (workdir / "lock").unlink()
   _until(lambda: (workdir / "lock").exists())
   first.send_signal(signal.SIGTERM)
-  must("was deleted while the run was on" in wait(first).must_end_with(75).said, "nothing said")
+  must("was deleted while the run was on" in first.ended().must_end_with(75).said, "nothing said")
   yield
 
 
@@ -94,17 +92,15 @@ def _copied(setting: Setting) -> None:
 
 def _read_beside(setting: Setting) -> None:
   """As fast as they can be read, while the run saves after every step and keeps one."""
-  every = ("--config.training.checkpoint_every=1", "--config.training.keep_checkpoints=1")
-  workdir, first = _running(setting, *every)
-  reads, since = 0, time.monotonic()
-  while reads < 1000 and first.poll() is None and time.monotonic() - since < 150:
-    read_params(workdir)
-    reads += 1
+  every = ("checkpoint_every=1", "keep_checkpoints=1", "num_steps=100000")
+  workdir, first = _running(setting, *(f"--config.training.{key}" for key in every))
+  steps = set()
+  for _ in range(1000):
+    steps.add(read_params(workdir)[1]["step"])
+  must(first.poll() is None, "it did not train on")
   first.send_signal(signal.SIGTERM)
-  wait(first).must_end_with(0, 75)
-  while reads < 1000:
-    read_params(workdir)
-    reads += 1
+  first.ended().must_end_with(75)
+  must(len(steps) > 10, f"only {len(steps)} checkpoints came by")
 
 
 def _cannot_save(setting: Setting) -> None:
@@ -127,10 +123,10 @@ def _hangs(setting: Setting) -> None:
   setting.must_be_like_reference(workdir)
 
 
-def _running(setting: Setting, *more: str) -> tuple[Path, object]:
+def _running(setting: Setting, *more: str) -> tuple[Path, Command]:
   """A long run that has saved once."""
   workdir = setting.folder() / "run"
-  process = begun(*setting.pretrain(workdir, *_STEPS, *more))
+  process = Command(*setting.pretrain(workdir, *_STEPS, *more))
   _until(
     lambda: bool(list(workdir.glob("checkpoints/*/sha256.json"))) or process.poll() is not None
   )

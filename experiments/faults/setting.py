@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,38 +126,48 @@ def on_devices(number: int) -> dict[str, str]:
   return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={number}"}
 
 
+class Command(subprocess.Popen):
+  """`python -m MODULE ...` under way, with a fault in it or without.
+
+  Args:
+    fault: as `experiments.faults.child` reads it.
+    env: on top of this process's environment.
+  """
+
+  def __init__(
+    self, module: str, *arguments: str, fault: str = "", env: Mapping[str, str] | None = None
+  ):
+    self._begun = time.time()
+    # A pipe would be full some time.
+    self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
+    super().__init__(
+      [sys.executable, "-m", CHILD, fault, module, *arguments],
+      stdout=self._said,
+      stderr=subprocess.STDOUT,
+      env={**os.environ, **(env or {})},
+    )
+
+  def ended(self) -> Ended:
+    """Waits for its end; says what became of it."""
+    try:
+      self.wait(TIMEOUT)
+      late = ""
+    except subprocess.TimeoutExpired:
+      self.kill()
+      self.wait()
+      late = f"\nstill there after {TIMEOUT} s"
+    with self._said as file:
+      file.seek(0)
+      said = file.read() + late
+    told = re.findall(rf"^{HAPPENS} ([\d.]+)$", said, re.MULTILINE)
+    return Ended(self.returncode, said, time.time() - float(told[-1] if told else self._begun))
+
+
 def run(
   module: str, *arguments: str, fault: str = "", env: Mapping[str, str] | None = None
 ) -> Ended:
-  """`python -m MODULE ...`, with a fault in it or without."""
-  return wait(begun(module, *arguments, fault=fault, env=env))
-
-
-def begun(
-  module: str, *arguments: str, fault: str = "", env: Mapping[str, str] | None = None
-) -> subprocess.Popen:
-  """The same, under way."""
-  return subprocess.Popen(
-    [sys.executable, "-m", CHILD, fault, module, *arguments],
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-    errors="replace",
-    env={**os.environ, **(env or {})},
-  )
-
-
-def wait(process: subprocess.Popen) -> Ended:
-  """What became of it."""
-  since = time.time()
-  try:
-    said = process.communicate(timeout=TIMEOUT)[0]
-  except subprocess.TimeoutExpired:
-    process.kill()
-    said = process.communicate()[0]
-    return Ended(-1, f"{said}\nstill there after {TIMEOUT} s", time.time() - since)
-  told = re.findall(rf"^{HAPPENS} ([\d.]+)$", said, re.MULTILINE)
-  return Ended(process.returncode, said, time.time() - float(told[-1] if told else since))
+  """The same, to its end."""
+  return Command(module, *arguments, fault=fault, env=env).ended()
 
 
 def _alike(one, other, rtol: float) -> bool:

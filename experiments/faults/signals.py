@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from experiments.faults.row import Attempt, must, single
-from experiments.faults.setting import INTERRUPTED, Ended, Setting, begun, run, wait
+from experiments.faults.setting import INTERRUPTED, Command, Ended, Setting, run
 from hibio.training.workdir import read
 
 SECONDS = 30
@@ -112,10 +112,10 @@ def _two_processes(setting: Setting) -> None:
     port = one.getsockname()[1]
   command = (*setting.pretrain(workdir), f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
   fault = "hibio.training.sharding:put_batch@5=SIGTERM"
-  first = begun(*command, "--process_id=0")
-  second = begun(*command, "--process_id=1", fault=fault)
+  first = Command(*command, "--process_id=0")
+  second = Command(*command, "--process_id=1", fault=fault)
   for process in (first, second):
-    wait(process).must_end_with(INTERRUPTED)
+    process.ended().must_end_with(INTERRUPTED)
   must(read(workdir)["history"][-1]["last_step"] == 5, "another step is saved")
   run(*setting.pretrain(workdir)).must_end_with(0)
   setting.must_be_like_reference(workdir, rtol=1e-3)  # sums in another order

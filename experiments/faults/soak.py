@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.faults.row import Attempt, must, single
-from experiments.faults.setting import Setting, begun
+from experiments.faults.setting import Command, Setting
 from hibio.training import metrics
 
 STEPS = 2000
@@ -26,7 +26,7 @@ def rows(setting: Setting) -> Iterator[Attempt]:
 
 def _soak(setting: Setting) -> None:
   workdir = setting.folder() / "run"
-  process = begun(
+  process = Command(
     *setting.pretrain(workdir), f"--config.training.num_steps={STEPS}",
     "--config.training.evaluate_every=100", "--config.training.checkpoint_every=100",
     "--config.training.log_every=20", "--config.training.region_refresh_share=0.05",
@@ -37,7 +37,7 @@ def _soak(setting: Setting) -> None:
     if last and last[0]["step"] < STEPS and (measured := _measured(process.pid)):
       seen.append((last[0]["step"], measured))
     time.sleep(1.0)
-  must(process.returncode == 0, f"ended with {process.returncode}")
+  process.ended().must_end_with(0)
   early = [one for step, one in seen if _FROM * STEPS <= step < 1.5 * _FROM * STEPS]
   late = [one for step, one in seen if step >= (1 - 0.5 * _FROM) * STEPS]
   must(bool(early and late), "too fast to be looked at")
