@@ -24,7 +24,7 @@ from hibio.training import metrics
 from hibio.training.checkpoints import read_params
 
 CHILD = "experiments.faults.child"
-TIMEOUT = 240
+TIMEOUT = 600
 BAD_INPUT, BUSY, CANNOT_SAVE, INTERRUPTED, NOT_FINITE = 3, 73, 74, 75, 76
 _CLOCK = ("pairs_per_second", "seconds", "data_wait_share")
 
