@@ -159,8 +159,8 @@ SIZES: dict[str, dict] = {
     embedding_width=512,
     patch_px=224,
     token_px=16,
-    image=TransformerConfig(width=384, depth=12, num_heads=6, scan=True),
-    gene=TransformerConfig(width=384, depth=4, num_heads=6, scan=True),
+    image=TransformerConfig(width=384, depth=12, num_heads=6, scan=True, remat="dots"),
+    gene=TransformerConfig(width=384, depth=4, num_heads=6, scan=True, remat="dots"),
   ),
   "B": dict(
     embedding_width=512,

@@ -45,3 +45,23 @@ def test_processors_that_differ_share_no_folder(monkeypatch):
   here = compile_cache.default_folder()
   monkeypatch.setattr(compile_cache, "_processor", lambda: "another")
   assert compile_cache.default_folder() != here
+
+
+def test_what_was_not_read_for_longest_makes_room(tmp_path, monkeypatch):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+  monkeypatch.setattr(compile_cache, "_MOST_BYTES", 25)
+  monkeypatch.setitem(sys.modules, "jax", None)
+  folder = compile_cache.default_folder()
+  folder.mkdir(parents=True)
+  for name, read in (("first", 30), ("second", 10), ("third", 20)):
+    entry = folder / f"{name}-cache"
+    entry.write_bytes(bytes(10))
+    os.utime(entry, (read, read))
+  compile_cache.switch_on()
+  assert sorted(path.name for path in folder.iterdir()) == ["first-cache", "third-cache"]
+  entry.unlink()
+  monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+  monkeypatch.setattr(compile_cache, "_MOST_BYTES", 1)
+  compile_cache.switch_on()
+  assert [path.name for path in folder.iterdir()] == ["first-cache"]  # a folder of the user's own
