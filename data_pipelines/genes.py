@@ -76,6 +76,24 @@ def species_mixed(
   return styles if min(styles.values()) > max(0.2 * words, 20) else {}
 
 
+def species_of_each(
+  gene_ids: Sequence[str] | np.ndarray, gene_symbols: Sequence[str] | np.ndarray
+) -> list[str | None]:
+  """Species of each gene by its Ensembl id, else human or mouse by how its symbol is written."""
+  by_id = [(m := _ENSEMBL.match(name)) and _OF_SPECIES.get(m[1]) for name in gene_ids]
+  return [
+    species
+    or (
+      "mouse"
+      if symbol[:1].isupper() and symbol[1:].islower()
+      else "human"
+      if symbol.isupper()
+      else None
+    )
+    for species, symbol in zip(by_id, gene_symbols, strict=True)
+  ]
+
+
 def _by_ensembl(names: Sequence[str] | np.ndarray) -> collections.Counter[str]:
   """Species, or the beginning of its ids where it has no name here -> its Ensembl ids."""
   beginnings = (m[1] for name in names if (m := _ENSEMBL.match(name)))

@@ -19,7 +19,7 @@ from data_pipelines.readers import joins, placement, pooling
 from data_pipelines.readers.annotated import contents, places, raw_matrix, slides
 from data_pipelines.readers.annotated.sections import Choices, section_of
 from data_pipelines.readers.assembly import Positions, assemble
-from data_pipelines.readers.metadata import Metadata, file_name
+from data_pipelines.readers.metadata import Entry, Metadata, file_name
 from data_pipelines.readers.names import names_of
 from data_pipelines.readers.raw_counts import RawCounts
 from data_pipelines.readers.source import Reader, SectionSource
@@ -78,11 +78,15 @@ def _source_of(
     load=functools.partial(_read_section, name=name, library_key=of_file.library_key),
     other_names=tuple(names),
     checks=(
-      lambda: _looked_at(path, lambda found: raw_matrix.find(found, entry.layer)),
+      lambda: _looked_at(path, lambda found: _matrix(found, entry)),
       lambda: _looked_at(path, places.positions_px),
       lambda: _looked_at(path, lambda found: places.on_tissue(found.obs, path)),
     ),
   )
+
+
+def _matrix(found: contents.Contents, said: Entry) -> raw_matrix.RawMatrix:
+  return raw_matrix.find(found, said.layer, genome=said.genome, rounded=bool(said.round_counts))
 
 
 def _looked_at(path: Path, part: Callable[[contents.Contents], object]) -> None:
@@ -141,7 +145,7 @@ def section_in(
   Raises:
     BadInputError: no raw counts, no positions, no length, or parts that do not fit each other.
   """
-  matrix = raw_matrix.find(found, choices.layer)
+  matrix = _matrix(found, dataclasses.replace(source.entry, layer=choices.layer))
   choices = dataclasses.replace(choices, positions=source.entry.positions)
   spots = section_of(found, choices, matrix, name, rows)
   positions_px = spots.positions_px / spots.image_scale
@@ -158,7 +162,7 @@ def section_in(
     gene_symbols=matrix.gene_symbols,
     feature_types=np.full(len(matrix.gene_ids), ""),
     dropped=matrix.dropped,
-  ).cleaned()
+  ).cleaned(source.entry)
   places_on_array = np.zeros((len(rows), 2)) if array is None else array[rows]
   section = assemble(
     source,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from data_pipelines.alignment import TARGETED
 from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import array_fit, joins, one_slide, placement
@@ -22,7 +23,7 @@ _MIN_SHARE_INSIDE = 0.95
 _MIN_SHARE_JOINED = 0.99
 _MANY, _AS_DEEP = 0.25, 0.5
 """Share of spots without a position, and their depth beside others', that are another slide's."""
-_DEEP_SPOT = 1_000_000
+_DEEP_SPOT, _FEW_GENES = 1_000_000, 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +204,12 @@ def _noted(section: Section) -> Section:
   deepest = int(section.counts.sum(axis=1, dtype=np.int64).max())
   if deepest > _DEEP_SPOT:
     notes.append(f"a spot with {deepest:,} counts: is it really one spot?")
+  shallow = int((section.counts.getnnz(axis=1) < _FEW_GENES).sum())
+  if shallow and section.counts.shape[1] >= TARGETED:
+    notes.append(
+      f"{shallow:,} spots show fewer than {_FEW_GENES} genes and say little (prepare "
+      f"--min_genes={_FEW_GENES} leaves them out)"
+    )
   if section.image is not None and section.image.rotated_by_tag:
     notes.append("the image asks to be turned (EXIF orientation); it is read as stored")
   coarse = section.image is not None and section.image_scale < 1

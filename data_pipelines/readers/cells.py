@@ -225,7 +225,7 @@ def _section(
   labels: list[joins.LabelTable],
   notes: tuple[str, ...],
 ) -> Section:
-  raw = raw.cleaned()
+  raw = raw.cleaned(source.entry)
   pitch = pitch_um(source)
   if source.entry.um_per_px is not None and source.reader != "cosmx":
     notes += ("um_per_px is not used: positions are micrometres already",)

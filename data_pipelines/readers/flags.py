@@ -20,6 +20,8 @@ class WordFlags:
       flags.float("image_scale", None, "Pixels of --image per pixel of the positions"),
       flags.string("platform", None, "Platform to read as, or the array of an .h5ad file"),
       flags.float("pitch_um", None, "Side of the squares that bins or cells are pooled to"),
+      flags.string("genome", None, "Genome or species whose genes are kept, of a matrix of two"),
+      flags.bool("round_counts", None, "Round counts that a correction left with fractions"),
       flags.string("positions", None, f"What is known of positions: {', '.join(POSITIONS)}"),
     )
 

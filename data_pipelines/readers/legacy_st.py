@@ -46,7 +46,7 @@ def _source_of(layout: Layout, metadata: Metadata) -> SectionSource:
     entry=entry,
     load=functools.partial(_read_section, layout=layout),
     checks=(
-      lambda: read_counts(layout.counts).cleaned(),
+      lambda: read_counts(layout.counts).cleaned(entry),
       lambda: _spots(layout),
       lambda: layout.labels and _pathologist(layout.labels),
       lambda: layout.image and SlideImage.open(layout.image),
@@ -69,7 +69,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     BadInputError: a file is missing, damaged, or does not belong to the others.
   """
   entry, notes = source.entry, []
-  raw = read_counts(layout.counts).cleaned()
+  raw = read_counts(layout.counts).cleaned(entry)
   try:
     table, positions = _spots(layout)
   except BadInputError:

@@ -15,7 +15,7 @@ from data_pipelines.text_files import read_table
 
 COLUMNS = (
   "section", "donor", "image", "image_scale", "um_per_px", "labels", "positions", "species",
-  "pitch_um", "platform", "layer", "library_key",
+  "pitch_um", "platform", "layer", "library_key", "genome",
 )  # fmt: skip
 POSITIONS = ("spots", "warped", "swapped", "as_is")
 NO_IMAGE = "none"
@@ -47,6 +47,8 @@ class Words:
     platform: what the data are of: a reader's name.
     pitch_um: side of the squares that bins, cells or transcripts are pooled to.
     positions: what is known of them, one of `POSITIONS`.
+    genome: whose genes are kept, where a matrix holds those of two species.
+    round_counts: whether counts that a correction left with fractions are rounded.
 
   Raises:
     BadInputError: a number out of range, or another word.
@@ -60,6 +62,8 @@ class Words:
   platform: str | None = None
   pitch_um: float | None = None
   positions: str | None = None
+  genome: str | None = None
+  round_counts: bool | None = None
 
   def __post_init__(self):
     if self.positions not in (None, *POSITIONS):
@@ -95,6 +99,8 @@ class Entry:
     platform: name of the reader, or what an `.h5ad` file holds the spots of.
     layer: matrix of raw counts of an `.h5ad` file.
     library_key: column that names the sections of one table.
+    genome: a genome such as GRCh38, or a species, whose genes are kept where there are two.
+    round_counts: whether counts that a correction left with fractions are rounded.
     folders: where relative paths are looked for, in this order.
   """
 
@@ -111,6 +117,8 @@ class Entry:
   platform: str | None = None
   layer: str | None = None
   library_key: str | None = None
+  genome: str | None = None
+  round_counts: bool | None = None
   folders: tuple[Path, ...] = ()
 
   def path_of(self, column: str) -> Path | None:

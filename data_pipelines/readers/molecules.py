@@ -30,8 +30,12 @@ _ALIKE, _ROUND = 0.12, 0.05
 """Quartiles of depth, in medians, and how far the median may be from a power of ten."""
 
 
-def why_not(counts: scipy.sparse.csr_matrix) -> str | None:
-  """Why a matrix of whole numbers, `[spot, gene]`, counts no molecules; None where it may."""
+def why_not(counts: scipy.sparse.csr_matrix, *, rounded: bool = False) -> str | None:
+  """Why a matrix of whole numbers, `[spot, gene]`, counts no molecules; None where it may.
+
+  Args:
+    rounded: it was rounded on purpose: that a correction left no ones says nothing.
+  """
   genes = counts.getnnz(axis=1)
   counts = counts[np.flatnonzero(genes)]
   if counts.shape[0] < _FEWEST:
@@ -48,7 +52,7 @@ def why_not(counts: scipy.sparse.csr_matrix) -> str | None:
   lowest = np.minimum.reduceat(counts.data, counts.indptr[:-1])
   rich = genes >= _MIN_GENES
   share = float((lowest[rich] > 1).mean()) if rich.sum() >= _MIN_SPOTS else 0.0
-  if share > _WITHOUT_ONES:
+  if share > _WITHOUT_ONES and not rounded:
     return f"scaled whole numbers (no gene was counted once in {share:.0%} of spots)"
   if _is_even(depth):
     return f"scaled whole numbers (about {np.median(depth):,.0f} in every spot)"

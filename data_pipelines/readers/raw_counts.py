@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
-from data_pipelines.genes import guess_species, is_ensembl, species_mixed
+from data_pipelines.genes import guess_species, is_ensembl, species_mixed, species_of_each
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import molecules
+from data_pipelines.readers.metadata import Entry
 from data_pipelines.spreadsheet_names import restored
 
 _CONTROL = re.compile(
@@ -55,24 +56,30 @@ class RawCounts:
   dropped: dict[str, int] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()
 
-  def cleaned(self) -> RawCounts:
+  def cleaned(self, said: Entry | None = None) -> RawCounts:
     """The same counts as int32, checked to be raw; genes only, each once, ids without version.
+
+    Args:
+      said: what the user says of the section: whose genes to keep, whether to round.
 
     Raises:
       BadInputError: values are not raw counts, spots repeat, species are mixed, no gene is left.
     """
     _refuse_repeated_spots(self)
-    raw = dataclasses.replace(self, counts=whole_counts(self))
-    _refuse_scaled(raw)
-    raw = _summed_duplicates(raw.named())
+    raw = _rounded(self) if said and said.round_counts else self
+    raw = dataclasses.replace(raw, counts=whole_counts(raw))
+    _refuse_scaled(raw, rounded=bool(said and said.round_counts))
+    raw = _summed_duplicates(raw.named(said.genome if said else None))
     if not raw.counts.nnz:
       raise BadInputError(
         raw.path, "counts", f"all zero in {raw.counts.shape[0]} spots", "counts", "give raw counts"
       )
     return raw
 
-  def named(self) -> RawCounts:
+  def named(self, genome: str | None = None) -> RawCounts:
     """Genes only, ids and symbols without version or genome; no value is looked at.
+
+    Of two genomes or species, the genes of `genome` are kept, if one is named.
 
     Names that a spreadsheet turned into dates are what they were before, where that is known; the
     others are left out.
@@ -80,9 +87,21 @@ class RawCounts:
     Raises:
       BadInputError: no gene is left, or genes of two genomes.
     """
-    raw = _without_prefix_and_version(_genes_only(self))
+    raw = _genes_only(self)
+    raw = _without_prefix_and_version(raw if genome is None else _of_genome(raw, genome))
     _refuse_two_species(raw)
     return _without_dates(raw)
+
+
+FRACTIONS = "values that are not whole"
+"""What a correction of counts leaves, such as SoupX's."""
+
+MEND = (
+  "give the raw UMI counts, before any normalisation",
+  "give the raw UMI counts, before any normalisation; if only a correction as by SoupX left "
+  "fractions, --round_counts rounds them",
+)
+"""What to do with counts that are not raw, and with those that have fractions."""
 
 
 def _refuse_repeated_spots(raw: RawCounts) -> None:
@@ -110,7 +129,7 @@ def not_raw(values: np.ndarray) -> tuple[np.ndarray, str] | None:
   if values.dtype.kind == "f" and (values != np.floor(values)).any():
     wrong = values != np.floor(values)
     # log1p of counts scaled to 1e4 stays below 10; scaled to 1e6, below 14.
-    return wrong, "log-normalised values" if values.max() < 20 else "values that are not whole"
+    return wrong, "log-normalised values" if values.max() < 20 else FRACTIONS
   if len(values) and values.max() >= 2**31:
     return values >= 2**31, "counts above 2^31"
   return None
@@ -126,7 +145,7 @@ def whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
   if problem := not_raw(values):
     wrong, what = problem
     found = f"{int(wrong.sum()):,} {what} of {len(values):,}"
-    raise _at(raw, wrong, found, "give the raw UMI counts, before any normalisation")
+    raise _at(raw, wrong, found, MEND[what == FRACTIONS])
   whole = scipy.sparse.csr_matrix(
     (values.astype(np.int32), counts.indices, counts.indptr), shape=counts.shape
   )
@@ -135,8 +154,8 @@ def whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
   return whole
 
 
-def _refuse_scaled(raw: RawCounts) -> None:
-  if found := molecules.why_not(raw.counts):
+def _refuse_scaled(raw: RawCounts, *, rounded: bool) -> None:
+  if found := molecules.why_not(raw.counts, rounded=rounded):
     raise BadInputError(
       raw.path, "counts", found, "raw integer counts",
       "give the raw UMI counts, before any normalisation",
@@ -186,6 +205,40 @@ def _genes_only(raw: RawCounts) -> RawCounts:
   return _columns(raw, ~np.array(control, bool), "control probes")
 
 
+def _of_genome(raw: RawCounts, genome: str) -> RawCounts:
+  """The genes of one genome by their prefixes, or of one species by their names; all of them where
+  there is only one.
+
+  Raises:
+    BadInputError: none is of it.
+  """
+  found = [(m := _GENOME_PREFIX.match(i)) and m[1].lower() for i in raw.gene_ids.tolist()]
+  if genome.lower() not in found:
+    found = species_of_each(raw.gene_ids, raw.gene_symbols)
+  wanted = np.array([of == genome.lower() for of in found], bool)
+  if not wanted.any():
+    there = ", ".join(sorted({of for of in found if of})) or "none that is known"
+    raise BadInputError(
+      raw.path, "genes", f"none of {genome} ({there})", "genes of it", "correct --genome"
+    )
+  return _columns(raw, wanted, f"genes of other genomes than {genome}")
+
+
+def _rounded(raw: RawCounts) -> RawCounts:
+  """Whole numbers in place of the fractions of a correction; other values stay to be refused."""
+  problem = not_raw(raw.counts.data)
+  if problem is None or problem[1] != FRACTIONS:
+    return raw
+  counts = raw.counts.copy()
+  counts.data = np.rint(counts.data)
+  wrong = int(problem[0].sum())
+  note = (
+    f"{wrong:,} of {counts.nnz:,} counts had fractions and are rounded: in all "
+    f"{counts.data.sum():,.0f} instead of {raw.counts.data.sum():,.1f}"
+  )
+  return dataclasses.replace(raw, counts=counts, notes=(*raw.notes, note))
+
+
 def _without_prefix_and_version(raw: RawCounts) -> RawCounts:
   prefixes = {m[1] for i in raw.gene_ids if (m := _GENOME_PREFIX.match(i))}
   if len(prefixes) > 1:
@@ -194,7 +247,7 @@ def _without_prefix_and_version(raw: RawCounts) -> RawCounts:
       "genes",
       f"two genomes ({', '.join(sorted(prefixes))})",
       "one species",
-      "split the matrix by genome",
+      f"keep one: --genome={min(prefixes)}",
     )
   ids, symbols = raw.gene_ids.tolist(), raw.gene_symbols.tolist()
   if prefixes:
@@ -224,7 +277,7 @@ def _refuse_two_species(raw: RawCounts) -> None:
       "genes",
       f"two species ({told} genes)",
       "one species",
-      "keep the genes of one of them in the matrix",
+      f"keep one: --genome={next(iter(species))}",
     )
 
 

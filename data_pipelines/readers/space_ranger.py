@@ -64,7 +64,7 @@ def source_of(layout: Layout, name: str | None, metadata: Metadata) -> SectionSo
     entry=entry,
     load=functools.partial(_read_section, layout=layout),
     checks=(
-      lambda: _counts(layout),
+      lambda: _counts(layout, entry),
       lambda: _positions(layout),
       lambda: read_scalefactors(layout),
       lambda: image_of(layout, read_scalefactors(layout), entry),
@@ -88,7 +88,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   Raises:
     BadInputError: a file is missing, damaged, or does not belong to the others.
   """
-  raw, notes = _counts(layout)
+  raw, notes = _counts(layout, source.entry)
   positions = _positions(layout)
   scalefactors = read_scalefactors(layout)
   um_per_px, how = source.entry.scale(lambda: _scale(scalefactors, layout, positions))
@@ -109,7 +109,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
   )
 
 
-def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
+def _counts(layout: Layout, entry: Entry) -> tuple[RawCounts, tuple[str, ...]]:
   notes: tuple[str, ...] = ()
   refuse_without_counts(layout)
   if layout.h5 is None:
@@ -131,7 +131,7 @@ def _counts(layout: Layout) -> tuple[RawCounts, tuple[str, ...]]:
     notes += ("spots on tissue are taken by the positions file: counts may be of every spot",)
   own = np.flatnonzero(np.char.endswith(raw.spot_ids, layout.part))
   raw = dataclasses.replace(raw, counts=raw.counts[own], spot_ids=raw.spot_ids[own])
-  return raw.cleaned(), notes
+  return raw.cleaned(entry), notes
 
 
 def _positions(layout: Layout) -> Positions:

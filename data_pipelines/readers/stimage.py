@@ -108,7 +108,7 @@ def _read_section(source: SectionSource, layout: Layout) -> Section:
     BadInputError: a file is missing, damaged, or does not belong to the others.
   """
   entry = source.entry
-  raw = _counts(layout).cleaned()
+  raw = _counts(layout).cleaned(entry)
   ids, positions_px, radius_px = _coordinates(layout.coord)
   array = _array(ids, positions_px, layout.coord, entry)
   _check_radius(radius_px, array, layout.coord)

@@ -118,7 +118,7 @@ def _read_section(source: SectionSource, tables: Tables) -> Section:
   entry, found = source.entry, _places(tables.positions)
   array = np.zeros((len(found.ids), 2)) if found.array is None else found.array
   positions = Positions(tables.positions, found.ids, *array.T, found.positions, found.on_tissue)
-  raw = _spots_in_rows(read_counts(tables.counts), found.ids).cleaned()
+  raw = _spots_in_rows(read_counts(tables.counts), found.ids).cleaned(entry)
   um_per_px, how = entry.scale(lambda: _um_per_px(found, tables.positions))
   factors = space_ranger.read_scalefactors(tables.beside)
   image, image_scale = space_ranger.image_of(tables.beside, factors, entry)

@@ -172,7 +172,7 @@ def _read_section(source: SectionSource, plan: Plan) -> Section:
   )
   space_ranger.refuse_without_counts(layout)
   counts = feature_barcode.pieces(layout.h5, layout.matrix_market)
-  raw = pooling.summed(counts, items).cleaned()
+  raw = pooling.summed(counts, items).cleaned(source.entry)
   image, image_scale = space_ranger.image_of(layout, factors, source.entry)
   return assemble(
     source,

@@ -15,8 +15,8 @@ from data_pipelines.genes import is_ensembl
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import molecules
 from data_pipelines.readers.annotated.contents import Contents, layer_name
-from data_pipelines.readers.annotated.count_rows import CountRows
-from data_pipelines.readers.raw_counts import RawCounts, not_raw, whole_counts
+from data_pipelines.readers.annotated.count_rows import CountRows, RoundedRows
+from data_pipelines.readers.raw_counts import FRACTIONS, RawCounts, not_raw, whole_counts
 
 USUAL = (layer_name("counts"), "X", "raw.X")
 """Where raw counts are looked for, in this order."""
@@ -27,6 +27,8 @@ SYMBOL_COLUMNS = (
   "SYMBOL", "name",
 )  # fmt: skip
 KIND_COLUMN = "feature_types"
+
+_ROUNDED = ", rounded"
 
 _PIECE = 1024
 """Spots read at a time."""
@@ -74,21 +76,32 @@ class RawMatrix:
 
   def measured(self, of_var: Bool[np.ndarray, " gene"] | None) -> slice | Int[np.ndarray, " own"]:
     """Which of its genes a section measures, if the AnnData says so of its table of genes."""
-    if of_var is None or self.where == "raw.X" or of_var.all():
+    if of_var is None or self.where.startswith("raw.X") or of_var.all():
       return slice(None)
     return np.flatnonzero(of_var[self._columns])
 
 
-def find(contents: Contents, layer: str | None = None) -> RawMatrix:
+def find(
+  contents: Contents,
+  layer: str | None = None,
+  *,
+  genome: str | None = None,
+  rounded: bool = False,
+) -> RawMatrix:
   """The first matrix of `USUAL` that holds raw counts, or the one that is asked for.
 
   Args:
     layer: "X", "raw.X", or the name of a layer.
+    genome: whose genes are kept, where there are those of two.
+    rounded: whether one that only has fractions is rounded.
 
   Raises:
     BadInputError: none of them is raw; says what is in each.
   """
-  wanted = USUAL if layer is None else (layer if layer in USUAL else layer_name(layer),)
+  if layer is None:
+    wanted = USUAL
+  else:
+    wanted = (layer if layer in (*USUAL, *contents.matrices) else layer_name(layer),)
   there = [where for where in wanted if where in contents.matrices]
   if not there:
     raise BadInputError(
@@ -98,11 +111,18 @@ def find(contents: Contents, layer: str | None = None) -> RawMatrix:
       " or ".join(wanted),
       "name the layer of raw counts with --layer",
     )
-  seen = []
+  seen, has_fractions = [], False
   for where in there:
     sample = _sample(contents.matrices[where][0])
-    if not_raw(sample.data) is None and molecules.why_not(sample) is None:
-      return _named_matrix(contents, where)
+    is_rounded = where.endswith(_ROUNDED)
+    if not_raw(sample.data) is None and molecules.why_not(sample, rounded=is_rounded) is None:
+      return _named_matrix(contents, where, genome)
+    if rounded and _has_fractions(sample):
+      matrix, table = contents.matrices[where]
+      matrices = {f"{where}{_ROUNDED}": (RoundedRows(matrix), table)}
+      contents = dataclasses.replace(contents, matrices=matrices)
+      return find(contents, f"{where}{_ROUNDED}", genome=genome)
+    has_fractions |= _has_fractions(sample)
     seen.append(where)
   others = [where for where in contents.matrices if where not in seen]
   more = f" (there is also {', '.join(others)})" if others else ""
@@ -112,8 +132,14 @@ def find(contents: Contents, layer: str | None = None) -> RawMatrix:
     "; ".join(_told_of(contents, where) for where in seen),
     "raw integer counts",
     f"name the layer of raw counts with --layer{more}, or store them in layers['counts']; "
-    "--layer=none reads the image alone",
+    "--layer=none reads the image alone"
+    + ("; --round_counts of inspect and prepare rounds fractions" if has_fractions else ""),
   )
+
+
+def _has_fractions(sample: scipy.sparse.csr_matrix) -> bool:
+  problem = not_raw(sample.data)
+  return problem is not None and problem[1] == FRACTIONS
 
 
 def _sample(matrix: CountRows) -> scipy.sparse.csr_matrix:
@@ -150,10 +176,10 @@ def _told(where: str, matrix: CountRows, gene_ids: np.ndarray, spot_ids: pd.Inde
   return f"{told} in {where} ({first})"
 
 
-def _named_matrix(contents: Contents, where: str) -> RawMatrix:
+def _named_matrix(contents: Contents, where: str, genome: str | None) -> RawMatrix:
   matrix, table = contents.matrices[where]
   var = contents.genes[table]
-  columns, genes = genes_of(var, contents.path)
+  columns, genes = genes_of(var, contents.path, genome)
   ids, symbols = names_of(var)
   return RawMatrix(
     where=where,
@@ -167,7 +193,9 @@ def _named_matrix(contents: Contents, where: str) -> RawMatrix:
   )
 
 
-def genes_of(var: pd.DataFrame, path: Path) -> tuple[Int[np.ndarray, " gene"], RawCounts]:
+def genes_of(
+  var: pd.DataFrame, path: Path, genome: str | None = None
+) -> tuple[Int[np.ndarray, " gene"], RawCounts]:
   """Which rows of a table are genes, and their names, cleaned as those of every count matrix.
 
   Raises:
@@ -177,7 +205,7 @@ def genes_of(var: pd.DataFrame, path: Path) -> tuple[Int[np.ndarray, " gene"], R
   # A matrix of one row that numbers the columns: what is left of it says which ones are genes.
   numbers = scipy.sparse.csr_matrix(np.arange(1, len(ids) + 1)[None])
   raw = RawCounts(path, numbers, np.array(["numbers"]), ids, symbols, _kinds(var))
-  genes = raw.named()
+  genes = raw.named(genome)
   return genes.counts.toarray()[0].astype(np.int64) - 1, genes
 
 

@@ -8,20 +8,21 @@ import scipy.sparse
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import contents, raw_matrix
+from data_pipelines.readers.metadata import Entry
 from data_pipelines.readers.raw_counts import RawCounts
 from tests.data_pipelines import annotated
 
 OTHERS = ["EPCAM", "KRT8", "CD3E", "ACTB"]
 
 
-def cleaned(names, counts=None, ids=None):
+def cleaned(names, counts=None, ids=None, **said):
   counts = np.ones((2, len(names)), np.int32) if counts is None else np.array(counts)
   names = np.array(names)
   ids = names if ids is None else np.array(ids)
   kinds = np.full(len(names), "")
   return RawCounts(
     Path("f"), scipy.sparse.csr_matrix(counts), np.array(["s1", "s2"]), ids, names, kinds
-  ).cleaned()
+  ).cleaned(Entry(**said))
 
 
 def test_genes_that_a_spreadsheet_made_one_date_are_not_summed():
@@ -79,3 +80,53 @@ def test_a_name_of_id_and_symbol_is_both(name):
   raw = cleaned([name, "HLA-A", "ENSG00000000001.3_PAR_Y"])
   assert raw.gene_ids.tolist() == ["ENSG00000141510", "HLA-A", "ENSG00000000001"]
   assert raw.gene_symbols.tolist() == ["TP53", "HLA-A", "ENSG00000000001"]
+
+
+def graft():
+  """Names of 30 genes of a man and 30 of a mouse: ids, and symbols of the same animals."""
+  human = [(f"ENSG{n:011d}", f"GENE{n}") for n in range(30)]
+  return zip(*human, *((f"ENSMUSG{n:011d}", f"Gene{n}") for n in range(30)), strict=True)
+
+
+@pytest.mark.parametrize("by", ["ids", "symbols", "prefixes"])
+@pytest.mark.parametrize(("genome", "kept"), [("human", slice(30)), ("mouse", slice(30, None))])
+def test_of_a_graft_the_genes_of_the_species_that_is_named_are_kept(by, genome, kept):
+  ids, symbols = graft()
+  names = {"ids": ids, "symbols": symbols}.get(by)
+  if by == "prefixes":
+    names = [("GRCh38_" if n < 30 else "mm10___") + s.upper() for n, s in enumerate(symbols)]
+    genome = {"human": "GRCh38", "mouse": "mm10"}[genome]
+  with pytest.raises(BadInputError, match="--genome="):
+    cleaned(names)
+  raw = cleaned(names, genome=genome)
+  assert len(raw.gene_ids) == 30
+  assert raw.dropped == {f"genes of other genomes than {genome}": 30}
+  if by != "prefixes":
+    assert raw.gene_ids.tolist() == list(names[kept])
+  with pytest.raises(BadInputError, match="none of rat"):
+    cleaned(names, genome="rat")
+
+
+def test_fractions_that_a_correction_left_are_rounded_where_that_is_asked_for():
+  counts = np.array([[30.0, 0.6, 0.4, 2.5], [7.0, 1.4, 0.0, 3.0]])
+  with pytest.raises(BadInputError, match="--round_counts rounds them"):
+    cleaned(OTHERS, counts)
+  raw = cleaned(OTHERS, counts, round_counts=True)
+  np.testing.assert_array_equal(raw.counts.toarray(), [[30, 1, 0, 2], [7, 1, 0, 3]])
+  assert any("4 of 7 counts had fractions" in note for note in raw.notes)
+  with pytest.raises(BadInputError, match="log-normalised"):
+    cleaned(OTHERS, np.log1p(counts), round_counts=True)
+
+
+def test_an_annotated_matrix_is_rounded_and_kept_to_a_genome_likewise():
+  adata = annotated.adata(annotated.section())
+  adata.X = adata.X * 1.5 + 20 * (adata.X > 0)
+  found = contents.of_object(adata)
+  with pytest.raises(BadInputError, match="--round_counts"):
+    raw_matrix.find(found)
+  matrix = raw_matrix.find(found, rounded=True)
+  assert matrix.where == "X, rounded"
+  rows = np.arange(3)
+  np.testing.assert_array_equal(matrix.rows(rows).toarray(), np.rint(adata.X[rows].toarray()))
+  with pytest.raises(BadInputError, match="none of mouse"):
+    raw_matrix.find(found, rounded=True, genome="mouse")
