@@ -24,6 +24,9 @@ RANKS = (1, 2, 3, 5, 8, 12, 20, 30)
 COMPONENTS = 64
 """Components of the targets that means of nearest spots are kept in."""
 
+_FLAT = 1e-5
+"""Length of a column about its mean up to which it counts as constant."""
+
 GALLERY = 5000
 """Most fitting spots, evenly taken, that nearest ones are looked for among."""
 
@@ -60,17 +63,19 @@ class Axes:
 
 
 def reduced(
-  axes: Axes, y: Float[np.ndarray, "spot gene"], penalty: float, rank: int
+  axes: Axes, inside: Float[np.ndarray, "axis gene"], penalty: float, rank: int
 ) -> tuple[Float[np.ndarray, "width rank"], Float[np.ndarray, "rank gene"]]:
   """(weights, loadings) of the ridge fit of at most this rank; of a lower rank the first columns.
 
   The ridge solution, projected on the leading right singular vectors of its fitted values.
 
+  Args:
+    inside: `axes.rows.T @ y`, for the targets y.
+
   References:
     Mukherjee & Zhu 2011, doi:10.1002/sam.10138: the fitted values are those of the problem with
     the penalty's rows added.
   """
-  inside = axes.rows.T @ y
   squares = axes.values**2 + penalty
   loadings = leading((axes.values / np.sqrt(squares))[:, None] * inside, rank)
   weights = axes.axes @ ((axes.values / squares)[:, None] * (inside @ loadings.T))
@@ -163,13 +168,13 @@ class Search:
     self, y: np.ndarray, left: np.ndarray, rest: np.ndarray, axes: Axes
   ) -> Float[np.ndarray, "share rank"]:
     """Mean correlation of every penalty and rank, without retrieval."""
-    truth, found = Truth.of(y[left], self.sections[left]), np.zeros((len(SHARES), len(RANKS)))
-    for place, share in enumerate(SHARES):
-      weights, loadings = reduced(axes, y[rest], axes.penalty(share), RANKS[-1])
-      scores = self.x[left] @ weights
-      for column, rank in enumerate(RANKS):
-        found[place, column] = _mean(truth.correlation(scores[:, :rank] @ loadings[:rank]))
-    return found
+    truth, inside = Truth.of(y[left], self.sections[left]), axes.rows.T @ y[rest]
+    found = []
+    for share in SHARES:
+      weights, loadings = reduced(axes, inside, axes.penalty(share), RANKS[-1])
+      by_rank = truth.correlation_by_rank(self.x[left] @ weights, loadings, RANKS)
+      found.append([_mean(correlation) for correlation in by_rank])
+    return np.array(found)
 
 
 def regression(
@@ -186,7 +191,7 @@ def regression(
     axes: of `x`, where they are known.
   """
   axes = Axes.of(x) if axes is None else axes
-  weights, loadings = reduced(axes, y, axes.penalty(choice.share), choice.rank)
+  weights, loadings = reduced(axes, axes.rows.T @ y, axes.penalty(choice.share), choice.rank)
   if not choice.with_nearest:
     nothing = weights[:0], np.zeros((0, 0), np.float32), loadings[:0]
     return Regression(weights, loadings, *nothing)
@@ -225,11 +230,34 @@ class Truth:
     ]
     return np.stack(found)
 
+  def correlation_by_rank(
+    self,
+    scores: Float[np.ndarray, "spot most"],
+    loadings: Float[np.ndarray, "most gene"],
+    ranks: Sequence[int],
+  ) -> Float[np.ndarray, "rank section gene"]:
+    """`correlation(scores[:, :rank] @ loadings[:rank])` for each rank, without the predictions.
+
+    What they have in common with the truth, and their length, are sums over pairs of the columns.
+    """
+    found = np.full((len(ranks), len(self.rows), loadings.shape[1]), np.nan)
+    for section, (own, units) in enumerate(zip(self.rows, self.units, strict=True)):
+      centred = scores[own] - scores[own].mean(axis=0)
+      common = np.cumsum((centred.T @ units) * loadings, axis=0, dtype=np.float64)
+      products = (centred.T @ centred).astype(np.float64)
+      varies = units.any(axis=0)
+      for place, rank in enumerate(min(rank, len(loadings)) for rank in ranks):
+        first = loadings[:rank]
+        norm = np.sqrt(np.maximum(((products[:rank, :rank] @ first) * first).sum(axis=0), 0.0))
+        shared = common[rank - 1] if rank else 0.0
+        found[place, section, varies] = (shared * (norm > _FLAT) / np.maximum(norm, _FLAT))[varies]
+    return found
+
 
 def _unit_columns(values: Float[np.ndarray, "spot gene"]) -> Float[np.ndarray, "spot gene"]:
   centred = values - values.mean(axis=0)
   norm = np.sqrt((centred**2).sum(axis=0))
-  return np.where(norm > 1e-5, centred / np.maximum(norm, 1e-5), 0.0).astype(np.float32)
+  return np.where(norm > _FLAT, centred / np.maximum(norm, _FLAT), 0.0).astype(np.float32)
 
 
 def _mean(correlation: Float[np.ndarray, "section gene"]) -> float:

@@ -30,7 +30,7 @@ def test_at_full_rank_it_is_ridge_regression(width):
   rng = np.random.default_rng(1)
   x, y = (rng.normal(size=(120, n)).astype(np.float32) for n in (width, 12))
   axes = Axes.of(x)
-  weights, loadings = reduced_rank.reduced(axes, y, 50.0, 12)
+  weights, loadings = reduced_rank.reduced(axes, axes.rows.T @ y, 50.0, 12)
   want = Ridge(50.0, fit_intercept=False).fit(x, y).predict(x)
   np.testing.assert_allclose(x @ weights @ loadings, want, atol=2e-4)  # float32
 
@@ -38,7 +38,7 @@ def test_at_full_rank_it_is_ridge_regression(width):
 def test_of_a_lower_rank_it_is_the_best_fit_of_that_rank(planted):
   x, y, _ = planted
   axes = Axes.of(x)
-  weights, loadings = reduced_rank.reduced(axes, y, 1e-3, 2)
+  weights, loadings = reduced_rank.reduced(axes, axes.rows.T @ y, 1e-3, 2)
   ols = x @ np.linalg.lstsq(x, y, rcond=None)[0]
   left, values, right = np.linalg.svd(ols, full_matrices=False)
   np.testing.assert_allclose(
@@ -99,3 +99,16 @@ def test_spots_nearest_in_the_scores_are_averaged_with_the_regression(planted):
   near = np.linalg.norm(scores - scores[7], axis=1).argsort()[:40]
   want = (alone(x[7:8])[0] + y[near].mean(0)) / 2
   np.testing.assert_allclose(both(x[7:8])[0], want, atol=1e-4)  # 40 genes: all components
+
+
+@pytest.mark.parametrize("most", [0, 3, 8])
+def test_correlations_of_every_rank_are_those_of_their_predictions(most):
+  rng = np.random.default_rng(5)
+  scores, loadings, y = (
+    rng.normal(size=shape).astype(np.float32) for shape in ((240, most), (most, 30), (240, 30))
+  )
+  y[:, 0], loadings[:, 1], scores[:60] = 1.0, 0.0, 2.0
+  truth, ranks = Truth.of(y, SECTIONS), (1, 2, 8)
+  want = [truth.correlation(scores[:, :rank] @ loadings[:rank]) for rank in ranks]
+  got = truth.correlation_by_rank(scores, loadings, ranks)
+  np.testing.assert_allclose(got, want, atol=1e-5)
