@@ -1,10 +1,14 @@
-"""Strict numerics, four simulated devices and a compile cache for every test."""
+"""Strict numerics, four simulated devices and a compile cache for every test.
+
+XLA does not optimise what it compiles here: tests compute little, and compile much.
+"""
 
 import fcntl
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+UNOPTIMISED = "--xla_backend_optimization_level=0"
+os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count=4 {UNOPTIMISED}")
 os.environ.setdefault(
   "JAX_COMPILATION_CACHE_DIR", os.path.join(os.path.dirname(__file__), ".jax_cache")
 )

@@ -8,6 +8,7 @@ import os
 import numpy as np
 from jaxtyping import Bool
 
+from data_pipelines.console import say
 from data_pipelines.gene_sets import membership, read_gmt
 from data_pipelines.genes import GenePanel
 from data_pipelines.loading.corpus import Corpus
@@ -80,15 +81,14 @@ def held_out(path: str | os.PathLike, corpus: Corpus) -> GeneSets:
 def unlike(
   sets: Bool[np.ndarray, "set gene"],
   known: Bool[np.ndarray, "known gene"],
-  max_jaccard: float = MAX_JACCARD,
 ) -> Bool[np.ndarray, " set"]:
-  """Sets that share no more than `max_jaccard` of their genes with any known one."""
+  """Sets that share no more than `MAX_JACCARD` of their genes with any known one."""
   if not len(known):
     return np.ones(len(sets), bool)
   a, b = sets.astype(np.float32), known.astype(np.float32)
   common = a @ b.T
   either = a.sum(1)[:, None] + b.sum(1)[None] - common
-  return (common / np.maximum(either, 1.0)).max(1) <= max_jaccard
+  return (common / np.maximum(either, 1.0)).max(1) <= MAX_JACCARD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,16 +98,16 @@ class Markers:
   Attributes:
     names: of the sets that have a gene on the panel.
     membership: their genes.
-    coverage: in words, how many genes of each set of the file the panel holds.
   """
 
   names: tuple[str, ...]
   membership: Bool[np.ndarray, "set gene"]
-  coverage: str
 
 
 def markers(path: str | os.PathLike, panel: GenePanel) -> Markers:
   """The sets of a GMT file; unlike those of a corpus they may be small and share their genes.
+
+  Says how many genes of each the panel holds.
 
   Raises:
     BadInputError: not a GMT file, or none of its genes is on the panel.
@@ -116,4 +116,5 @@ def markers(path: str | os.PathLike, panel: GenePanel) -> Markers:
   names, members, _ = membership(sets, panel, min_genes=1, max_genes=len(panel), max_jaccard=1.0)
   found = dict(zip(names, members.sum(1).tolist(), strict=True))
   coverage = ", ".join(f"{name} {found.get(name, 0)}/{len(sets[name])}" for name in sets)
-  return Markers(names, members, f"marker genes on the panel: {coverage}")
+  say(f"marker genes on the panel: {coverage}")
+  return Markers(names, members)

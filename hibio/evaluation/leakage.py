@@ -74,25 +74,20 @@ def notes(
   return found + ([] if "sections" in meta["corpus"] else [NOT_BY_CONTENT])
 
 
-def excluded(
-  listed: Iterable[Excluded], study: str, donors: Collection[str], version: str = ""
-) -> list[str]:
+def excluded(listed: Iterable[Excluded], study: str, donors: Collection[str]) -> list[str]:
   """Why a lab's exclusion list forbids scoring these donors of a study; empty if it does not.
 
   Names are compared without regard to case.
 
   Args:
     study: name of the corpus.
-    version: of the data set; where it or the listed one is not known, any version counts.
   """
   wanted = {donor.casefold(): donor for donor in donors}
   return [
     f"donor {wanted[one.donor.casefold()]} of {study} is on the exclusion list"
     + (f" (version {one.version})" if one.version else "")
     for one in listed
-    if one.study.casefold() == study.casefold()
-    and one.donor.casefold() in wanted
-    and (not version or one.version in ("", version))
+    if one.study.casefold() == study.casefold() and one.donor.casefold() in wanted
   ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +12,11 @@ from jaxtyping import Float
 from data_pipelines.loading.corpus import Corpus
 from hibio import pathways
 from hibio.batch import Tables
+from hibio.evaluation.anchors import correlations
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.expression_probes import PROTOCOLS
 from hibio.evaluation.folds import described
+from hibio.evaluation.rows import mean_defined
 from hibio.evaluation.setting import Setting
 from hibio.objectives.pathway import log_probabilities
 from hibio.report.exhibits import Absent, MapRow, ValueMap
@@ -42,7 +44,7 @@ def expression_maps(setting: Setting, shown: ShownSections) -> tuple[list[MapRow
     return [], [Absent("expression", _EXPRESSION_TITLE, "the folds have no gene in common")]
   drawn = list(_predicted(setting, genes))
   scores = [in_sections(*one) for one in drawn]
-  score = mean_defined(scores)
+  score = mean_defined(np.stack([r for one in scores for r in one.values()]), axis=0)
   of_section = {name: r for one in scores for name, r in one.items()}
   rows = []
   for pair in at_quantiles(score):
@@ -104,7 +106,7 @@ def pathway_maps(
     return [], [Absent("anchors", _PATHWAY_TITLE, "the corpus was prepared without gene sets")]
   active, seen = _activity_and_probability(held_out, corpus, tables, anchors, scale)
   scores = in_sections(held_out, active, seen)
-  score = mean_defined([scores])
+  score = mean_defined(np.stack(list(scores.values())), axis=0)
   if not np.isfinite(score).any():
     return [], [Absent("anchors", _PATHWAY_TITLE, "no gene set has enough measured genes")]
   rows = []
@@ -174,23 +176,7 @@ def in_sections(
   cohort: Cohort, one: Float[np.ndarray, "spot thing"], other: Float[np.ndarray, "spot thing"]
 ) -> dict[str, Float[np.ndarray, " thing"]]:
   """Section id -> Pearson correlation of each column; not-a-number where one side is constant."""
-  found = {}
-  for section, rows in cohort.sections():
-    a = one[rows].astype(float) - one[rows].mean(0)
-    b = other[rows].astype(float) - other[rows].mean(0)
-    norms = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    found[section] = np.where(norms > 1e-9, (a * b).sum(0) / np.maximum(norms, 1e-9), np.nan)
-  return found
-
-
-def mean_defined(
-  scores: Sequence[Mapping[str, Float[np.ndarray, " thing"]]],
-) -> Float[np.ndarray, " thing"]:
-  """Mean over sections of each thing's correlations; not-a-number where no section defines it."""
-  stacked = np.stack([r for one in scores for r in one.values()])
-  defined = np.isfinite(stacked)
-  count = defined.sum(0)
-  return np.where(count, np.where(defined, stacked, 0.0).sum(0) / np.maximum(count, 1), np.nan)
+  return {section: correlations(one[rows], other[rows]) for section, rows in cohort.sections()}
 
 
 def in_words(r: float) -> str:

@@ -10,16 +10,22 @@ import sys
 import warnings
 from pathlib import Path
 
+from tests.conftest import UNOPTIMISED
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def alone() -> dict[str, str]:
+  """The environment of a process of its own, which has one device as a user's."""
+  return os.environ | {"XLA_FLAGS": UNOPTIMISED}
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
   """`python -m ...` as a user runs it, in a process of its own, on one device."""
-  environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
   return subprocess.run(
     [sys.executable, "-m", *arguments],
     cwd=cwd,
-    env=environment,
+    env=alone(),
     capture_output=True,
     text=True,
     timeout=400,

@@ -1,7 +1,6 @@
 """The whole command on tiny tissue: stopped, run again, with one run that cannot work."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from PIL import Image
 
 from hibio.training import metrics
 from hibio.training.stopping import INTERRUPTED
-from tests.experiments.conftest import ROOT, call, run
+from tests.experiments.conftest import ROOT, alone, call, run
 
 BAD = "default:model.keywords.score=nosuch"
 TASKS = "retrieval,annotation"
@@ -32,10 +31,9 @@ def ablation(workdir, tmp_path_factory):
   """An ablation that was stopped while its first run trained, and run again."""
   output = tmp_path_factory.mktemp("ablation")
   first = output / "runs" / "default" / "seed0"
-  environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
   process = subprocess.Popen(
     [sys.executable, "-m", *_arguments(workdir, output)],
-    cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    cwd=ROOT, env=alone(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
   )  # fmt: skip
   end = time.monotonic() + 300
   while not metrics.read(first) and time.monotonic() < end and process.poll() is None:

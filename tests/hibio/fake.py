@@ -1,14 +1,20 @@
-"""A random batch, its tables, and what a model might say of it, for tests of the core."""
+"""A random batch, its tables, what a model might say of it, and a step of training on it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
-from hibio import configs
+from hibio import configs, forward, objectives
 from hibio.batch import Batch, SectionStatistics, Tables
+from hibio.finetuning.trainable import holding_still
+from hibio.model import HiBio
 from hibio.outputs import Keywords, Outputs
+from hibio.training import optimizer, sharding, state, step
 
 TOWER = configs.TransformerConfig(width=8, depth=1, num_heads=2)
 SMALL = configs.ModelConfig(
@@ -21,6 +27,14 @@ SMALL = configs.ModelConfig(
   context=configs.ContextConfig(radius_um=0.0),
 )
 """A model that compiles in a second."""
+
+TRAINING = configs.TrainingConfig(
+  num_steps=4,
+  windows_per_batch=2,
+  sections_per_batch=2,
+  stages=(configs.Stage("spot", 1.0, ("spot",)),),
+  mesh=(1, 1, 1),
+)
 
 
 def unit_vectors(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -116,3 +130,35 @@ def fake_outputs(batch: Batch, *, pathways: int, width: int = 8, seed: int = 0) 
   nothing = jnp.zeros((*shape, 2))
   keywords = Keywords(nothing.astype(jnp.int32), nothing, nothing, nothing > 0)
   return Outputs(keywords=keywords, **jax.tree.map(jnp.asarray, fields))
+
+
+def flat(params: Any) -> dict[str, np.ndarray]:
+  """Parameters by their paths."""
+  return {"/".join(path): np.array(leaf) for path, leaf in flatten_dict(params).items()}
+
+
+def moved(
+  model: HiBio,
+  params: Any,
+  data: tuple[Batch, Tables],
+  trained: optimizer.Trained | None = None,
+  steps: int = 1,
+) -> set[str]:
+  """Paths of the parameters that steps of the spot contrast change; each step is a good one."""
+  mesh, made = sharding.make_mesh(TRAINING.mesh), optimizer.make_optimizer(TRAINING, trained)
+  train_step = step.make_train_step(
+    forward=holding_still(forward.for_training(model, TRAINING.augmentation), trained),
+    total=forward.loss(configs.ObjectiveConfig(), shuffle_pairs=False, asked=("spot",)),
+    optimizer=made,
+    base_weights=objectives.weights(),
+    config=TRAINING,
+    mesh=mesh,
+    state=state.abstract(params, made, mesh),
+  )
+  before, now = flat(params), state.create(params, made, mesh)
+  for _ in range(steps):
+    now, metrics = train_step(now, *data)
+    assert np.isfinite(metrics["loss"])
+    assert not metrics["skipped"]
+  after = flat(now.params)
+  return {path for path in before if (before[path] != after[path]).any()}

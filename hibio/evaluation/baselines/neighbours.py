@@ -94,36 +94,14 @@ def neighbour_mean(
   return means
 
 
-def banksy(
-  fit: Cohort,
-  cohort: Cohort,
-  genes: Int[np.ndarray, " gene"],
-  weight: float = LAMBDA_DOMAINS,
-  components: int = 20,
-) -> Float[np.ndarray, "spot component"]:
-  """Principal components of own expression beside the neighbours' mean and gradient.
-
-  Written from the paper and checked against nothing of theirs: call it BANKSY-style. Every block is
-  standardised in each section, gene by gene, and weighs sqrt(1 - weight), sqrt(weight * 2/3) and
-  sqrt(weight / 3). The axes come from `fit`'s donors.
-
-  Args:
-    genes: panel rows that take part; the method wants the variable ones, about 2,000.
-    weight: lambda; 0 gives principal components of standardised expression.
-
-  References:
-    Singhal et al. 2024, doi 10.1038/s41588-024-01664-3.
-  """
-  blocks = neighbourhood(cohort, genes)
-  return _components(
-    blocks if fit is cohort else neighbourhood(fit, genes), blocks, weight, components
-  )
-
-
 def neighbourhood(
   cohort: Cohort, genes: Int[np.ndarray, " gene"]
 ) -> Float[np.ndarray, "block spot gene"]:
-  """Expression, its mean over the neighbours and its gradient, each standardised in its section."""
+  """Expression, its mean over the neighbours and its gradient, each standardised in its section.
+
+  Args:
+    genes: panel rows that take part; the method wants the variable ones, about 2,000.
+  """
   positions = cohort.spots[["x_um", "y_um"]].to_numpy(np.float64)
   expression = cohort.log_expression(genes)
   blocks = np.zeros((3, *expression.shape), np.float32)
@@ -138,13 +116,24 @@ def neighbourhood(
   return blocks
 
 
-def _components(
+def banksy(
   fit: Float[np.ndarray, "block fitted gene"],
   blocks: Float[np.ndarray, "block spot gene"],
   weight: float,
   components: int = 20,
 ) -> Float[np.ndarray, "spot component"]:
-  """Components of the weighted blocks, side by side; the axes come from other spots."""
+  """Principal components of own expression beside the neighbours' mean and gradient.
+
+  Written from the paper and checked against nothing of theirs: call it BANKSY-style. Blocks, as
+  `neighbourhood` makes them, weigh sqrt(1 - weight), sqrt(weight * 2/3) and sqrt(weight / 3).
+
+  Args:
+    fit: blocks of the spots that the axes come from.
+    weight: lambda; 0 gives principal components of standardised expression.
+
+  References:
+    Singhal et al. 2024, doi 10.1038/s41588-024-01664-3.
+  """
   shares = np.sqrt([1 - weight, weight * 2 / 3, weight / 3]).astype(np.float32)
 
   def weighed(values: np.ndarray) -> np.ndarray:
@@ -196,7 +185,7 @@ def places(given: Given) -> Features:
 def _banksy(given: Given, weight: float) -> Features:
   blocks = given.once(("neighbourhood",), lambda: neighbourhood(given.cohort, _variable(given.fit)))
   fitted = given.cohort.spots["spot_index"].isin(given.fit.spots["spot_index"]).to_numpy()
-  return _components(blocks if fitted.all() else blocks[:, fitted], blocks, weight)
+  return banksy(blocks if fitted.all() else blocks[:, fitted], blocks, weight)
 
 
 def _variable(fit: Cohort) -> Int[np.ndarray, " gene"]:

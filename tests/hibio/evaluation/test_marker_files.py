@@ -15,13 +15,13 @@ from hibio.evaluation.leakage import Excluded
 HER2ST = Path(__file__).resolve().parents[3] / "experiments" / "datasets" / "her2st_markers.gmt"
 
 
-def test_small_and_overlapping_marker_sets_are_kept_and_their_coverage_is_said(tmp_path):
+def test_small_and_overlapping_marker_sets_are_kept_and_their_coverage_is_said(tmp_path, capsys):
   path = tmp_path / "markers.gmt"
   path.write_text("one\t\ta\tb\ntwo\t\ta\tb\tz\nnone\t\ty\n")
   found = gene_sets.markers(path, GenePanel(tuple("ABC"), tuple("abc")))
   assert found.names == ("one", "two")
   assert found.membership.tolist() == [[True, True, False]] * 2
-  assert found.coverage == "marker genes on the panel: one 2/2, two 2/3, none 0/1"
+  assert "marker genes on the panel: one 2/2, two 2/3, none 0/1" in capsys.readouterr().err
 
 
 def test_the_her2st_markers_cover_every_label_of_the_pathologist_with_genes_of_its_sections(

@@ -19,21 +19,26 @@ def _same_up_to_sign(got, want):
   np.testing.assert_allclose(got, want * signs, atol=2e-3)  # float32
 
 
+def _banksy(fit: Cohort, cohort: Cohort, components: int, weight: float = 0.8):
+  blocks = (neighbours.neighbourhood(one, GENES) for one in (fit, cohort))
+  return neighbours.banksy(*blocks, weight, components)
+
+
 def test_without_a_neighbourhood_it_is_plain_principal_components(cohort):
   values = cohort.log_expression(GENES)
   for _, rows in cohort.sections():
     values[rows] = (values[rows] - values[rows].mean(0)) / values[rows].std(0)
   want = PCA(5, random_state=0).fit_transform(values)
-  _same_up_to_sign(neighbours.banksy(cohort, cohort, GENES, 0.0, 5), want)
+  _same_up_to_sign(_banksy(cohort, cohort, 5, weight=0.0), want)
 
 
 def test_the_axes_come_from_the_fitting_donors(cohort):
   fit, test = cohort.split("train"), cohort.split("test")
-  own = neighbours.banksy(test, test, GENES, components=4)
-  foreign = neighbours.banksy(fit, test, GENES, components=4)
+  own = _banksy(test, test, 4)
+  foreign = _banksy(fit, test, 4)
   assert own.shape == foreign.shape == (len(test.spots), 4)
   assert np.abs(np.abs(own) - np.abs(foreign)).max() > 0.01
-  again = neighbours.banksy(fit, cohort, GENES, components=4)
+  again = _banksy(fit, cohort, 4)
   np.testing.assert_allclose(again[-len(foreign) :], foreign, atol=1e-3)
 
 
@@ -88,7 +93,7 @@ def test_coordinates_are_of_the_own_section(cohort):
 
 def test_a_section_of_one_spot_has_features(cohort):
   one = cohort.subset(np.arange(360) == 0)
-  assert np.isfinite(neighbours.banksy(cohort, one, GENES, components=3)).all()
+  assert np.isfinite(_banksy(cohort, one, 3)).all()
 
 
 def test_every_published_number_is_marked_and_cited():

@@ -146,7 +146,7 @@ def test_classes_are_read_of_regions_by_the_model_and_by_the_mean_of_marker_gene
   """Else the model's regions would stand beside single spots alone."""
   classes = sorted(set(evaluation.setting.scored.spots["leaf"].astype(str)))
   membership = np.random.default_rng(0).random((len(classes), len(evaluation.setting.corpus.panel)))
-  markers = Markers(tuple(classes), membership < 0.2, coverage="")
+  markers = Markers(tuple(classes), membership < 0.2)
   setting = dataclasses.replace(evaluation.setting, markers=markers)
   methods = [m for m in setting.methods if m.name in (MODEL, MARKER_MEAN)]
   rows = [row for method in methods for row in tasks.annotate_by_gene_sets(setting, method)]

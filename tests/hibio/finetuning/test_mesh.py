@@ -48,8 +48,7 @@ def _loss_and_norm(shape):
     sharding.put_batch(batch, mesh),
     sharding.replicate(jax.tree.map(jnp.asarray, tables), mesh),
   )
-  quick = {"xla_backend_optimization_level": 0}  # unoptimised code, compiled in a second
-  return tuple(map(float, jax.jit(with_norm, compiler_options=quick)(*arguments)))
+  return tuple(map(float, jax.jit(with_norm)(*arguments)))
 
 
 def test_loss_and_gradient_are_the_same_on_one_and_on_four_devices():

@@ -293,8 +293,7 @@ def test_where_pretraining_goes_on_adapters_learn_and_means_follow_and_nothing_e
     outputs = run(params, batch, tables, jax.random.key(0))
     return (outputs.image - 2 * outputs.gene).sum() + outputs.anchors.sum()
 
-  quick = {"xla_backend_optimization_level": 0}
-  gradient = jax.jit(jax.grad(loss), compiler_options=quick)(params)
+  gradient = jax.jit(jax.grad(loss))(params)
   moved = {name for name, leaf in small.names(gradient).items() if np.any(leaf)}
   adapters = {f"adapters/{name}" for name in small.names(params["adapters"]) if name[-1] == "b"}
   means = {f"model/centre_{side}/tracked_mean" for side in ("image", "gene")}

@@ -59,7 +59,7 @@ def test_an_objective_from_outside_gets_a_stage_a_weight_and_a_line_in_the_metri
     tmp_path,
     init=lambda: forward.initial_params(model, batch, tables, seed=0),
     forward=forward.for_training(model, training.augmentation),
-    total=forward.loss(objective_config, shuffle_pairs=False),
+    total=forward.loss(objective_config, shuffle_pairs=False, asked=("toy",)),
     batches=lambda step: iter([batch] * (2 - step)),
     tables=tables,
     training=training,

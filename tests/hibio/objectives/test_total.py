@@ -49,6 +49,11 @@ def fields_of(outputs: Outputs) -> dict[str, jax.Array]:
   return {name: getattr(outputs, name) for name in names}
 
 
+@functools.partial(jax.jit, static_argnames=("config", "asked"))
+def value(outputs, batch, tables, config=CONFIG, asked=None):
+  return total(outputs, batch, tables, config, WEIGHTS, asked=asked)
+
+
 @jax.jit
 def shuffled(outputs, batch, tables, weights, shuffle):
   return total(outputs, batch, tables, CONFIG, weights, shuffle)
@@ -158,7 +163,7 @@ def test_a_profile_without_an_image_is_reconstructed_and_drawn_to_anchors_as_bef
 
 
 def test_objectives_that_are_not_asked_cost_nothing_and_are_no_metric(case):
-  loss, metrics = total(*case, CONFIG, WEIGHTS, asked=("spot", "reconstruction"))
+  loss, metrics = value(*case, asked=("spot", "reconstruction"))
   found = {name for name in metrics if name.startswith("loss/")}
   assert found == {"loss/spot", "loss/reconstruction"}
   want = metrics["loss/spot"] + 0.5 * metrics["loss/reconstruction"]
@@ -169,7 +174,7 @@ def test_within_the_section_chance_is_of_its_own_spots_alone():
   batch, tables = fake(windows=WINDOWS, spots=SPOTS, genes=GENES, pathways=2, sections=2)
   case = fake_outputs(batch, pathways=2, width=WIDTH), batch, tables
   own = dataclasses.replace(CONFIG, negatives="section")
-  both, alone = (total(*case, of, WEIGHTS, asked=("spot",))[1] for of in (CONFIG, own))
+  both, alone = (value(*case, of, asked=("spot",))[1] for of in (CONFIG, own))
   recall = np.log(1 / float(alone["monitor/recall_within_section_chance"]))
   assert float(alone["chance/spot"]) == pytest.approx(recall, abs=0.05)
   assert float(alone["chance/spot"]) < float(both["chance/spot"]) - 0.5
@@ -274,9 +279,8 @@ def test_prototypes_can_be_contrasted_without_the_pathway_term(case):
 
 def test_nothing_is_said_of_pathways_and_prototypes_above_a_threshold_that_no_spot_reaches(case):
   config = dataclasses.replace(CONFIG, pathway_form="kl_indicator", activity_threshold=4.0)
-  quick = {"xla_backend_optimization_level": 0}  # one call: compiling is what costs
-  values = jax.jit(lambda *of: total(*of, config, WEIGHTS), compiler_options=quick)
-  silent, usual = values(*case)[1], value_and_gradient(*case, WEIGHTS)[1]
+  silent = value(*case, config, asked=("spot", "pathway", "prototype"))[1]
+  usual = value_and_gradient(*case, WEIGHTS)[1]
   for name in ("loss/pathway", "loss/prototype"):
     assert float(usual[name]) > float(silent[name]) == 0, name
   np.testing.assert_allclose(silent["loss/spot"], usual["loss/spot"], rtol=1e-5)

@@ -17,7 +17,7 @@ from hibio.report.collect import NUM_HITS, retrieval_examples, spot_patches
 from hibio.report.exhibits import Exhibits
 from hibio.report.label_maps import named_after
 from hibio.report.shown_sections import ShownSections
-from hibio.report.value_maps import at_quantiles, in_sections, mean_defined, pathway_maps
+from hibio.report.value_maps import at_quantiles, in_sections, pathway_maps
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +169,6 @@ def test_correlations_are_those_of_scipy(held_out):
     want = [scipy.stats.pearsonr(one[rows, k], other[rows, k])[0] for k in range(2)]
     np.testing.assert_allclose(found[:2], want, atol=1e-6)
     assert np.isnan(found[2])
-
-
-def test_a_thing_that_no_section_defines_has_no_mean():
-  scores = [{"S1": np.array([0.2, np.nan, np.nan]), "S2": np.array([0.4, 0.6, np.nan])}]
-  np.testing.assert_allclose(mean_defined(scores), [0.3, 0.6, np.nan])
 
 
 def test_places_are_decided_by_rank_alone():

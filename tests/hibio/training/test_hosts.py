@@ -1,6 +1,5 @@
 """Several processes as one run; the run itself is `tests.hibio.training.several`."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 from data_pipelines.problems import BadInputError
 from hibio.training import hosts, metrics
 from hibio.training.stopping import GONE
+from tests.experiments.conftest import alone
 from tests.hibio.training import several, toy
 
 
@@ -65,9 +65,8 @@ def test_a_port_that_is_taken_is_refused():
 
 
 def _begun(*arguments: str) -> subprocess.Popen:
-  environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
   return subprocess.Popen(
-    [sys.executable, *arguments], env=environment, stderr=subprocess.PIPE, text=True
+    [sys.executable, *arguments], env=alone(), stderr=subprocess.PIPE, text=True
   )
 
 

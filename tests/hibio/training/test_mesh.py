@@ -105,9 +105,7 @@ def on_mesh(tiny):
       with layout.on(mesh):
         return (jax.value_and_grad(loss) if with_gradient else loss)(*tree.unflatten(leaves))
 
-    # Unoptimised code: five meshes cost seconds to compile instead of a minute.
-    quick = {"xla_backend_optimization_level": 0}
-    return jax.jit(on_it, compiler_options=quick).lower(*arguments).compile(), arguments
+    return jax.jit(on_it).lower(*arguments).compile(), arguments
 
   return compiled
 
