@@ -8,8 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from data_pipelines.console import say
+from data_pipelines.features import imported
+from hibio.encoders import weights
 from hibio.evaluation import gather, methods
-from hibio.evaluation.baselines import BASELINES, Baseline, Given, counts, external
+from hibio.evaluation.baselines import BASELINES, Baseline, Given, counts
 from hibio.evaluation.baselines.base import ABOUT_IMAGES
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.methods import MODEL, Method
@@ -43,8 +45,8 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
   """The same questions, asked of every baseline that the corpus' images and counts allow, too.
 
   Args:
-    features: name -> file of image features that somebody else extracted, see `external`; "" for
-      those of the corpus. A ridge from each to components of the counts retrieves by it.
+    features: name -> file of image features that somebody else extracted; "" for those of this name
+      beside the corpus. A ridge from each to components of the counts retrieves by it.
   """
   for name, path in (features or {}).items():
     setting = _with_extracted(setting, name, path)
@@ -69,9 +71,20 @@ def with_baselines(setting: Setting, features: Mapping[str, str] | None = None) 
 
 
 def _with_extracted(setting: Setting, name: str, path: str) -> Setting:
-  """The same questions, asked of features of a file, or of those of this name beside the corpus."""
+  """The same questions, asked of features of a file, or of those of this name beside the corpus.
+
+  Raises:
+    BadInputError: as `data_pipelines.features.imported.read`.
+  """
   if path:
-    values, known = external.features(path, setting.corpus, setting.cohort)
+    spots = setting.cohort.spots
+    rows = np.flatnonzero(spots["has_patch"])
+    sections = setting.corpus.manifest["sections"]
+    found = imported.read(path, spots.iloc[rows], sections, weights.read)
+    values = np.zeros((len(spots), found.values.shape[1]), np.float32)
+    known = np.zeros(len(spots), bool)
+    known[rows] = found.known
+    values[known] = found.values[found.known]
   else:
     rows, beside = setting.cohort.spots["spot_index"], setting.corpus.with_features(name)
     values, known = beside.feature_input[rows], beside.features.known[rows]

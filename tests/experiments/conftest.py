@@ -34,7 +34,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
 
 
 def call(module: str, *arguments: str) -> subprocess.CompletedProcess:
-  """`python -m ...` in this process: for commands that end before anything heavy begins."""
+  """`python -m ...` in this process, which has imported all that it needs."""
   handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
   said, told, status, argv = io.StringIO(), io.StringIO(), 0, sys.argv
   try:

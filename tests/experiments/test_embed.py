@@ -19,7 +19,7 @@ from hibio.evaluation import gather
 from hibio.export import files, results
 from hibio.export.files import Request
 from hibio.forward import spot_vectors
-from tests.experiments.conftest import call, run
+from tests.experiments.conftest import call
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def raw(workdir):
 def out(workdir, raw, tmp_path_factory):
   """The whole folder of raw sections, by the command."""
   path = tmp_path_factory.mktemp("embed") / "all.h5ad"
-  done = run(
+  done = call(
     "experiments.embed", f"--checkpoint={workdir}", f"--input={raw}", f"--output={path}",
     "--predict_expression",
   )  # fmt: skip
@@ -179,7 +179,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(workdir, one, tmp_path):
   adata = anndata.read_h5ad(one)
   del adata.obsm["spatial"]
   adata.write_h5ad(tmp_path / "nowhere.h5ad")
-  done = run(
+  done = call(
     "experiments.embed", f"--checkpoint={workdir}", f"--input={tmp_path / 'nowhere.h5ad'}",
     f"--output={tmp_path / 'out.h5ad'}",
   )  # fmt: skip

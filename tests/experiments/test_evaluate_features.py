@@ -10,7 +10,7 @@ from data_pipelines import synthetic
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.prepare import PrepareOptions, prepare
 from hibio.evaluation.baselines.planted import perfect_features
-from tests.experiments.conftest import call, run
+from tests.experiments.conftest import call
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_features_that_know_the_tissue_win_and_noise_does_not(corpus, tmp_path):
   store.begin({"name": "beside", "hash": "0" * 16, "width": knows.shape[1]})
   for section, rows in keys.groupby("section_id", sort=False).indices.items():
     store.put(section, knows[rows])
-  done = run(
+  done = call(
     "experiments.evaluate", f"--features=knows={tmp_path / 'knows.parquet'}",
     f"--features=noise={tmp_path / 'noise.parquet'}", "--features=beside",
     f"--corpus={corpus.path}", f"--output={tmp_path / 'out'}",

@@ -75,7 +75,7 @@ def test_running_a_finished_run_again_changes_nothing(workdir):
 
 
 def test_another_config_is_refused_by_the_first_key_that_differs(workdir):
-  other = run(
+  other = call(
     "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={workdir}",
     "--config.training.learning_rate=0.5",
   )  # fmt: skip
@@ -109,7 +109,7 @@ def test_every_number_stands_beside_chance_or_says_why_not(evaluation):
 
 def test_evaluation_writes_a_page_tables_and_rows(workdir, tmp_path):
   corpus = workdir.parent / "synthetic-tiny" / "corpus"
-  done = run(
+  done = call(
     "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
     f"--output={tmp_path / 'out'}", "--tasks=retrieval,expression",
     f"--compare=twin={workdir}",
@@ -142,7 +142,7 @@ def test_the_levels_are_asked_alone_with_lists_of_ones_own(workdir, tmp_path):
   common.write_text("\n".join(symbols[:7]))
   new = [symbol for symbol in symbols if symbol.startswith("SYN")][:8]
   sets.write_text("\t".join(["NEW", "", *new]))
-  done = run(
+  done = call(
     "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
     f"--output={tmp_path / 'out'}", "--tasks=keywords,anchors,regions",
     f"--genes_housekeeping={common}", f"--gene_sets_held_out={sets}",
@@ -171,7 +171,7 @@ def test_a_section_to_draw_that_does_not_exist_is_one_line(workdir, tmp_path):
 def test_a_donor_the_model_was_trained_on_is_refused(workdir, tmp_path):
   corpus = workdir.parent / "synthetic-tiny" / "corpus"
   trained_on = json.loads((corpus / "manifest.json").read_text())["splits"]["train"][0]
-  done = run(
+  done = call(
     "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
     f"--donors={trained_on}", f"--output={tmp_path / 'out'}",
   )  # fmt: skip
@@ -193,7 +193,7 @@ def test_a_corpus_prepared_with_other_splits_is_scored_by_those_of_the_run(workd
       name for name, donors in splits.items() if section["donor_id"] in donors
     )
   manifests.write(corpus, manifest)
-  done = run(
+  done = call(
     "experiments.evaluate", f"--checkpoint={workdir}", f"--corpus={corpus}",
     "--tasks=contrast", f"--output={tmp_path / 'out'}",
   )  # fmt: skip

@@ -253,13 +253,6 @@ def test_a_gene_added_to_the_panel_is_one_row_more_and_changes_no_other(data, pa
 
 
 @pytest.mark.slow
-def test_compiled_equals_not_compiled(data, params, outputs):
-  batch, tables = data
-  got = HiBio(CONFIG, num_genes=GENES).apply(params, batch, tables.statistics, tables.membership)
-  for field in FIELDS:
-    np.testing.assert_allclose(getattr(got, field), getattr(outputs, field), atol=1e-5)
-
-
 def test_bfloat16_gives_float32_outputs_close_to_those_of_float32(data, params, outputs):
   batch, tables = data
   model = HiBio(dataclasses.replace(CONFIG, dtype="bfloat16"), num_genes=GENES)

@@ -44,13 +44,13 @@ def test_features_of_one_spot_say_nothing_of_the_others(data, params):
 
 def test_only_training_hides_features(data, params):
   batch, tables = data
-  train = forward.for_training(MODEL, configs.AugmentationConfig())
+  train = jax.jit(forward.for_training(MODEL, configs.AugmentationConfig()))
   one, again, other = (train(params, batch, tables, jax.random.key(n)).image for n in (0, 0, 1))
   np.testing.assert_array_equal(one, again)
   assert (np.asarray(one) != np.asarray(other)).any()
   none = configs.AdapterConfig(input_dropout=0.0, hidden_dropout=0.0)
   still = HiBio(dataclasses.replace(CONFIG, adapter=none), GENES)
-  train = forward.for_training(still, configs.AugmentationConfig())
+  train = jax.jit(forward.for_training(still, configs.AugmentationConfig()))
   one, other = (train(params, batch, tables, jax.random.key(n)).image for n in (0, 1))
   np.testing.assert_array_equal(one, other)
 

@@ -82,7 +82,7 @@ def _begun(config, data, weights):
 def test_the_image_tower_begins_as_the_network_it_is_named_after(data, small):
   params = _begun(CONFIG, data, small)
   encoder = pretrained.PretrainedNetwork(CONFIG)
-  got = encoder.apply({"params": params["image"]}, data[0])
+  got = jax.jit(encoder.apply)({"params": params["image"]}, data[0])
   want = small((np.asarray(data[0].patches).reshape(12, 32, 32, 3),))
   np.testing.assert_allclose(got.reshape(12, 16), want, rtol=1e-4, atol=1e-5)
 
@@ -100,8 +100,8 @@ def test_what_is_not_trained_keeps_every_bit_and_adapters_begin_as_nothing(data,
   params = _begun(config, data, small)
   encoder, plain = pretrained.PretrainedNetwork(config), pretrained.PretrainedNetwork(CONFIG)
   np.testing.assert_array_equal(
-    encoder.apply({"params": params["image"]}, data[0]),
-    plain.apply({"params": {"network": params["image"]["network"]}}, data[0]),
+    jax.jit(encoder.apply)({"params": params["image"]}, data[0]),
+    jax.jit(plain.apply)({"params": {"network": params["image"]["network"]}}, data[0]),
   )
   adapters = {path for path in flat(params) if path.startswith("image/adapters/")}
   assert len(adapters) == 2 * 2 * 4  # "a" and "b" of two blocks' four matrices

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines.problems import BadInputError
 from hibio.evaluation import over_runs
-from tests.experiments.conftest import run
+from tests.experiments.conftest import call
 from tests.hibio.report.conftest import row
 
 VALUES = (0.5, 0.6, 0.8)
@@ -87,7 +87,7 @@ def test_what_is_no_results_file_is_told_in_one_line(tmp_path, text):
 
 def test_the_command_writes_tables_and_rows(files, tmp_path):
   output = tmp_path / "out"
-  done = run("experiments.summary", f"--results={','.join(map(str, files))}", f"--output={output}")
+  done = call("experiments.summary", f"--results={','.join(map(str, files))}", f"--output={output}")
   assert done.returncode == 0, done.stderr[-2000:]
   assert "0.633 ± 0.153" in done.stdout
   assert "0.633 ± 0.153" in (output / "summary.md").read_text()
@@ -96,7 +96,7 @@ def test_the_command_writes_tables_and_rows(files, tmp_path):
 
 
 def test_a_missing_file_ends_the_command_with_one_line(tmp_path):
-  done = run("experiments.summary", f"--results={tmp_path}/a.json,{tmp_path}/b.json")
+  done = call("experiments.summary", f"--results={tmp_path}/a.json,{tmp_path}/b.json")
   assert done.returncode == 3
   assert len(done.stderr.strip().splitlines()) == 1
   assert "a.json" in done.stderr

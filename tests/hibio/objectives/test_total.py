@@ -180,7 +180,7 @@ def test_within_the_section_chance_is_of_its_own_spots_alone():
   assert float(alone["chance/spot"]) < float(both["chance/spot"]) - 0.5
   assert float(alone["loss/spot"]) < float(both["loss/spot"])
   with pytest.raises(BadInputError, match="objectives.negatives: found slide, expected one of"):
-    total(*case, dataclasses.replace(CONFIG, negatives="slide"), WEIGHTS)
+    value(*case, dataclasses.replace(CONFIG, negatives="slide"))
 
 
 def test_everything_stays_finite_without_regions_measured_genes_or_scale(case):
@@ -290,13 +290,13 @@ def test_nothing_is_said_of_pathways_and_prototypes_above_a_threshold_that_no_sp
 def test_a_threshold_that_no_spot_reaches_is_refused(case, threshold):
   config = dataclasses.replace(CONFIG, activity_threshold=threshold)
   with pytest.raises(BadInputError, match=r"objectives\.activity_threshold: .*expected -4 to 4"):
-    total(*case, config, WEIGHTS)
+    value(*case, config)
 
 
 def test_an_unknown_pathway_form_is_answered_with_those_that_exist(case):
   config = dataclasses.replace(CONFIG, pathway_form="nonsense")
   with pytest.raises(BadInputError, match="objectives.pathway_form: found nonsense, expected one"):
-    total(*case, config, WEIGHTS)
+    value(*case, config)
 
 
 def test_a_weight_of_an_unknown_objective_is_refused(case):
