@@ -30,16 +30,13 @@ _LABEL = FLAGS.string("label", "", "Label column; default: the one with most nam
 _DONORS = FLAGS.list("donors", [], "Donors to score; default: the test donors")
 _TASKS = FLAGS.list("tasks", list(suite.COMPARED), "Tasks to ask")
 _BASELINES = FLAGS.string("baselines", "", "File for the baselines' answers")
-_WEIGHTS = FLAGS.string(
-  "weights", None, "Weights of the image encoder whose features the checkpoint reads"
-)
 _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each section's spots")
 
 
 def main() -> None:
   model = pretrained.load(_CHECKPOINT.value)
   corpus = Corpus.open(_CORPUS.value)
-  features.made_for(model.features, corpus, _WEIGHTS.value)
+  features.made_for(model.features, corpus, None)
   corpus = corpora.split_as(model, corpus)
   label = scope.label_of(corpus, _LABEL.value)
   donors = scope.scored_donors(corpus, tuple(_DONORS.value))

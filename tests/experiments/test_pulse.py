@@ -75,7 +75,7 @@ def test_running_a_finished_run_again_changes_nothing(workdir):
 
 
 def test_another_config_is_refused_by_the_first_key_that_differs(workdir):
-  other = call(
+  other = run(
     "experiments.pretrain", "--config=experiments/hibio.py:test", f"--config.workdir={workdir}",
     "--config.training.learning_rate=0.5",
   )  # fmt: skip
