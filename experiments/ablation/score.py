@@ -36,7 +36,7 @@ _SWAP = FLAGS.bool("swap_coordinates", False, "Swap the coordinates of each sect
 def main() -> None:
   model = pretrained.load(_CHECKPOINT.value)
   corpus = Corpus.open(_CORPUS.value)
-  features.made_for(model.features, corpus, None)
+  features.made_for(model.features, corpus)
   corpus = corpora.split_as(model, corpus)
   label = scope.label_of(corpus, _LABEL.value)
   donors = scope.scored_donors(corpus, tuple(_DONORS.value))
