@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import functools
 import hashlib
 import importlib.metadata
@@ -95,6 +96,17 @@ def appearing_in(folder: Path) -> Iterator[Path]:
       os.replace(path, place)
   finally:
     shutil.rmtree(partial, ignore_errors=True)
+
+
+def visible(folder: Path, pattern: str = "*") -> list[Path]:
+  """What lies in a folder, by name: nothing hidden, as a Mac leaves `._NAME` beside every file.
+
+  Raises:
+    PermissionError: the folder must not be read.
+  """
+  there = folder.iterdir() if folder.is_dir() else ()
+  names = (path for path in there if not path.name.startswith("."))
+  return sorted(path for path in names if fnmatch.fnmatchcase(path.name, pattern))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -32,7 +32,7 @@ _MOST_COLUMNS = 2_000
 """Of tables of sections, spots and labels; counts are read elsewhere."""
 _NAME = re.compile(r"[\w .()%/#+*:\[\]-]{0,80}")
 
-GZIP = b"\x1f\x8b"
+GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 
 def recognise(path: Path) -> bytes:
@@ -108,8 +108,13 @@ def read_text(path: Path) -> str:
     BadInputError: as `read_bytes`, or the text is not UTF-8.
   """
   try:
-    text = read_bytes(path).decode("utf-8-sig")
+    text = (head := read_bytes(path)).decode("utf-8-sig")
   except UnicodeDecodeError as error:
+    if head.startswith(_ZIP):
+      raise BadInputError(
+        path, "file", "a workbook or another packed file", "a table of text",
+        "save it as CSV or as tab-separated text",
+      ) from error  # fmt: skip
     raise BadInputError(
       path,
       "text",
@@ -224,9 +229,16 @@ def read_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.Data
       f"column {column}",
       f"{table[column].iloc[row]!r} in data row {row + 1}",
       "a number",
-      "correct or remove that row",
+      decimals(table[column].iloc[row]) or "correct or remove that row",
     )
   return numbers
+
+
+def decimals(text: str) -> str:
+  """What to do with a number that is written with a comma; empty for anything else."""
+  if not re.fullmatch(r"\s*-?\d+,\d+\s*", text):
+    return ""
+  return f"write decimals with a point: {text.strip().replace(',', '.')}"
 
 
 def as_numbers(texts: list[str]) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.console import say
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers import (
   anndata,
@@ -59,6 +60,9 @@ PLATFORMS = ("visium", "visium_hd", "legacy_st")
 
 UNKNOWN = "unknown"
 """The platform of a folder or file that cannot be looked at."""
+
+_OF_MACS = "__MACOSX"
+"""Folder that archives of a Mac unpack into: what they hold of files that are elsewhere."""
 
 _MOST_FOLDERS = 20_000
 _DEPTH = 5
@@ -313,10 +317,14 @@ def _content(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
   Raises:
     PermissionError: the folder must not be read.
   """
-  paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+  paths = visible(folder)
   endings = {"", *(reader.suffix for reader in READERS.values())}
   broken = [p for p in paths if p.is_symlink() and not p.exists() and p.suffix in endings]
-  return [p for p in paths if p.is_file()], [p for p in paths if p.is_dir()], broken
+  return (
+    [p for p in paths if p.is_file()],
+    [p for p in paths if p.is_dir() and p.name != _OF_MACS],
+    broken,
+  )
 
 
 def _above_inner_folder(root: Path) -> Path:

@@ -15,7 +15,7 @@ import pyarrow.parquet
 from jaxtyping import Float
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.text_files import as_numbers, open_bytes, recognise, separator
+from data_pipelines.text_files import as_numbers, decimals, open_bytes, recognise, separator
 
 _ROWS = 1_000_000
 _AGAIN = "copy or download the file again"
@@ -124,7 +124,7 @@ def numbers(table: pd.DataFrame, names: Sequence[str], path: Path) -> Float[np.n
         f"column {name}",
         f"{texts.iloc[row]!r} in data row {table.index[row] + 1}",
         "a number",
-        "correct or remove that row",
+        decimals(str(texts.iloc[row])) or "correct or remove that row",
       )
   return np.stack(columns, axis=1)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import cells, columns, count_table, lattice, one_slide
 from data_pipelines.readers.cell_slides import Slide, divided
@@ -38,7 +39,7 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   if not path.is_dir():
     return []
   found: dict[str, dict[str, Path]] = {}
-  for file in sorted(path.iterdir()):
+  for file in visible(path):
     if file.is_file() and (m := _FILE.fullmatch(file.name)):
       found.setdefault(m["name"], {})[m["kind"].lower()] = file
   found = {name: files for name, files in found.items() if {"exprmat", "tx"} & set(files)}

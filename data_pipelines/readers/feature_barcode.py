@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import scipy.sparse
 
+from data_pipelines.files import visible
 from data_pipelines.hdf5_safety import column_pointers, csr_from_columns, open_hdf5
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.raw_counts import RawCounts
@@ -117,7 +118,7 @@ class MatrixFiles:
 
   def files(self) -> tuple[Path, ...]:
     """Those that are there."""
-    return tuple(p for p in sorted(self.folder.glob(f"{self.prefix}*")) if _PART.search(p.name))
+    return tuple(p for p in visible(self.folder, f"{self.prefix}*") if _PART.search(p.name))
 
   def one(self, *names: str) -> Path:
     """The file of the first of these names that is there.

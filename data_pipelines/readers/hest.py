@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from data_pipelines.files import visible
 from data_pipelines.hdf5_safety import open_hdf5
 from data_pipelines.patch_image import PatchImage, corners_of
 from data_pipelines.problems import BadInputError
@@ -68,8 +69,8 @@ class Sample:
 
 
 def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
-  files = sorted((path / _SPOTS).glob(f"*{anndata.SUFFIX}"))
-  tables = sorted(path.glob(_TABLE))
+  files = visible(path / _SPOTS, f"*{anndata.SUFFIX}")
+  tables = visible(path, _TABLE)
   beside = any((path / name).is_dir() for name in (_SLIDES, _PATCHES, _ABOUT))
   if not files or not (tables or beside):
     return []

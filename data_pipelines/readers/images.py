@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_pipelines.files import visible
 from data_pipelines.slide_image import SlideImage
 
 _IMAGE = re.compile(r".+\.(png|jpe?g|tiff?|btf|svs|ndpi|mrxs|scn|bif)(\.gz)?", re.IGNORECASE)
@@ -42,7 +43,7 @@ def _beside(folder: Path, section: str) -> Iterator[Path]:
   if outer.name == _OUTPUT:
     places.append(outer.parent)
   for place in filter(Path.is_dir, places):
-    for path in place.iterdir():
+    for path in visible(place):
       named = of_section.search(path.name)
       if _IMAGE.fullmatch(path.name) and not path.is_dir() and (named or not several):
         yield path

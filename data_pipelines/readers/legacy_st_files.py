@@ -10,6 +10,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import read_table
 
@@ -102,7 +103,7 @@ def folder_of(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 def _by_kind(folder: Path, counts: Path, spots: Path) -> list[Layout]:
   layouts = []
-  for path in sorted(counts.iterdir()):
+  for path in visible(counts):
     named = _COUNTS_NAME.fullmatch(path.name)
     if named is None or path.name.startswith("."):
       continue
@@ -124,7 +125,7 @@ def _by_kind(folder: Path, counts: Path, spots: Path) -> list[Layout]:
 def _flat(folder: Path) -> list[Layout]:
   """Sections whose files lie beside each other, where at least one has counts and positions."""
   kinds: dict[str, dict[frozenset, Path]] = {kind: {} for kind in _FLAT}
-  files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+  files = visible(folder)
   for path in files:
     kind = next((kind for kind, name in _FLAT.items() if name.fullmatch(path.name)), None)
     if kind:
@@ -173,7 +174,7 @@ def _named(folder: Path | None, name: str) -> Path | None:
   if folder is None:
     return None
   pattern = re.compile(rf"(.*[^A-Za-z0-9])?{re.escape(name)}([^A-Za-z0-9].*)?")
-  files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+  files = [p for p in visible(folder) if p.is_file()]
   matches = [p for p in files if pattern.fullmatch(p.name.partition(".")[0])]
   exact = [p for p in matches if p.name.partition(".")[0] in (name, f"{name}_selection")]
   if len(matches) > 1 and len(exact) != 1:
@@ -201,7 +202,7 @@ def _image_of(folder: Path | None, name: str) -> Path | None:
 
 def _images(folder: Path) -> list[Path]:
   endings = (*_IMAGE_SUFFIXES, *(f"{suffix}.gz" for suffix in _IMAGE_SUFFIXES))
-  return [p for p in sorted(folder.iterdir()) if p.name.lower().endswith(endings)]
+  return [p for p in visible(folder) if p.name.lower().endswith(endings)]
 
 
 def _bare(path: Path) -> str:

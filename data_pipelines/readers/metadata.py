@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_pipelines.genes import SPECIES
 from data_pipelines.problems import BadInputError
-from data_pipelines.text_files import read_table
+from data_pipelines.text_files import decimals, read_table
 
 COLUMNS = (
   "section", "donor", "image", "image_scale", "um_per_px", "labels", "positions", "species",
@@ -176,7 +176,10 @@ class Entry:
     return any(place.is_file() for place in self._places(self.image))
 
   def _places(self, name: str) -> list[Path]:
-    return list(dict.fromkeys(folder / Path(name).expanduser() for folder in self.folders))
+    names = dict.fromkeys((name, name.replace("\\", "/")))  # as Windows writes paths
+    return [
+      folder / Path(one).expanduser() for one in names for folder in dict.fromkeys(self.folders)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,5 +296,5 @@ def _number(text: str, name: str, file: Path | str, field: str) -> float:
   except ValueError:
     value = 0.0
   if not (value > 0 and least <= value <= most):
-    raise BadInputError(file, field, repr(text), expected, fix)
+    raise BadInputError(file, field, repr(text), expected, decimals(text) or fix)
   return value

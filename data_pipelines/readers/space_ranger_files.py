@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.feature_barcode import MatrixFiles
 from data_pipelines.readers.metadata import Entry
@@ -129,11 +130,11 @@ def _groups(folder: Path) -> dict[str, Group]:
 def _paths(folder: Path) -> Iterator[tuple[Path, str]]:
   """What lies in the folder, and in those for places and images, which may have a prefix too."""
   places = [(folder, "")]
-  for path in sorted(folder.iterdir()):
+  for path in visible(folder):
     if path.is_dir() and (found := _SPATIAL.fullmatch(path.name)):
       prefix = found[1] or ""
       places += [(place, prefix) for place in (path, path / "spatial") if place.is_dir()]
-  return ((path, prefix) for place, prefix in places for path in sorted(place.iterdir()))
+  return ((path, prefix) for place, prefix in places for path in visible(place))
 
 
 def _alike(one: str, other: str) -> bool:
@@ -220,7 +221,7 @@ def label_candidates(layout: Layout, entry: Entry) -> list[Path]:
   candidates = []
   begins = f"{layout.prefix}*" if layout.one_of_several else "*"
   endings = (f"{begins}.tsv", f"{begins}.csv")
-  for path in sorted(p for place in places for e in endings for p in place.glob(e)):
+  for path in sorted(p for place in places for e in endings for p in visible(place, e)):
     with path.open("rb") as stream:
       header = stream.readline(400).decode("utf-8-sig", "replace").strip()
     cells = re.split(r"[\t,;]", header.replace('"', "").lower())
@@ -237,7 +238,7 @@ def first(folder: Path, *names: str, directory: bool = False) -> Path | None:
       return path
   for name in names:
     matches = [
-      p for p in sorted(folder.glob(f"*[_.-]{name}")) if (p.is_dir() if directory else p.is_file())
+      p for p in visible(folder, f"*[_.-]{name}") if (p.is_dir() if directory else p.is_file())
     ]
     if len(matches) > 1:
       raise BadInputError(

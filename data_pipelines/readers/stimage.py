@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import columns, joins, lattice
 from data_pipelines.readers.annotated import places
@@ -64,7 +65,7 @@ class Array:
 def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
   if not (path / "coord").is_dir() or not (path / "gene_exp").is_dir():
     return []
-  names = {m[1]: p for p in sorted((path / "coord").iterdir()) if (m := _COORD.fullmatch(p.name))}
+  names = {m[1]: p for p in visible(path / "coord") if (m := _COORD.fullmatch(p.name))}
   return [_source_of(_layout(path, name, coord), metadata) for name, coord in names.items()]
 
 

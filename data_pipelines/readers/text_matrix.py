@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import joins, space_ranger
 from data_pipelines.readers.annotated import places
@@ -77,7 +78,7 @@ def _tables_of(path: Path) -> list[Tables]:
 
 def _named(path: Path, pattern: re.Pattern) -> dict[str, Path]:
   """What stands in front of the word that gives a table away -> the file."""
-  files = [*sorted(path.iterdir()), *sorted((path / "spatial").glob("*"))]
+  files = [*visible(path), *visible(path / "spatial")]
   found = ((pattern.fullmatch(file.name), file) for file in files if file.is_file())
   return {match["name"]: file for match, file in found if match}
 

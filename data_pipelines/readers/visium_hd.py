@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import feature_barcode, joins, lattice, pooling, space_ranger
 from data_pipelines.readers.assembly import Positions, assemble
@@ -96,7 +97,7 @@ def _bin_folders(path: Path) -> dict[float, Path]:
     return {}
   for folder in (path / "binned_outputs", path):
     if folder.is_dir():
-      inside = {_FOLDER.fullmatch(p.name): p for p in sorted(folder.iterdir()) if p.is_dir()}
+      inside = {_FOLDER.fullmatch(p.name): p for p in visible(folder) if p.is_dir()}
       if found := {float(name[1]): p for name, p in inside.items() if name}:
         return found
   named = _FOLDER.fullmatch(path.absolute().name)
@@ -108,7 +109,9 @@ def _bin_folders(path: Path) -> dict[float, Path]:
 
 def _stated_um(path: Path) -> float | None:
   """Side of the bins by the scale factors of a folder: downloads lose the name of theirs."""
-  files = [f for place in (path, path / "spatial") for f in place.glob("*scalefactors_json.json*")]
+  files = [
+    f for place in (path, path / "spatial") for f in visible(place, "*scalefactors_json.json*")
+  ]
   try:
     stated = read_json(files[0]).get("bin_size_um") if len(files) == 1 else None
   except BadInputError:  # whoever reads the folder says so

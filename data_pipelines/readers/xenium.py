@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import cells, columns, feature_barcode
 from data_pipelines.readers.metadata import Entry, Metadata
@@ -82,7 +83,7 @@ def _beside(folder: Path, *names: str) -> Path | None:
   """In the folder, or one above under its name: downloads unpack into a folder of their own."""
   if inside := first(folder, *names):
     return inside
-  above = [path for name in names for path in sorted(folder.absolute().parent.glob(f"*{name}"))]
+  above = [path for name in names for path in visible(folder.absolute().parent, f"*{name}")]
   begun = [p for p in above if folder.name.startswith(re.sub(r"_?he_image.*", "", p.name))]
   return begun[0] if len(begun) == 1 else None
 

@@ -198,3 +198,51 @@ def test_without_the_table_of_slides_the_files_of_each_slide_are_asked_for(aggre
   (outs / "aggregation.csv").unlink()
   with pytest.raises(BadInputError, match="output folders of the slides"):
     readers.open_sections(outs)
+
+
+def with_forks(folder):
+  """As a folder that a Mac packed: beside every file another that is hidden, and all of these
+  again."""
+  for path in [path for path in folder.rglob("*") if path.is_file()]:
+    fork = path.with_name(f"._{path.name}")
+    again = folder / "__MACOSX" / fork.relative_to(folder)
+    again.parent.mkdir(parents=True, exist_ok=True)
+    for place in (fork, again):
+      place.write_bytes(b"\x00\x05\x16\x07" + b"\x00" * 99)
+
+
+def test_what_a_mac_leaves_beside_files_is_no_section_and_none_of_its_files(tmp_path):
+  raw_folders.visium(tmp_path / "S" / "outs").write_matrix_market()
+  raw_folders.visium_hd(tmp_path / "H", bins_um=(16,))
+  raw_folders.legacy_st(tmp_path / "L", names=("A1",))
+  raw_folders.xenium(tmp_path / "X")
+  before = readers.read_sections(tmp_path)
+  with_forks(tmp_path)
+  after = readers.read_sections(tmp_path)
+  assert [(s.section_id, s.counts.sum(), s.unused_images) for s in before] == [
+    (s.section_id, s.counts.sum(), s.unused_images) for s in after
+  ]
+  assert len(after) == 4
+
+
+def test_a_path_may_be_written_as_windows_does(tmp_path):
+  sample = raw_folders.visium(tmp_path / "S" / "outs")
+  (tmp_path / "images").mkdir()
+  sample.write_image("../../images/he.png")
+  (tmp_path / "metadata.csv").write_text("section,image\nS,images\\he.png\n")
+  (section,) = readers.read_sections(tmp_path)
+  assert section.image.path.name == "he.png"
+
+
+@pytest.mark.parametrize(
+  ("content", "fix"),
+  [
+    (b"section;um_per_px\r\nS;0,5\r\n", "write decimals with a point: 0.5"),
+    (b"PK\x03\x04\x14\x00\xbd\xff workbook", "save it as CSV"),
+  ],
+)
+def test_what_a_spreadsheet_wrote_is_refused_with_what_to_write_instead(tmp_path, content, fix):
+  raw_folders.visium(tmp_path / "S" / "outs")
+  (tmp_path / "metadata.csv").write_bytes(content)
+  with pytest.raises(BadInputError, match=fix):
+    readers.read_sections(tmp_path)
