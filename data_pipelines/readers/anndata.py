@@ -44,7 +44,7 @@ def _find(path: Path, metadata: Metadata) -> list[SectionSource]:
     return []
   of_file = metadata.entry(path.stem, path.parent)
   with contents.opened(path) as found:
-    names = slides.section_of_spots(found, of_file.library_key)
+    names = slides.section_of_spots(found, of_file.library_key, of_file.positions)
     donors = _constant(found.obs, names, DONOR_COLUMNS)
   ids = list(dict.fromkeys(names.tolist()))
   if len(ids) > 1 and of_file.table and of_file.image:
@@ -111,7 +111,7 @@ def _read_section(source: SectionSource, name: str, library_key: str | None) -> 
   """
   entry = source.entry
   with contents.opened(source.path) as found:
-    rows = np.flatnonzero(slides.section_of_spots(found, library_key) == name)
+    rows = np.flatnonzero(slides.section_of_spots(found, library_key, entry.positions) == name)
     choices = Choices(
       layer=entry.layer,
       library_key=library_key,

@@ -137,7 +137,7 @@ def assemble(
     dropped={reason: count for reason, count in dropped.items() if count},
     notes=notes if rule is None else (*notes, f"{positions.path.name}: {rule}"),
   )
-  _refuse_several_slides(section, positions.path)
+  _refuse_several_slides(section, positions.path, said)
   section = section.subset(positions.on_tissue[rows], "spots beside the tissue")
   section = section.subset(section.counts.getnnz(axis=1) > 0, "spots without counts")
   if not section.num_spots:
@@ -181,9 +181,9 @@ def _lacks_tissue(raw: RawCounts, joined: Bool[np.ndarray, " spot"]) -> bool:
   return bool(many and np.median(depth[~joined]) > _AS_DEEP * np.median(depth[joined]))
 
 
-def _refuse_several_slides(section: Section, path: Path) -> None:
+def _refuse_several_slides(section: Section, path: Path, said: str) -> None:
   where = section.array_positions, section.positions_px, section.spot_ids
-  shared = one_slide.sharing_a_place(*where)
+  shared = one_slide.sharing_a_place(*where, as_is=said == placement.AS_IS)
   if one_slide.are_several(shared):
     fix = "give each slide as a section of its own, with its own counts and positions"
     raise one_slide.refusal(path, *where, shared, fix)

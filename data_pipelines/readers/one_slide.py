@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import array_fit
 
 SEQUENCE = re.compile(r"[ACGT]{12,}", re.IGNORECASE)
 """The part of a barcode that is printed on the slide."""
@@ -70,6 +71,8 @@ def sharing_a_place(
   positions_px: Float[np.ndarray, "spot 2"],
   spot_ids: Sequence[str] | np.ndarray,
   sections: Int[np.ndarray, " spot"] | None = None,
+  *,
+  as_is: bool = False,
 ) -> Bool[np.ndarray, " spot"]:
   """Spots whose place on the array, whose very point or whose barcode another spot of their section
   has too; all spots of a section that is two lattices inside each other.
@@ -79,12 +82,13 @@ def sharing_a_place(
   Args:
     array_positions: (row, column); None, or one place for all, where no array is known.
     sections: number of the section of each spot; None: one section.
+    as_is: positions are right, whatever they look like: lattices are not looked for.
   """
   sections = np.zeros(len(positions_px), np.int64) if sections is None else sections
   shared = _repeated(sections, *positions_px.T)
   if is_array(array_positions):
     shared |= _repeated(sections, *np.round(array_positions).T)
-  else:
+  elif not as_is:
     for number in np.unique(sections):
       rows = np.flatnonzero(sections == number)
       shared[rows] |= are_two_lattices(positions_px[rows])
@@ -115,6 +119,7 @@ def refusal(
   row = int(shared.argmax())
   if not is_array(array_positions) and are_two_lattices(positions_px):
     found = f"{len(shared)} spots on two lattices that lie inside each other"
+    fix += f"; if it is one slide, add array_row and array_col, or say as_is, in {array_fit.SAY}"
     return BadInputError(path, "places of spots", found, "one lattice (two slides?)", fix)
   if is_array(array_positions):
     places, what = np.round(array_positions), "row {:g}, column {:g}"
@@ -186,8 +191,9 @@ def are_two_lattices(positions: Float[np.ndarray, "spot 2"]) -> bool:
   parts = connected_components(graph, directed=False)[1]
   large = np.flatnonzero(np.bincount(parts) >= _PART * len(positions))
   lattices = [part for part in large if is_lattice(positions[parts == part])]
-  mixed = (parts != parts[neighbours[:, 1]]).mean() > _PART
-  return bool(mixed and len(lattices) > 1)
+  # Measured spots are uneven: a lattice may break, into pieces that lie side by side.
+  within = np.isin(parts, lattices)
+  return len(lattices) > 1 and lie_among_each_other(positions[within], parts[within])
 
 
 def _common(steps: Float[np.ndarray, "spot near 2"], near: float) -> Float[np.ndarray, "step 2"]:

@@ -66,7 +66,7 @@ def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
   """
   if not len(contents.obs):
     raise BadInputError(contents.path, "obs", "no spots", "spots", "give a table with spots")
-  names = slides.section_of_spots(contents, choices.library_key)
+  names = slides.section_of_spots(contents, choices.library_key, choices.positions)
   ids = list(dict.fromkeys(names.tolist()))
   if choices.image is not None and len(ids) > 1:
     raise BadInputError(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import one_slide
+from data_pipelines.readers import one_slide, placement
 from data_pipelines.readers.annotated import places
 from data_pipelines.readers.annotated.contents import Contents
 
@@ -22,13 +22,19 @@ Where = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 """(row, column) on the array if it is known, (x, y) in pixels, and name of each spot."""
 
 
-def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarray:
+def section_of_spots(
+  contents: Contents, column: str | None = None, positions: str = "spots"
+) -> np.ndarray:
   """Name of the section of each spot.
 
   It is the column that is asked for, or `obs["library_id"]`, or the only entry of
   `uns["spatial"]`, or the column of `obs` whose values are its entries; else all spots are one
   section, named after the file. Where spots of such a section share places, lie among each other
   or have barcodes of several slides, a column of `one_slide.SLIDE_COLUMNS` divides it.
+
+  Args:
+    column: of `obs`, that is asked for.
+    positions: what is known of them; see `readers.placement`.
 
   Raises:
     BadInputError: no such column, spots without a section, several entries that no column names,
@@ -42,7 +48,8 @@ def section_of_spots(contents: Contents, column: str | None = None) -> np.ndarra
   if column is None:
     names = _divided(contents, names, where)
   codes = _codes(names)
-  shared = one_slide.sharing_a_place(*where, codes)
+  as_is = positions == placement.AS_IS
+  shared = one_slide.sharing_a_place(*where, codes, as_is=as_is)
   if one_slide.are_several(shared, codes):
     raise one_slide.refusal(contents.path, *where, shared, _fix(contents, names, where))
   return names
@@ -197,7 +204,8 @@ def _fix(contents: Contents, names: np.ndarray, where: Where) -> str:
   """What to do, with the columns of `obs` that tell the slides apart."""
   if telling := _telling(contents, names, where):
     return f"name the column that tells slides apart (--library_key={' or '.join(telling[:3])})"
-  return f"add a column {LIBRARY_COLUMN} to obs that says which slide each spot is of"
+  verb, of = ("correct the", "of") if LIBRARY_COLUMN in contents.obs else ("add a", "to")
+  return f"{verb} column {LIBRARY_COLUMN} {of} obs, so that it says which slide each spot is of"
 
 
 def _telling(contents: Contents, names: np.ndarray, where: Where) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from data_pipelines import readers
 from data_pipelines.problems import BadInputError
+from data_pipelines.readers import one_slide
 from data_pipelines.readers.annotated import contents, sections
 from data_pipelines.readers.annotated.sections import Choices
 from tests.data_pipelines import annotated, raw_folders
@@ -123,6 +124,30 @@ def test_two_lattices_inside_each_other_are_two_slides_though_no_column_says_so(
     read(two, um_per_px=5.0)
   assert "--library_key=block" in problem.value.fix
   assert names(two, um_per_px=5.0, library_key="block") == {"A": 90, "B": 90}
+
+
+def test_measured_spots_whose_lattice_breaks_into_pieces_are_one_slide():
+  rows, columns = np.mgrid[:12, :18].reshape(2, -1)
+  rng = np.random.default_rng(0)
+  uneven = np.where(np.isin(columns, (0, 1, 8, 9, 16, 17)), 0.2, 0.02)[:, None]
+  positions = np.stack([columns, 1.05 * rows], axis=1) + uneven * rng.normal(size=(len(rows), 2))
+  assert not one_slide.is_lattice(positions)
+  assert not one_slide.are_two_lattices(positions)
+
+
+def test_who_says_that_positions_are_right_is_believed_that_two_lattices_are_one_slide(two):
+  del two.obs["array_row"], two.obs["array_col"], two.obs["sample"]
+  two.obsm["spatial"][90:] += [7, 3]
+  fixes = []
+  for _ in ("without the column", "with it"):
+    with pytest.raises(BadInputError, match="inside each other") as problem:
+      read(two, um_per_px=5.0)
+    fixes.append(problem.value.fix)
+    two.obs["library_id"] = "S"
+  assert fixes[0].startswith("add a column library_id")
+  assert fixes[1].startswith("correct the column library_id")
+  assert all("say as_is, in column positions" in fix for fix in fixes)
+  assert names(two, um_per_px=5.0, positions="as_is") == {"S": 180}
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["array", "lattice alone"])
