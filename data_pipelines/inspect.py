@@ -21,7 +21,7 @@ from data_pipelines.alignment import TARGETED, map_onto
 from data_pipelines.features import store
 from data_pipelines.genes import GenePanel, is_ensembl
 from data_pipelines.preparation import manifest as manifests
-from data_pipelines.preparation.splits import content_hash
+from data_pipelines.preparation.one_sample import Sample, twin
 from data_pipelines.problems import EXIT_BAD_INPUT, BadInputError, printable
 from data_pipelines.readers.flags import WordFlags
 from data_pipelines.section import Section
@@ -70,7 +70,7 @@ def _report_sections(
   panel: GenePanel | None = None,
 ) -> int:
   bad = []
-  seen: dict[str, str] = {}
+  seen: dict[str, Sample] = {}
   for source in sources:
     try:
       section = patch_quality.judged(source.read())
@@ -84,10 +84,11 @@ def _report_sections(
     print(_described(section, source))
     if sheet is not None:
       sheet.add(section, alone=len(sources) == 1)
-    same = seen.setdefault(content_hash(section), section.section_id)
+    sample = Sample.of(section)
     problems = _held_against(panel, section)
-    if same != section.section_id:
-      problems.append(f"the same counts as section {same}: is it listed twice?")
+    if same := twin(sample, seen):
+      problems.append(f"{same}: is it listed twice?")
+    seen[section.section_id] = sample
     for problem in problems:
       print(f"  PROBLEM {problem}")
     if problems:

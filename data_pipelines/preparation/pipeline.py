@@ -22,10 +22,11 @@ from data_pipelines.preparation import room, section_folder, summary
 from data_pipelines.preparation.beam import beam_workers
 from data_pipelines.preparation.choice import panel_of, pathways_of
 from data_pipelines.preparation.manifest import WORK, Manifest, claimed
+from data_pipelines.preparation.one_sample import refuse_twin
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.reading import Found, Sections, Summary
 from data_pipelines.preparation.sources import found_in
-from data_pipelines.preparation.splits import refuse_duplicates, split_donors, split_of
+from data_pipelines.preparation.splits import split_donors, split_of
 from data_pipelines.preparation.summary import Bad
 from data_pipelines.preparation.tables import TABLES_VERSION, write_tables
 from data_pipelines.preparation.workers import Each, attempted, by_itself, given, workers
@@ -169,7 +170,7 @@ def _summaries(sections: Sections, each: Each, bad: Bad) -> dict[str, Summary]:
   for name, result in sections.summaries(each):
     with bad.met(name):
       summary = given(result)
-      refuse_duplicates({n: s.content for n, s in found.items()} | {name: summary.content})
+      refuse_twin(name, summary.sample, {other: s.sample for other, s in found.items()})
       found[name] = summary
       progress.add(note=f"{name}: {summary.genes.num_spots:,} spots")
   bad.refuse_all(found)

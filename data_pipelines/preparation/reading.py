@@ -19,7 +19,7 @@ from data_pipelines.files import write_bytes
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GeneSummary, summarise
 from data_pipelines.preparation.manifest import WORK
-from data_pipelines.preparation.splits import content_hash
+from data_pipelines.preparation.one_sample import Sample
 from data_pipelines.preparation.workers import AHEAD, Each, attempted
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
@@ -30,10 +30,10 @@ _KEPT_BYTES = 1 << 30
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """A section's genes, a hash of its counts, and whether it has an image."""
+  """A section's genes, what it is known by, and whether it has an image."""
 
   genes: GeneSummary
-  content: str
+  sample: Sample
   has_image: bool
 
 
@@ -116,7 +116,7 @@ def _summarised(
   if known is not None:
     return known, None
   section = found.read()
-  known = Summary(summarise(section), content_hash(section), section.image is not None)
+  known = Summary(summarise(section), Sample.of(section), section.image is not None)
   _save(path, known, fingerprint)
   return known, section if _size(section) <= most else None
 
@@ -132,7 +132,10 @@ def _save(path: Path, summary: Summary, fingerprint: str) -> None:
   np.savez_compressed(
     buffer,
     fingerprint=fingerprint,
-    content=summary.content,
+    donor=summary.sample.donor,
+    content=summary.sample.content,
+    places=summary.sample.places,
+    depths=summary.sample.depths,
     has_image=summary.has_image,
     num_spots=genes.num_spots,
     gene_ids=genes.gene_ids.astype(str),
@@ -160,4 +163,7 @@ def _load(path: Path, section_id: str, fingerprint: str) -> Summary | None:
       gene_symbols=arrays["gene_symbols"].astype(object),
       document_frequency=arrays["document_frequency"],
     )
-    return Summary(genes, str(arrays["content"]), bool(arrays["has_image"]))
+    sample = Sample(
+      str(arrays["donor"]), str(arrays["content"]), arrays["places"], arrays["depths"]
+    )
+    return Summary(genes, sample, bool(arrays["has_image"]))

@@ -22,8 +22,8 @@ from data_pipelines.files import is_intact, sealed, sha256, unsealed, write_byte
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest, section_image, shards, windows
 from data_pipelines.preparation.manifest import WORK
+from data_pipelines.preparation.one_sample import content_hash
 from data_pipelines.preparation.options import PrepareOptions
-from data_pipelines.preparation.splits import content_hash
 from data_pipelines.preparation.windows import contiguous_windows
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import FLAGS, Section

@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
 from data_pipelines.problems import BadInputError, nearest
-from data_pipelines.section import Section
 
 SPLITS = ("train", "validation", "test")
 TEST_SHARE = 0.25
@@ -62,40 +59,6 @@ def split_donors(
 def split_of(splits: Mapping[str, Sequence[str]], donor: str) -> str:
   """The split that a donor is in."""
   return next(name for name in SPLITS if donor in splits[name])
-
-
-def content_hash(section: Section) -> str:
-  """A hash of the counts that does not change with names or the order of spots and genes."""
-  counts = section.counts
-  digest = hashlib.sha256(np.asarray(counts.shape, np.int64).tobytes())
-  spots, genes = (np.asarray(counts.sum(axis), np.int64).ravel() for axis in (1, 0))
-  squares = np.asarray(counts.multiply(counts).sum(1), np.int64).ravel()
-  order = np.lexsort((squares, spots))
-  for values in (spots[order], squares[order], np.sort(genes)):
-    digest.update(values.tobytes())
-  return digest.hexdigest()[:32]
-
-
-def refuse_duplicates(hashes: Mapping[str, str]) -> None:
-  """Stops where two sections hold the same counts: one of them could leak into the test set.
-
-  Args:
-    hashes: section -> `content_hash`.
-
-  Raises:
-    BadInputError: naming both.
-  """
-  first: dict[str, str] = {}
-  for section_id, content in hashes.items():
-    if content in first:
-      raise BadInputError(
-        section_id,
-        "counts",
-        f"the same count matrix as in section {first[content]}",
-        "each section once",
-        f"leave one of them out with --sections, or delete its folder: {section_id}",
-      )
-    first[content] = section_id
 
 
 def _check(donors: Sequence[str], flag: str, asked: Sequence[str]) -> None:

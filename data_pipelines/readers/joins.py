@@ -51,7 +51,7 @@ def match(wanted: np.ndarray, present: np.ndarray) -> tuple[Int[np.ndarray, " wa
   if (rows >= 0).mean() >= 0.95:
     return rows, None
   for parts, rule in enumerate(("barcode", "barcode and the number behind it"), 1):
-    cores = [[_core(i)[:parts] for i in ids] for ids in (wanted, present)]
+    cores = [[place_of(i)[:parts] for i in ids] for ids in (wanted, present)]
     if any(len(set(core)) < len(core) for core in cores):
       continue
     place = {core: row for row, core in enumerate(cores[1])}
@@ -94,7 +94,7 @@ def twins(names: np.ndarray, joined: np.ndarray | None = None) -> list[tuple[str
   pairs = []
   for number in range(len(names)) if joined is None else np.argsort(~joined, kind="stable"):
     name = str(names[number])
-    same = first.setdefault(_core(name)[0], name)
+    same = first.setdefault(place_of(name)[0], name)
     if same != name and (joined is None or not joined[number]):
       pairs.append((same, name))
   return pairs if len(pairs) > max(_FEW, _FEW_OF_ALL * len(names)) else []
@@ -158,7 +158,7 @@ def joined_labels(
   return labels, dropped, () if rule is None else (f"{table.path.name}: {rule}",)
 
 
-def _core(identifier: str) -> tuple[str, str]:
+def place_of(identifier: str) -> tuple[str, str]:
   """(what says which spot it is, the number behind it); the name itself where nothing does."""
   for pattern in _CORES:
     found = pattern.findall(identifier)

@@ -84,7 +84,7 @@ def test_a_blank_a_cut_off_and_a_repeated_section_are_problems(tmp_path, capsys)
   status, text = report(capsys, tmp_path)
   assert status == 1
   assert "the image is blank" in text
-  assert "same counts as section b" in text
+  assert "same count matrix as in section b" in text
   other.write_bytes(other.read_bytes()[:2000])
   assert "damaged image data" in report(capsys, tmp_path)[1]
 

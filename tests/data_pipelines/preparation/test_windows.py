@@ -1,14 +1,13 @@
 """Windows and splits: what belongs together and who is held out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import scipy.sparse
 
-from data_pipelines.preparation.splits import (
-  content_hash,
-  refuse_duplicates,
-  split_donors,
-  split_of,
-)
+from data_pipelines.preparation.one_sample import Sample, content_hash, refuse_twin
+from data_pipelines.preparation.splits import split_donors, split_of
 from data_pipelines.preparation.windows import contiguous_windows
 from data_pipelines.problems import BadInputError
 from tests.data_pipelines.hand_made import lattice, section
@@ -76,5 +75,21 @@ def test_the_same_counts_under_another_name_and_order_are_a_duplicate():
   other = section("S1", "d", seed=1)
   assert content_hash(one) == content_hash(two) != content_hash(other)
   with pytest.raises(BadInputError, match=r"S2: counts: found the same .* as in section S1"):
-    refuse_duplicates({"S1": content_hash(one), "S2": content_hash(two)})
-  refuse_duplicates({"S1": content_hash(one), "S2": content_hash(other)})
+    refuse_twin("S2", Sample.of(two), {"S1": Sample.of(one)})
+  refuse_twin("S2", Sample.of(other), {"S1": Sample.of(one)})
+
+
+def test_a_sample_that_was_counted_again_is_a_duplicate_though_no_number_is_the_same():
+  one = section("S1", "d", rows=12)
+  ids = np.array(["".join(np.random.default_rng(n).choice(list("ACGT"), 16)) for n in range(120)])
+  again = scipy.sparse.csr_matrix(one.counts.toarray()[:, :-1] * 2 + one.counts.toarray()[:, 1:])
+  one = dataclasses.replace(one, spot_ids=np.char.add(ids, "-1"))
+  two = dataclasses.replace(
+    one, counts=again, gene_ids=one.gene_ids[1:], gene_symbols=one.gene_symbols[1:],
+    spot_ids=np.char.add("S2_", ids),
+  ).subset(np.arange(15, 120)[::-1], "")  # fmt: skip
+  with pytest.raises(BadInputError, match=r"the depths of section S1 .*over 105 spots"):
+    refuse_twin("S2", Sample.of(two), {"S1": Sample.of(dataclasses.replace(one, donor_id="e"))})
+  refuse_twin("S2", Sample.of(two), {"S1": Sample.of(one)})
+  other = dataclasses.replace(section("S3", "d", rows=12, seed=5), spot_ids=one.spot_ids)
+  refuse_twin("S3", Sample.of(other), {"S1": Sample.of(dataclasses.replace(one, donor_id="e"))})
