@@ -99,8 +99,7 @@ def refuse_twin(name: str, sample: Sample, others: Mapping[str, Sample]) -> None
     BadInputError: naming both.
   """
   if found := twin(sample, others):
-    raise BadInputError(
-      name, "counts", found, "each section once",
-      f"leave one of them out with --sections, or delete its folder: {name}"
-      + ("; if both are of one donor, say so in the metadata table" if found.startswith("the depths") else ""),
-    )  # fmt: skip
+    fix = f"leave one of them out with --sections, or delete its folder: {name}"
+    if found.startswith("the depths"):
+      fix += "; if both are of one donor, say so in the metadata table"
+    raise BadInputError(name, "counts", found, "each section once", fix)
