@@ -22,7 +22,7 @@ from data_pipelines.console import say
 from data_pipelines.files import write_text
 from data_pipelines.problems import BadInputError
 from experiments.faults import disks, flips, guards, hostile, kills, resuming, signals, soak
-from experiments.faults.row import Row, table, tried
+from experiments.faults.row import Row, Wrong, table, tried
 from experiments.faults.setting import Setting
 from hibio.training import lock
 from hibio.training.stopping import RunStopped
@@ -79,7 +79,10 @@ def _claimed(root: Path) -> Iterator[None]:
 
 
 def _all_tried(setting: Setting) -> list[Row]:
-  say(f"to compare with: {setting.reference}")
+  try:
+    say(f"to compare with: {setting.reference}")
+  except Wrong as wrong:
+    sys.exit(f"hibio: without any fault: {wrong}")
   attempts = [
     one
     for name in _ONLY.value

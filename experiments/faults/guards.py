@@ -16,6 +16,7 @@ from experiments.faults.setting import (
   BUSY,
   CANNOT_SAVE,
   NOT_FINITE,
+  TIMEOUT,
   Command,
   Setting,
   lines,
@@ -133,7 +134,7 @@ def _running(setting: Setting, *more: str) -> tuple[Path, Command]:
   return workdir, process
 
 
-def _until(happened: Callable[[], bool], seconds: float = 120) -> None:
+def _until(happened: Callable[[], bool], seconds: float = TIMEOUT) -> None:
   ended = threading.Event()
   for _ in range(int(10 * seconds)):
     if happened():
