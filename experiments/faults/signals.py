@@ -23,10 +23,12 @@ IN_TRAINING = (
     # Stops at the step of a look, which the next start makes.
     "a refresh of regions": "hibio.training.state:refreshed@1=SIGTERM",
     "looking at held-out donors": "hibio.pretraining:mean_of@1=SIGTERM",
+  },
+  {  # of step 4: steps go on meanwhile, and the next save waits for this one
     "a save": "hibio.training.intact:seal@1=SIGTERM",
+    "held-out donors, in compiled code": "hibio.pretraining:mean_of@1=SIGTERM_BUSY",
   },
   {
-    "held-out donors, in compiled code": "hibio.pretraining:mean_of@1=SIGTERM_BUSY",
     "a save, twice": "hibio.training.intact:seal@1=SIGTERM_TWICE",
     "the readout": "hibio.readout:save@1=SIGTERM",
     "the figures": "hibio.report.curves:draw@1=SIGTERM",
