@@ -9,9 +9,9 @@ import numpy as np
 
 from experiments.benchmarks import side_by_side
 from experiments.benchmarks.side_by_side import Case, Pair
-from hibio.evaluation import ranking
+from hibio.evaluation import galleries, ranking
 
-WIDTH, QUERIES, K = 512, 512, 10
+WIDTH, QUERIES, K, SECTIONS = 512, 512, 10, 4
 
 
 def _both(quick: bool) -> Pair:
@@ -22,20 +22,33 @@ def _both(quick: bool) -> Pair:
   rng = np.random.default_rng(0)
   items = _units(rng.normal(size=(num_items, WIDTH)))
   queries = _units(items[:QUERIES] + 0.3 * rng.normal(size=(QUERIES, WIDTH)))
-  starts = np.arange(0, num_items, num_items // 4)
-  own = ranking.Target(lambda rows: rows[:, None] == np.arange(num_items), np.ones(num_items, bool))
-  every = np.ones((QUERIES, len(starts)), bool)
+  spots = _spots(num_items)
+  own, every = galleries.own(spots), np.ones((QUERIES, SECTIONS), bool)
   index = faiss.IndexFlatIP(WIDTH)
   index.add(items)
 
   def ours() -> np.ndarray:
-    found, _ = ranking.stand(queries, items, starts, {"own": own})
+    found, _ = ranking.stand(queries, items, spots.starts, {"own": own}, asked=spots.asked)
     return found["own"].rank(every) <= K
 
   def theirs() -> np.ndarray:
     return (index.search(queries, K)[1] == np.arange(QUERIES)[:, None]).any(axis=1)
 
   return ours, theirs
+
+
+def _spots(number: int) -> galleries.PairedSpots:
+  """Spots of equal sections, of which the first are queries."""
+  each = number // SECTIONS
+  return galleries.PairedSpots(
+    rows=np.arange(number),
+    section=np.repeat(np.arange(SECTIONS), each),
+    starts=np.arange(SECTIONS) * each,
+    sections=tuple(map(str, range(SECTIONS))),
+    donors=np.arange(SECTIONS),
+    positions_um=np.zeros((number, 2)),
+    asked=np.arange(QUERIES),
+  )
 
 
 def _units(values: np.ndarray) -> np.ndarray:
