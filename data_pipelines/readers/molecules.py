@@ -26,6 +26,11 @@ _REPEATS = 20
 _POISSON_QUARTILES = 1.35
 """How far apart the quartiles of a Poisson variable lie, in standard deviations."""
 
+_LEAST_VARIED, _SAME = 0.65, 0.05
+"""Of 25 raw sections of nine studies, whole or cut to 1,000 or 300 of their genes, the lowest is
+0.81. Scaled to their median depth and rounded, 23 of them lie below 0.6 with 1,000 genes. Where the
+number of genes hardly varies, nothing is told."""
+
 _ALIKE, _ROUND = 0.12, 0.05
 """Quartiles of depth, in medians, and how far the median may be from a power of ten."""
 
@@ -56,7 +61,25 @@ def why_not(counts: scipy.sparse.csr_matrix, *, rounded: bool = False) -> str | 
     return f"scaled whole numbers (no gene was counted once in {share:.0%} of spots)"
   if _is_even(depth):
     return f"scaled whole numbers (about {np.median(depth):,.0f} in every spot)"
+  if (varies := _depth_by_genes(genes, depth)) < _LEAST_VARIED:
+    return (
+      f"scaled whole numbers (counts of spots vary {varies:.2f} times as much as their numbers of "
+      "genes, those of molecules about as much or more)"
+    )
   return None
+
+
+def _depth_by_genes(genes: np.ndarray, depth: np.ndarray) -> float:
+  """How far apart the quartiles of the logarithm of depth lie, by those of the number of genes;
+  1 where either says nothing."""
+  told = genes >= _FEWEST
+  if told.sum() < _MIN_SPOTS:
+    return 1.0
+  of_depth, of_genes = (
+    float(np.subtract(*np.quantile(np.log(values[told]), (0.75, 0.25))))
+    for values in (depth, genes)
+  )
+  return of_depth / of_genes if of_genes > _SAME else 1.0
 
 
 def _is_even(depth: np.ndarray) -> bool:

@@ -39,6 +39,14 @@ def test_scaled_and_rounded_counts_are_not(depth, target):
   assert "scaled" in why_not(np.round(counts / counts.sum(axis=1, keepdims=True) * target))
 
 
+@pytest.mark.parametrize("genes", [300, 1000])
+def test_counts_of_a_panel_that_were_scaled_to_their_median_depth_are_not(genes):
+  counts = tissue(depth=300, spots=200, genes=genes)
+  assert why_not(counts) is None
+  depths = counts.sum(axis=1, keepdims=True)
+  assert "scaled" in why_not(np.round(counts / depths * np.median(depths)))
+
+
 def test_zeros_and_ones_are_counts_only_where_molecules_are_few():
   assert "zeros and ones" in why_not(tissue() > 0)
   assert why_not(np.eye(100)) is None
