@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +18,9 @@ from data_pipelines.gene_sets import membership, read_gmt
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import contents
 from data_pipelines.readers.annotated.sections import Choices, sections_of
-from data_pipelines.section import StreamedSection
 from hibio import pretrained
 from hibio.export import results
-from hibio.export.counts import CountsAlone, counts_alone
+from hibio.export.counts import counts_alone
 from hibio.export.reader import Reader
 from hibio.export.results import InMemory
 from hibio.export.sections import Settings, about_checkpoint, predicted_genes, write_sections
@@ -348,10 +347,7 @@ class Model:
       >>> hibio.load("tiny-synthetic").keyword_scores(hibio.synthetic_section()).shape
       (451, 648)
     """
-    scores = np.zeros((adata.n_obs, len(self.genes)), np.float32)
-    for section, found in self._counts_alone(adata):
-      scores[section.rows] = found.keyword_scores
-    return pd.DataFrame(scores, adata.obs_names, self.genes)
+    return self._of_counts(adata, "keyword_scores", self.genes)
 
   def pathway_activity(self, adata: anndata.AnnData) -> pd.DataFrame:
     """How active each gene set is in each spot, from counts alone; what scores are compared with.
@@ -367,19 +363,20 @@ class Model:
       >>> list(hibio.load("tiny-synthetic").pathway_activity(hibio.synthetic_section()))[:2]
       ['ACTIVATION', 'DIFFUSE']
     """
-    activity = np.zeros((adata.n_obs, len(self.gene_sets)), np.float32)
-    for section, found in self._counts_alone(adata):
-      activity[section.rows] = found.activity
-    return pd.DataFrame(activity, adata.obs_names, self.gene_sets)
+    return self._of_counts(adata, "activity", self.gene_sets)
 
-  def _counts_alone(self, adata: anndata.AnnData) -> Iterator[tuple[StreamedSection, CountsAlone]]:
+  def _of_counts(self, adata: anndata.AnnData, field: str, names: list[str]) -> pd.DataFrame:
+    """A field of `CountsAlone` for every spot."""
     reader, config = self._reader(), self.checkpoint.model.config.keywords
+    values = np.zeros((adata.n_obs, len(names)), np.float32)
     for section in sections_of(contents.of_object(adata), Choices()):
       if section.read_counts is None:
         raise BadInputError(
           section.section_id, "counts", "none", "raw counts", "store them in layers['counts']"
         )
-      yield section, counts_alone(section, reader.panel, reader.tables, config)
+      found = counts_alone(section, reader.panel, reader.tables, config)
+      values[section.rows] = getattr(found, field)
+    return pd.DataFrame(values, adata.obs_names, names)
 
   def _vectors(
     self, adata: anndata.AnnData, by: Modality

@@ -139,6 +139,11 @@ class Corpus:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
   @property
+  def row_of(self) -> dict[str, int]:
+    """Section -> its row in the statistics."""
+    return {section["section_id"]: row for row, section in enumerate(self.manifest["sections"])}
+
+  @property
   def patch_px(self) -> int:
     return self.manifest["patch"]["px"]
 

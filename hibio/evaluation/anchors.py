@@ -240,7 +240,8 @@ def _expression(
 
   Filled up with empty spots, so that sections of nearly one size are one shape to compile.
   """
-  statistics, row = setting.tables.statistics, jnp.array([setting.row_of[section]], jnp.int32)
+  statistics = setting.tables.statistics
+  row = jnp.array([setting.corpus.row_of[section]], jnp.int32)
   window = np.zeros((1, -(-counts.shape[0] // _BLOCK) * _BLOCK, counts.shape[1]), np.int32)
   window[0, : counts.shape[0]] = counts.toarray()
   window = jnp.asarray(window)

@@ -52,7 +52,7 @@ def rows(setting: Setting, method: Method) -> Iterator[Row]:
 def lists(setting: Setting) -> dict[str, SectionLists]:
   """What every method picks in each section of the corpus: held-out donors are no matter here, as
   no parameter is asked."""
-  size, row_of = _size(setting), setting.row_of
+  size, row_of = _size(setting), setting.corpus.row_of
   scores = {
     method.name: dataclasses.replace(method.keywords, num_keywords=size)
     for method in setting.methods
@@ -146,7 +146,8 @@ def _planted(setting: Setting, method: Method) -> Iterator[Row]:
   if method.name == ORACLE:
     scores = (genes & (counts > 0)).astype(np.float32)
   else:
-    section = np.array([setting.row_of[name] for name in scored.spots["section_id"]], np.int32)
+    row_of = setting.corpus.row_of
+    section = np.array([row_of[name] for name in scored.spots["section_id"]], np.int32)
     scores = keyword_scores(
       jnp.asarray(counts)[:, None], setting.tables.statistics, jnp.asarray(section), method.keywords
     )
@@ -178,7 +179,7 @@ def _row(
     task="keywords",
     dataset=setting.corpus.name,
     protocol=f"{what}, top {_size(setting)}",
-    split=f"{len(setting.row_of)} sections",
+    split=f"{len(setting.corpus.row_of)} sections",
     metric=metric,
     method=method.name,
     chance=chance,

@@ -98,11 +98,6 @@ class Setting:
     return tuple(method for method in self.methods if method.is_model)
 
   @property
-  def row_of(self) -> dict[str, int]:
-    """Section -> its row in the tables."""
-    return {s["section_id"]: row for row, s in enumerate(self.corpus.manifest["sections"])}
-
-  @property
   def donor_of(self) -> dict[str, str]:
     """Section -> its donor."""
     return {s["section_id"]: s["donor_id"] for s in self.corpus.manifest["sections"]}

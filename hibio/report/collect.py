@@ -190,8 +190,8 @@ def keyword_names(
   config: configs.KeywordConfig,
 ) -> list[tuple[str, ...]]:
   """The strongest keyword genes of some spots of a cohort, by name."""
-  section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
-  index = [section_row[name] for name in cohort.spots["section_id"].to_numpy(str)[rows]]
+  row_of = corpus.row_of
+  index = [row_of[name] for name in cohort.spots["section_id"].to_numpy(str)[rows]]
   counts = cohort.counts[rows].toarray().astype(np.int32)
   scores = np.asarray(
     keyword_scores(
@@ -211,9 +211,9 @@ def spot_patches(
 ) -> UInt8[np.ndarray, "spot height width 3"]:
   """Patches of the given rows of the corpus, in their order; black where a spot has none."""
   windows = Windows(corpus, SPLITS)
-  section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
+  row_of = corpus.row_of
   chosen = corpus.spots.iloc[spot_index]
-  rows = np.array([section_row[name] for name in chosen["section_id"]])
+  rows = np.array([row_of[name] for name in chosen["section_id"]])
   numbers = np.searchsorted(windows.section, rows) + chosen["window"].to_numpy()
   px = corpus.patch_px
   patches = np.zeros((len(spot_index), px, px, 3), np.uint8)

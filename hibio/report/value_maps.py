@@ -145,11 +145,11 @@ def _activity_and_probability(
   scale: float,
 ) -> tuple[Float[np.ndarray, "spot pathway"], Float[np.ndarray, "spot pathway"]]:
   """Standardised activity, and log2 probability over an even guess; constant where not measured."""
-  section_row = {s["section_id"]: row for row, s in enumerate(corpus.manifest["sections"])}
+  row_of = corpus.row_of
   shape = (len(cohort.spots), len(anchors))
   active, seen = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
   for section, rows in cohort.sections():
-    index = jnp.array([section_row[section]], jnp.int32)
+    index = jnp.array([row_of[section]], jnp.int32)
     counts = jnp.asarray(cohort.counts[rows].toarray().astype(np.int32))[None]
     active[rows] = pathways.standardised_activity(
       counts, tables.statistics, jnp.asarray(tables.membership), index
