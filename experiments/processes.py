@@ -14,7 +14,7 @@ def flags(own: entry.Flags) -> Callable[[], contextlib.AbstractContextManager[No
   coordinator = own.string(
     "coordinator",
     "",
-    "HOST:PORT of the first of several processes; found without it on a TPU pod, under SLURM, ...",
+    "HOST:PORT of the first of several processes; TPU pods and SLURM tell it by themselves",
   )
   num_processes = own.integer("num_processes", None, "How many processes train together")
   process_id = own.integer("process_id", None, "Which of them this is, from 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -229,12 +230,11 @@ def _over_folds(by_fold: Mapping[str, Sequence[Row]]) -> list[Row]:
 
 
 def step_seconds(workdir: Path) -> list[float]:
-  """Seconds a step between every two lines of a run, where nothing else was done in between."""
-  lines = metrics.read(workdir)
+  """Seconds a step of every line of a run but the first, where nothing else was done meanwhile."""
   return [
-    (after["seconds"] - before["seconds"]) / (after["step"] - before["step"])
-    for before, after in zip(lines, lines[1:], strict=False)
-    if after["seconds"] > before["seconds"] and not any(map(_is_beside, after))
+    line["seconds"] / (line["step"] - before["step"])
+    for before, line in itertools.pairwise(metrics.read(workdir))
+    if not any(map(_is_beside, line))
   ]
 
 

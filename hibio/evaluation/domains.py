@@ -15,7 +15,7 @@ from hibio.evaluation.clusterers import CLUSTERERS, Clusterer, kmeans
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.domain_scores import DomainScores, smooth
 from hibio.evaluation.predictions import labelled, labelled_rows
-from hibio.evaluation.rows import Row
+from hibio.evaluation.rows import Row, spread_of
 
 SMOOTHINGS = {
   "no smoothing": lambda labels, positions_um: labels,
@@ -185,7 +185,7 @@ def by_pooled_clustering(
         n=len(rows),
         chance=float(np.mean(dealt)),
         note=f"the annotation itself has {itself:.3f}" if metric == "section_ari" else "",
-        spread=float(np.std(list(parts.values()))),
+        spread=spread_of(parts.values()),
         parts=parts,
       )
 
@@ -277,7 +277,7 @@ def _level(
     value=float(np.mean(list(counts.values()))),
     n=len(counts),
     chance=None,
-    spread=float(np.std(list(counts.values()))),
+    spread=spread_of(counts.values()),
     parts=counts,
   )
   for row in standing.rows({**common, "protocol": protocol}, note):

@@ -14,7 +14,7 @@ from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.galleries import PairedSpots, paired_spots
 from hibio.evaluation.predictions import labelled_rows
 from hibio.evaluation.ranking import Score, Standing
-from hibio.evaluation.rows import Row
+from hibio.evaluation.rows import Row, spread_of
 from hibio.masked import unit_rows
 
 
@@ -168,7 +168,7 @@ def _row(score: Score, masks: dict[str, np.ndarray], common: dict[str, str], not
     n=len(score.values),
     chance=float(score.chance.mean()),
     note=note,
-    spread=float(np.std(list(parts.values()))),
+    spread=spread_of(parts.values()),
     parts=parts,
   )
 

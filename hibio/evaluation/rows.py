@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -74,6 +74,12 @@ def lower_is_better(metric: str) -> bool:
   return _LOWER.search(metric) is not None
 
 
+def spread_of(values: Iterable[float]) -> float | None:
+  """Standard deviation of the values that are defined; None of fewer than two: one has none."""
+  defined = [value for value in values if math.isfinite(value)]
+  return float(np.std(defined)) if len(defined) > 1 else None
+
+
 def over_parts(parts: Mapping[str, float], *, note: str = "", **named) -> Row:
   """The mean of the parts that are defined, with their standard deviation; None where none is.
 
@@ -86,7 +92,7 @@ def over_parts(parts: Mapping[str, float], *, note: str = "", **named) -> Row:
     value=float(values.mean()) if len(values) else None,
     n=len(values),
     note=note if len(values) else "not defined in any part",
-    spread=float(values.std()) if len(values) else None,
+    spread=spread_of(values),
     parts=parts,
   )
 

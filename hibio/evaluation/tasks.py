@@ -31,7 +31,7 @@ from hibio.evaluation.baselines import COMPONENTS, MAJORITY, MARKER_MEAN, plante
 from hibio.evaluation.clusterers import CLUSTERERS
 from hibio.evaluation.cohort import modality
 from hibio.evaluation.methods import MODEL, Method
-from hibio.evaluation.rows import Row
+from hibio.evaluation.rows import Row, spread_of
 from hibio.evaluation.setting import Setting
 from hibio.objectives.base import ITEMS
 from hibio.training.metrics import mean_of
@@ -216,7 +216,7 @@ def measure_contrasts(setting: Setting, method: Method) -> Iterator[Row]:
     yield Row(
       "contrast", setting.corpus.name, f"plain InfoNCE on {len(found)} batches", setting.split,
       f"loss/{name}", method.name, means[f"loss/{name}"], spots, means[f"chance/{name}"],
-      spread=float(np.std(values)),
+      spread=spread_of(values),
       parts={f"batch {number}": value for number, value in enumerate(values)},
     )  # fmt: skip
 
@@ -283,7 +283,7 @@ def _mean_of_draws(rows: Sequence[Row]) -> Row:
     rows[0],
     method=f"random sets, {rows[0].method}",
     value=float(np.mean(values)) if values else None,
-    spread=float(np.std(values)) if values else None,
+    spread=spread_of(values),
     parts={name: float(np.mean([row.parts[name] for row in rows])) for name in units},
     note=f"mean of {len(values)} draws of sets of the same sizes; {rows[0].note}",
   )

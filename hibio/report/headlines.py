@@ -235,11 +235,15 @@ def _chosen(
   ]
   for reading in dict.fromkeys((headline.reading, "")):
     read = [row for row in models if _reading(row) == reading]
-    # A task whose names nobody foresaw still gets a line.
-    for metric, protocol in (*itertools.product(headline.metrics, headline.protocols), ("", "")):
-      found = [r for r in read if re.search(protocol, r.protocol) and re.search(metric, r.metric)]
-      if found:
-        last = found[-1]
-        same = [r for r in rows if (r.protocol, r.metric) == (last.protocol, last.metric)]
-        return next(row for row in found if row in same), same
+    asked = itertools.product(headline.metrics, headline.protocols)
+    choices = (
+      [row for row in read if re.search(protocol, row.protocol) and re.search(metric, row.metric)]
+      for metric, protocol in asked
+    )
+    # A metric that nobody foresaw gets a line too; but a size, which has no chance, is no answer.
+    unforeseen = [row for row in read if row.chance is not None]
+    if found := next(filter(None, choices), unforeseen):
+      last = found[-1]
+      same = [r for r in rows if (r.protocol, r.metric) == (last.protocol, last.metric)]
+      return next(row for row in found if row in same), same
   return None

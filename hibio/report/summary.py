@@ -99,7 +99,7 @@ def _in_words(shown: dict[str, Row], chance: float | None) -> str:
   return ", ".join(words + ([f"chance {number(chance)}"] if chance is not None else []))
 
 
-_SIGNS = {"better": "▲", "tie": "=", "worse": "▼", "unknown": ""}
+_SIGNS = {"better": "▲", "tie": "=", "worse": "▼", "unknown": "", "alone": ""}
 
 
 def summary_view(rows: Sequence[Row], task_ids: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -142,6 +142,8 @@ def in_words(line: HeadlineLine) -> str:
   word = judged(line).word
   if word == "unknown":
     return "nothing to compare with"
+  if word == "alone":
+    return "of one alone: not called"
   if line.baseline is None:
     return "tie with untrained" if word == "tie" else f"{word} than untrained"
   return word

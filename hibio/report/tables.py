@@ -155,8 +155,8 @@ def _line(
 
 
 def _is_contest(metric: str, rows: Sequence[Row]) -> bool:
-  """Sizes of regions, overlaps with another method's list and shuffled controls have no best."""
-  has_chance = any(row.chance is not None for row in rows)
+  """Sizes of regions, ratios, overlaps with another list and shuffled controls have no best."""
+  has_chance = any(row.chance is not None for row in rows) and "relative" not in metric
   return has_chance and "shuffled" not in metric and metric not in {row.method for row in rows}
 
 

@@ -16,8 +16,8 @@ RULE = (
   "Two figures are called a tie if they differ by no more than a margin. The margin is the larger "
   f"of two numbers: {LEAST_SHARE:.0%} of the better figure's distance from chance, and the "
   "standard deviation of the difference over the folds, donors, sections, seeds or classes that "
-  "both figures are averaged over (with fewer than two of these, the larger of the two standard "
-  "deviations)."
+  "both figures are averaged over. Of a single one nothing is called: how far the next would "
+  "differ is not known."
 )
 
 
@@ -26,7 +26,8 @@ class Verdict:
   """How one figure stands to another.
 
   Attributes:
-    word: "better", "tie" or "worse"; "unknown" where one of them has no value.
+    word: "better", "tie" or "worse"; "unknown" where one of them has no value; "alone" where both
+      are of a single section, donor or seed.
     difference: how much better the first is, whichever way the metric goes; negative for worse.
     margin: the largest difference that is still a tie.
   """
@@ -42,6 +43,8 @@ def compare(one: Row | None, other: Row | None) -> Verdict:
     return Verdict("unknown", math.nan, math.nan)
   sign = -1.0 if lower_is_better(one.metric) else 1.0
   difference = sign * (one.value - other.value)
+  if len(one.parts) == len(other.parts) == 1:
+    return Verdict("alone", difference, math.nan)
   margin = max(_spread_of_difference(one, other), LEAST_SHARE * _distance_from_chance(one, other))
   return Verdict(_word(difference, margin), difference, margin)
 
@@ -52,6 +55,8 @@ def against_chance(row: Row | None) -> Verdict:
     return Verdict("unknown", math.nan, math.nan)
   sign = -1.0 if lower_is_better(row.metric) else 1.0
   difference = sign * (row.value - row.chance)
+  if len(row.parts) == 1:
+    return Verdict("alone", difference, math.nan)
   margin = row.spread or 0.0
   return Verdict(_word(difference, margin), difference, margin)
 

@@ -82,7 +82,8 @@ class Journal:
 
   def write(self, position: int) -> None:
     """The line of the steps since the last one."""
-    lap, self._lap = self._clock.lap(self._lap), self._clock.lap()
+    lap = self._clock.lap(self._lap)
+    self._lap = self._clock.lap()
     working = max(lap.of("data", "step", OTHER), 1e-9)
     steps = len(self._steps)
     values = {
@@ -90,7 +91,7 @@ class Journal:
       **metrics.mean_of(self._steps),
       **{name: self._steps[-1][name] for name in _COUNTED},
       "pairs_per_second": sum(int(one["pairs"]) for one in self._steps) / working,
-      "seconds": self._lap.seconds,
+      "seconds": lap.seconds,
       "data_wait_share": lap.of("data") / working,
       **self._beside,
     }

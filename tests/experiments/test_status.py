@@ -2,6 +2,7 @@ import json
 import shutil
 
 from experiments import status
+from hibio.training import metrics
 from tests.experiments.conftest import call
 
 
@@ -22,6 +23,9 @@ def test_the_parts_of_a_run_account_for_its_wall_time(workdir):
   assert {"start", "set-up", "compile", "step", "readout", "figures"} <= seconds.keys()
   assert abs(sum(seconds.values()) - whole) < 0.01 * whole
   assert seconds["other"] < 0.1 * whole
+  lines = [line["seconds"] for line in metrics.read(workdir)]
+  assert min(lines) > 0
+  assert sum(lines) < whole  # each line's own time
 
 
 def test_damaged_checkpoints_and_a_run_that_was_killed_are_told(workdir, tmp_path):

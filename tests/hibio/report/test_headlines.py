@@ -164,3 +164,14 @@ def test_domains_are_those_that_the_rule_reads_for_the_model_and_for_its_untrain
   ]  # fmt: skip
   (line,) = headlines(rows)
   assert (line.model.value, line.untrained.value, line.baseline.value) == (0.8, 0.2, 0.5)
+
+
+def test_of_a_single_section_nothing_is_called():
+  one = row("t", "hibio/image", 0.043, parts={"A1": 0.043}, chance=0.014)
+  (line,) = headlines([one, row("t", "colour/image", 0.046, parts={"A1": 0.046}, chance=0.014)])
+  assert (line.against_baseline.word, line.against_chance.word) == ("alone", "alone")
+  assert not line.warnings
+
+
+def test_sizes_of_regions_do_not_answer_whether_they_hold_one_label():
+  assert not list(headlines([row("regions", "hibio/fused", 100.0, metric="largest", chance=None)]))
