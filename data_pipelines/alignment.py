@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,19 @@ _MOST, _HALF = 0.7, 0.5
 
 TARGETED = 1000
 """Genes of a section below which it is a targeted panel, beside a model of more."""
+
+
+OTHER_GENES = (
+  "use a model or a panel of these genes (each preset of synthetic tissue has its own), or convert "
+  "the gene names (--gene_names=TABLE of ensembl_id and symbol; of gene and ortholog for another "
+  "species)"
+)
+"""What to do where hardly a gene is in common; to prepare with the panel once more cannot help."""
+
+
+def are_alike(common: int, genes: Sized, others: Sized) -> bool:
+  """Whether so many common genes are enough to call them genes of one kind, named alike."""
+  return common >= max(1, _MIN_OVERLAP * min(len(genes), len(others)))
 
 
 class Aligned(NamedTuple):
@@ -95,7 +108,7 @@ def map_onto(
   rows = panel_rows(gene_ids, gene_symbols, panel)
   found = np.flatnonzero(rows >= 0)
   smaller = min(len(rows), len(panel))
-  if len(found) < _MIN_OVERLAP * smaller or not len(found):
+  if not are_alike(len(found), rows, panel):
     raise BadInputError(
       name,
       "genes",
@@ -103,9 +116,7 @@ def map_onto(
       + _of_species(guess_species(gene_ids, gene_symbols)),
       f"at least {_MIN_OVERLAP:.0%} of {smaller:,}, named like {_examples(panel.ids)}"
       + _of_species(guess_species(panel.ids, panel.symbols)),
-      "use a model or a panel of these genes (each preset of synthetic tissue has its own), or "
-      "convert the gene names (--gene_names=TABLE of ensembl_id and symbol; of gene and ortholog "
-      "for another species)",
+      OTHER_GENES,
     )
   onto = scipy.sparse.csr_matrix(
     (np.ones(len(found), np.int64), (found, rows[found])), shape=(len(rows), len(panel))

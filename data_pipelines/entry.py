@@ -174,7 +174,7 @@ def _parse(own: Flags) -> None:
     if own.is_parsed() and (missing := own.missing()):
       wanted = ", ".join(f"--{name} ({_meaning(own[name])})" for name in missing)
       _stop(f"hibio: missing: {wanted}. --help lists all options.")
-    raise _unreadable_value(str(error)) from error
+    _refuse_value(str(error))
   if len(rest) > 1:
     _stop(f"hibio: unexpected argument {rest[1]!r}; every option is written --name=value.")
 
@@ -225,26 +225,28 @@ def _misspelt_key(argv: Sequence[str], message: str, listed_by: str) -> BadInput
   )
 
 
-def _unreadable_value(message: str) -> BadInputError:
+def _refuse_value(message: str) -> None:
+  """Says in one line which value cannot be read, and stops.
+
+  Raises:
+    BadInputError: the value names a variant of a config that there is not.
+  """
   match = re.match(r"flag --?([\w.]+)=(.*?): (.*)", message, re.DOTALL)
   if match is None:
-    return BadInputError("flags", "value", message.splitlines()[0], "a readable flag", "see --help")
+    _stop(f"hibio: {message.splitlines()[0]}. --help lists all options.")
   name, value, why = match.groups()
-  if variant := re.search(r"ValueError: (unknown variant .*)", why):
-    return BadInputError(
-      f"--{name}",
-      "variant",
-      repr(value),
-      f"a known one ({variant[1]})",
-      "correct the part after the colon",
-    )
-  return BadInputError(
-    f"--{name}",
-    "value",
-    repr(value),
-    f"a value of the right kind ({why.splitlines()[0]})",
-    "correct the value",
-  )
+  if variant := re.search(r"unknown variant '(.*?)'; the variants are (.*)", why):
+    near = nearest(variant[1], variant[2].split(", "))
+    raise BadInputError(
+      f"--{name}", "variant", repr(variant[1]), f"one of {variant[2]}",
+      f"write {near}" if near else "correct the part after the colon",
+    )  # fmt: skip
+  kind = next((words for sign, words in _KINDS.items() if sign in why), why.splitlines()[0])
+  _stop(f"hibio: --{name}: found {value!r}, expected {kind}.")
+
+
+_KINDS = {"int()": "a whole number", "to float": "a number", "boolean": "true or false"}
+"""What Python says of a text that is none -> what it is none of."""
 
 
 def _stop(line: str) -> None:

@@ -41,7 +41,8 @@ class BadInputError(ValueError):
     file, field, found, expected, fix = map(
       _shown, (self.file, field, found, expected, fix.rstrip("."))
     )
-    super().__init__(f"hibio: {file}: {field}: found {found}, expected {expected}. Fix: {fix}.")
+    end = "" if fix.endswith("?") else "."
+    super().__init__(f"hibio: {file}: {field}: found {found}, expected {expected}. Fix: {fix}{end}")
 
   def __reduce__(self):
     return type(self), (self.file, self.field, self.found, self.expected, self.fix)

@@ -11,6 +11,11 @@ from __future__ import annotations
 
 from data_pipelines import entry
 
+_HOW = """\
+With terms to be accepted: first accept them on the page of the repository, and log in once with
+hf auth login. A file that you have already:
+hibio extract --corpus=CORPUS --encoder=NAME --weights=FILE"""
+
 FLAGS = entry.Flags(__doc__)
 _NAME = FLAGS.string("name", None, "Only this one: load it, and say what its features are")
 _WEIGHTS = FLAGS.string("weights", None, "File of its weights; default: where they usually lie")
@@ -30,10 +35,11 @@ def main() -> None:
     terms = "to be accepted" if item.gated else "open"
     found = "here" if item.source.find() else "not here"
     rows.append((item.name, f"{item.width:,}", views, item.licence, terms, found, item.reads))
-  missing = [(item.name, item.needs) for item in entries if not item.source.find()]
   print("\n".join(_aligned(rows)))
+  missing = [item for item in entries if not item.source.find()]
   if missing:
-    print("\n".join(["", "What brings the weights that are not here:", "", *_aligned(missing)]))
+    commands = _aligned([(item.name, item.source.fix) for item in missing])
+    print("\n".join(["", "What brings the weights that are not here:", "", *commands, "", _HOW]))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

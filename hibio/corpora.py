@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import synthetic
+from data_pipelines import alignment, synthetic
 from data_pipelines.console import say
 from data_pipelines.features import store
 from data_pipelines.gene_sets import Pathways
@@ -54,6 +56,47 @@ def tables_for(model: Pretrained, corpus: Corpus) -> Tables:
   own = {name: np.asarray(getattr(tables.statistics, name)) for name in known}
   both = {name: np.concatenate([known[name], own[name][len(known[name]) :]]) for name in known}
   return tables.replace(statistics=tables.statistics.replace(**both))
+
+
+def check_extends(
+  new_ids: Sequence[str],
+  old_ids: Sequence[str],
+  corpus: str | os.PathLike,
+  workdir: str | os.PathLike,
+) -> None:
+  """Refuses a corpus whose panel does not begin with the checkpoint's genes, in their order.
+
+  Raises:
+    BadInputError: says how to prepare the corpus.
+  """
+  if tuple(new_ids[: len(old_ids)]) != tuple(old_ids):
+    also = f"--extend_panel={workdir}/panel.tsv to keep its own new genes, or with "
+    raise other_genes(new_ids, old_ids, corpus, workdir, also)
+
+
+def other_genes(
+  new_ids: Sequence[str],
+  old_ids: Sequence[str],
+  corpus: str | os.PathLike,
+  workdir: str | os.PathLike,
+  also: str = "",
+) -> BadInputError:
+  """The error for a corpus of other genes than a checkpoint's; its Fix is one that can help.
+
+  Args:
+    also: what else the corpus may be prepared with.
+  """
+  known = len(set(new_ids) & set(old_ids))
+  return BadInputError(
+    corpus,
+    "gene panel",
+    f"{len(new_ids):,} genes with {known:,} of the checkpoint's {len(old_ids):,}"
+    + (", in another order" if known == len(old_ids) else ""),
+    "all of them first, in the checkpoint's order",
+    f"prepare it with {also}--panel={workdir}/panel.tsv to have its genes alone"
+    if alignment.are_alike(known, new_ids, old_ids)
+    else alignment.OTHER_GENES,
+  )
 
 
 def first_window(corpus: Corpus) -> Batch:

@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +18,6 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float, Int
 
-from data_pipelines.problems import BadInputError
 from hibio.finetuning.config import FinetuningConfig
 
 _ADAPTED = re.compile(r"(qkv|out|up|down|query|key|value|expand|project)/kernel$")
@@ -53,32 +51,6 @@ def merged(params: Any, adapters: Any, scale: float) -> Any:
       kernel = (*place, "kernel")
       flat[kernel] = flat[kernel] + scale * (added[*place, "a"] @ added[*place, "b"])
   return unflatten_dict(flat)
-
-
-def check_extends(
-  new_ids: Sequence[str],
-  old_ids: Sequence[str],
-  corpus: str | os.PathLike,
-  workdir: str | os.PathLike,
-) -> None:
-  """Refuses a corpus whose panel does not begin with the checkpoint's genes, in their order.
-
-  Raises:
-    BadInputError: says how to prepare the corpus.
-  """
-  if tuple(new_ids[: len(old_ids)]) == tuple(old_ids):
-    return
-  known = len(set(new_ids) & set(old_ids))
-  raise BadInputError(
-    corpus,
-    "gene panel",
-    f"{len(new_ids):,} genes with {known:,} of the checkpoint's {len(old_ids):,}, in another order"
-    if known == len(old_ids)
-    else f"{known:,} of the checkpoint's {len(old_ids):,} genes",
-    "all of them first, in the checkpoint's order",
-    f"prepare it with --extend_panel={workdir}/panel.tsv to keep its own new genes,"
-    f" or with --panel={workdir}/panel.tsv to leave them out",
-  )
 
 
 def with_new_genes(

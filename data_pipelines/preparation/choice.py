@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from data_pipelines.alignment import map_onto
 from data_pipelines.console import say
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.gene_sets import Pathways
@@ -29,7 +32,8 @@ def panel_of(
     names: table that genes are renamed by.
 
   Raises:
-    BadInputError: a panel that cannot be read, or no training section to choose genes from.
+    BadInputError: a panel that cannot be read or extended, having hardly a gene in common with the
+      sections; or no training section to choose genes from.
   """
   old = GenePanel.load(options.extend_panel) if options.extend_panel else None
   if options.panel:
@@ -37,7 +41,11 @@ def panel_of(
   else:
     panel = _chosen_panel([summaries[name].genes for name in training], options)
   panel = names.on_panel(panel) if names else panel
-  return extended(old, panel) if old else panel
+  if old is None:
+    return panel
+  # Refuses a panel of other genes.
+  map_onto("--extend_panel", np.array(panel.ids), np.array(panel.symbols), old)
+  return extended(old, panel)
 
 
 def _chosen_panel(training: Sequence[GeneSummary], options: PrepareOptions) -> GenePanel:

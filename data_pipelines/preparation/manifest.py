@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -164,7 +165,7 @@ def claimed(output: Path) -> Iterator[None]:
   Raises:
     BadInputError: other files are there, a corpus of another version, or another process at work.
   """
-  work = output / WORK
+  work, new = output / WORK, not output.exists()
   if output.exists() and not output.is_dir():
     raise BadInputError(output, "--output", "a file", "a folder", "give another --output")
   if output.is_dir() and any(output.iterdir()) and not work.is_dir():
@@ -203,4 +204,8 @@ def claimed(output: Path) -> Iterator[None]:
     for pattern in (".*.partial", "*/.*.partial", f"{WORK}/*/.*.partial"):
       for left in output.glob(pattern):  # of a process that was killed
         left.unlink(missing_ok=True)
-    yield
+    try:
+      yield
+    finally:
+      if new and [path.name for path in output.rglob("*")] == [WORK, "lock"]:
+        shutil.rmtree(output)  # nothing came of it

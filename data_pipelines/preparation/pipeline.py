@@ -15,7 +15,7 @@ from typing import Any
 from data_pipelines.console import Progress, say
 from data_pipelines.files import sha256, versions, write_text
 from data_pipelines.gene_names import GeneNames
-from data_pipelines.gene_sets import Pathways
+from data_pipelines.gene_sets import Pathways, read_collections
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import room, section_folder, summary
@@ -72,6 +72,7 @@ def prepare(
     if (done := _finished(output, key)) is not None:
       say(f"prepare: {output} is finished; nothing to do")
       return done
+    read_collections(options.gene_sets)  # says now what is wrong
     jobs = max(1, min(by_itself() if jobs is None else jobs, len(sources)))
     sections = Sections(sources, fingerprints, output, names, jobs, keep=not options.beam)
     lent = beam_workers(options.beam, output / WORK) if options.beam else workers(jobs)

@@ -146,6 +146,7 @@ def joined_labels(
   if not (rows >= 0).any():
     raise no_overlap(table.path, "labels", spot_ids, table.ids)
   labels, dropped = {}, dict(table.dropped)
+  notes = [] if rule is None else [f"{table.path.name}: {rule}"]
   unused = len(table.ids) - int((rows >= 0).sum())
   if unused:
     dropped["labels without a spot"] = unused
@@ -154,8 +155,8 @@ def joined_labels(
     clean[[v.lower() in UNLABELLED for v in clean.tolist()]] = ""
     labels[name] = np.where(rows >= 0, clean[np.maximum(rows, 0)], "")
     if unlabelled := int((labels[name] == "").sum()):
-      dropped[f"spots without {name} label"] = unlabelled
-  return labels, dropped, () if rule is None else (f"{table.path.name}: {rule}",)
+      notes.append(f"label {name}: {unlabelled:,} spots are unlabelled")
+  return labels, dropped, tuple(notes)
 
 
 def place_of(identifier: str) -> tuple[str, str]:

@@ -19,6 +19,9 @@ from hibio.encoders.frozen import FrozenEncoder, fingerprint
 from hibio.encoders.pretrained_vit import PretrainedViT
 from hibio.encoders.sources import Hub, Package
 
+TERMS = "accept the terms on the page of the repository and log in (hf auth login)"
+"""What gated weights take before they can be downloaded."""
+
 UNTRAINED = "-untrained"
 """Ends the name of an encoder with weights drawn at random."""
 
@@ -57,7 +60,7 @@ class Entry:
   @property
   def needs(self) -> str:
     """What has to be there, in words."""
-    return self.source.fix
+    return f"{TERMS}, then {self.source.fix}" if self.gated else self.source.fix
 
   def about(self) -> dict[str, Any]:
     """What features of this encoder say of themselves; the hash is still to come."""
@@ -244,7 +247,11 @@ def _converted(entry: Entry, weights: str | os.PathLike | None, shapes: Any) -> 
   path = weights or entry.source.find()
   if path is None:
     raise BadInputError(
-      f"encoder {entry.name}", "weights", "none on this machine", "a file of them", entry.needs
+      f"encoder {entry.name}",
+      "weights",
+      "none on this machine",
+      "a file of them",
+      f"{entry.needs}; or name a file that you have: --weights=FILE",
     )
 
   def other(found: str) -> BadInputError:

@@ -60,4 +60,4 @@ class Hub:
   @property
   def fix(self) -> str:
     """What brings it here."""
-    return f"hf download {self.repository}, or name their file: hibio extract --weights=FILE"
+    return f"hf download {self.repository}"

@@ -231,13 +231,8 @@ def guarded(
   reasons, notes = leakage.excluded(listed, corpus.name, donors), []
   for name, model in models.items():
     if model.panel_hash != corpus.panel.hash:
-      raise BadInputError(
-        corpus.path,
-        "gene panel",
-        corpus.panel.hash,
-        f"{model.panel_hash}, the checkpoint's ({name})",
-        f"prepare the corpus with --panel={model.workdir}/panel.tsv",
-      )
+      ids = model.meta["panel"]["ids"]
+      raise corpora.other_genes(corpus.panel.ids, ids, corpus.path, model.workdir)
     corpora.as_read_by(model, corpus)
     prefix = "" if name == MODEL else f"{name}: "
     reasons += [prefix + r for r in leakage.leaks(model.meta, corpus.manifest, donors)]

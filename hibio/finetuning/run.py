@@ -192,9 +192,7 @@ def _source(source: Pretrained) -> dict[str, Any]:
 
 
 def _check(source: Pretrained, corpus: Corpus, allow_leak: bool) -> None:
-  parameters.check_extends(
-    corpus.panel.ids, source.meta["panel"]["ids"], corpus.path, source.workdir
-  )
+  corpora.check_extends(corpus.panel.ids, source.meta["panel"]["ids"], corpus.path, source.workdir)
   if source.features is None and corpus.patch_px != source.model.config.patch_px:
     raise BadInputError(
       corpus.path, "patches", f"{corpus.patch_px} px a side",

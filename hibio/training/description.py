@@ -25,6 +25,11 @@ MAY_CHANGE = (
 )
 """Keys that may have another value when a run is resumed: they do not change what is learned."""
 
+_MORE_STEPS = (
+  "; to train a finished run further: hibio finetune --config=experiments/finetuning.py:continue "
+  "--checkpoint=WORKDIR"
+)
+
 _COMPARED = ("config", "panel", "corpus", "reading")
 
 
@@ -92,7 +97,8 @@ def check_same(where: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> N
         key.removeprefix("config."),
         f"{_shown(now, key)} asked for",
         f"{_shown(before, key)}, which the run in this work directory began with",
-        "set it back to go on, or give another --config.workdir for a new run",
+        "set it back to go on, or give another --config.workdir for a new run"
+        + (_MORE_STEPS if key == "config.training.num_steps" else ""),
       )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from data_pipelines import entry
 from data_pipelines.entry import ROOT
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, exits_on_bad_input
 
 
 def _numbers(*given):
@@ -28,6 +28,43 @@ def test_numbers_are_read_and_an_empty_list_is_not_a_missing_one():
 def test_what_is_no_number_above_0_is_refused_by_name(bad):
   with pytest.raises(BadInputError, match=f"--side_um: value: found '{bad}'"):
     _numbers(f"--side_um=400,{bad}")
+
+
+def _refused(capsys, monkeypatch, *given):
+  flags = entry.Flags("about")
+  flags.integer("max_genes", None, "Genes")
+  flags.float("um_per_px", None, "Micrometres")
+  flags.config_file("config", "experiments/hibio.py", "The experiment")
+  monkeypatch.setattr("sys.argv", ["command", *given])
+  with pytest.raises(SystemExit) as left:
+    exits_on_bad_input(entry._parse)(flags)
+  return left.value.code, capsys.readouterr().err.strip()
+
+
+_of_ml_collections = pytest.mark.filterwarnings("ignore:the load_module")
+
+
+@_of_ml_collections
+@pytest.mark.parametrize(("flag", "expected"), [
+  ("--max_genes=many", "a whole number"), ("--um_per_px=wide", "a number"),
+  ("--config.training.num_steps=many", "a whole number"),
+])  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_a_wrong_flag_said_in_a_sentence(
+  flag, expected, capsys, monkeypatch
+):
+  name, _, value = flag.partition("=")
+  assert _refused(capsys, monkeypatch, flag) == (
+    2,
+    f"hibio: {name}: found '{value}', expected {expected}.",
+  )
+
+
+@_of_ml_collections
+def test_a_misspelt_variant_is_answered_with_the_nearest_one(capsys, monkeypatch):
+  status, said = _refused(capsys, monkeypatch, "--config=experiments/hibio.py:test,frozn")
+  assert status == 3
+  assert said.startswith("hibio: --config: variant: found 'frozn', expected one of default, ")
+  assert said.endswith("Fix: write frozen.")
 
 
 STOPPED = """

@@ -91,6 +91,30 @@ def test_a_changed_section_is_the_only_one_redone(tmp_path, sources, options):
   assert [s.reads for s in sources] == [2, 1, 1]
 
 
+@pytest.mark.parametrize("made", [True, False], ids=["new folder", "an empty one"])
+def test_a_file_that_holds_no_gene_sets_is_refused_before_a_section_is_read(
+  tmp_path, sources, options, made, capsys
+):
+  (tmp_path / "sets.gmt").write_text("not a table\n")
+  corpus = tmp_path / "corpus"
+  if not made:
+    corpus.mkdir()
+  with pytest.raises(BadInputError, match="line 1"):
+    prepare([tmp_path], corpus, dataclasses.replace(options, gene_sets=(tmp_path / "sets.gmt",)))
+  assert "genes 1/" not in capsys.readouterr().err
+  assert corpus.exists() != made  # what was made is gone
+
+
+def test_a_panel_with_hardly_a_gene_in_common_is_not_extended(tmp_path, sources, options):
+  GenePanel(("x0", "x1"), ("X0", "X1")).save(tmp_path / "panel.tsv")
+  with pytest.raises(BadInputError, match="0 genes of the panel") as problem:
+    prepare(
+      [tmp_path], tmp_path / "corpus",
+      dataclasses.replace(options, extend_panel=tmp_path / "panel.tsv"),
+    )  # fmt: skip
+  assert "convert the gene names" in problem.value.fix
+
+
 def test_other_gene_sets_redo_the_tables_but_no_section(tmp_path, sources, options):
   prepare([tmp_path], tmp_path / "corpus", options)
   before = written(tmp_path / "corpus")

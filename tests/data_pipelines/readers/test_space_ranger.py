@@ -389,7 +389,9 @@ def test_a_table_of_barcodes_beside_the_counts_becomes_a_label(sample):
   section = read(sample)
   assert section.labels["layer"][:4].tolist() == ["WM", "", "WM", ""]
   assert not section.labels["layer"][10:].any()
-  assert section.dropped["spots without layer label"] == 56 - 5
+  assert section.num_spots == 56
+  assert "label layer: 51 spots are unlabelled" in section.notes
+  assert not any("label" in reason for reason in section.dropped)  # they are not left out
 
 
 def test_the_metadata_table_gives_donor_species_and_labels(sample):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.problems import BadInputError
-from hibio import forward, parameters
+from hibio import corpora, forward, parameters
 from hibio.batch import SectionStatistics
 from hibio.model import HiBio
 from tests.hibio.finetuning import small
@@ -87,6 +87,13 @@ def test_unknown_or_no_gene_sets_give_offsets_of_0_in_at_least_one_row(known, na
 ])  # fmt: skip
 def test_a_panel_that_does_not_begin_with_the_old_genes_is_refused_with_the_fix(ids, says):
   with pytest.raises(BadInputError, match=says) as bad:
-    parameters.check_extends(ids, ("g0", "g1"), "corpus", "runs/hibio")
+    corpora.check_extends(ids, ("g0", "g1"), "corpus", "runs/hibio")
   assert "--extend_panel=runs/hibio/panel.tsv" in str(bad.value)
-  parameters.check_extends(("g0", "g1", "g2"), ("g0", "g1"), "corpus", "runs/hibio")
+  corpora.check_extends(("g0", "g1", "g2"), ("g0", "g1"), "corpus", "runs/hibio")
+
+
+def test_genes_of_another_kind_are_not_sent_to_be_prepared_with_the_panel_that_cannot_help():
+  with pytest.raises(BadInputError, match="0 of the checkpoint's 2") as bad:
+    corpora.check_extends(("h0", "h1"), ("g0", "g1"), "corpus", "runs/hibio")
+  assert "panel.tsv" not in str(bad.value)
+  assert "convert the gene names" in bad.value.fix

@@ -28,6 +28,13 @@ def test_sections_that_were_renamed_are_another_run(tmp_path):
     description.check_same(tmp_path, _described(), _described(other))
 
 
+def test_who_asks_for_more_steps_hears_how_a_finished_run_is_trained_further(tmp_path):
+  old, new = ({"config": {"training": {"num_steps": steps}}} for steps in (100, 150))
+  with pytest.raises(BadInputError, match="100, which the run") as problem:
+    description.check_same(tmp_path, old, new)
+  assert "hibio finetune --config=experiments/finetuning.py:continue" in problem.value.fix
+
+
 def test_another_panel_is_named_by_its_hash_alone(tmp_path):
   other = _described()
   other["panel"] = {"hash": "0", "ids": [], "symbols": []}
