@@ -13,7 +13,7 @@ from data_pipelines.readers import images
 from data_pipelines.readers.metadata import Entry, Metadata
 from data_pipelines.section import Section
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Raised when readers give other numbers for the same files, so that corpora are prepared again."""
 
 
