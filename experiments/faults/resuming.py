@@ -5,17 +5,14 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
-from experiments.faults.row import Attempt, must, single
-from experiments.faults.setting import Setting, lines, on_devices, run
+from experiments.faults.row import Attempt, single
+from experiments.faults.setting import Setting, must_have_losses_of, on_devices, run
 
 _STOP = "hibio.training.sharding:put_batch@5=SIGTERM"
 _DEVICES = (1, 2, 8)
 _WINDOWS = "--config.training.windows_per_batch=8"
 """Which eight devices can share."""
-_MOST = 1e-4
-"""Of a loss."""
 
 
 def rows(setting: Setting) -> Iterator[Attempt]:
@@ -56,12 +53,5 @@ def _devices(setting: Setting) -> Iterator[None]:
     workdir = folder / f"on-{number}"
     shutil.copytree(stopped, workdir)
     run(*setting.pretrain(workdir, _WINDOWS), env=on_devices(number)).must_end_with(0)
-    mine, theirs = _losses(workdir), _losses(whole)
-    must(mine.keys() == theirs.keys(), "other steps")
-    worst = max(abs(mine[step] - theirs[step]) / abs(theirs[step]) for step in theirs)
-    must(worst < _MOST, f"a loss is {worst:.1e} off")
+    must_have_losses_of(whole, workdir)
     yield
-
-
-def _losses(workdir: Path) -> dict[int, float]:
-  return {line["step"]: line["loss"] for line in lines(workdir)}

@@ -26,6 +26,8 @@ from hibio.training.checkpoints import read_params
 CHILD = "experiments.faults.child"
 TIMEOUT = 600
 BAD_INPUT, BUSY, CANNOT_SAVE, INTERRUPTED, NOT_FINITE = 3, 73, 74, 75, 76
+_MOST = 1e-4
+"""Of a loss."""
 _CLOCK = ("pairs_per_second", "seconds", "data_wait_share")
 
 
@@ -104,14 +106,22 @@ class Setting:
     run(*self.pretrain(workdir)).must_end_with(0)
     return workdir
 
-  def must_be_like_reference(self, workdir: Path, rtol: float = 0.0) -> None:
-    """The same parameters and the same lines, to the last bit or within rounding."""
+  def must_be_like_reference(self, workdir: Path) -> None:
+    """The same parameters and the same lines, to the last bit."""
     mine, theirs = (read_params(of)[0] for of in (workdir, self.reference))
     for one, other in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True):
-      must(_alike(one, other, rtol), "other parameters than without the fault")
+      must(np.array_equal(one, other), "other parameters than without the fault")
     for one, other in zip(lines(workdir), lines(self.reference), strict=True):
-      for name in other.keys() & one.keys() if rtol else other:
-        must(_alike(one.get(name), other[name], rtol), f"another {name} at step {other['step']}")
+      for name in other:
+        must(one.get(name) == other[name], f"another {name} at step {other['step']}")
+
+
+def must_have_losses_of(other: Path, workdir: Path) -> None:
+  """Each step's is that of another run, but for the order of sums; small parameters may differ."""
+  mine, theirs = ({one["step"]: one["loss"] for one in lines(of)} for of in (workdir, other))
+  must(mine.keys() == theirs.keys(), "other steps")
+  worst = max(abs(mine[step] - theirs[step]) / abs(theirs[step]) for step in theirs)
+  must(worst < _MOST, f"a loss is {worst:.1e} off")
 
 
 def lines(workdir: Path) -> list[dict]:
@@ -168,12 +178,3 @@ def run(
 ) -> Ended:
   """The same, to its end."""
   return Command(module, *arguments, fault=fault, env=env).ended()
-
-
-def _alike(one, other, rtol: float) -> bool:
-  if not isinstance(other, (int, float, np.ndarray, jax.Array)) or one is None:
-    return one == other or (rtol > 0 and one is not None)
-  one, other = np.asarray(one), np.asarray(other)
-  if rtol == 0:
-    return one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
-  return np.allclose(one, other, rtol=rtol, atol=rtol * max(float(np.abs(other).max()), 1e-2))
