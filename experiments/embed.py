@@ -31,6 +31,7 @@ _LIBRARY_KEY = FLAGS.string("library_key", None, "Column of obs that names secti
 _IMAGE = FLAGS.string("image", None, "H&E image of the only section; none to read no image")
 _IMAGE_SCALE = FLAGS.float("image_scale", 1.0, "Image pixels per pixel of the positions")
 _UM_PER_PX = FLAGS.float("um_per_px", None, "Micrometres a pixel of positions or image")
+_PLATFORM = FLAGS.string("platform", None, "Platform to read as, or the array of an .h5ad file")
 _POSITIONS = FLAGS.string("positions", "spots", "What is known of them: spots, swapped or as_is")
 _SPOTS = FLAGS.string("spots", None, "Table with x and y in pixels of the image")
 _GRID = FLAGS.string("grid", "hexagonal", "Grid over tissue: hexagonal or square")
@@ -72,6 +73,7 @@ def main() -> None:
     image=_path(_IMAGE),
     image_scale=_IMAGE_SCALE.value,
     um_per_px=_UM_PER_PX.value,
+    platform=_PLATFORM.value,
     positions=_POSITIONS.value,
     spots=_path(_SPOTS),
     grid=_GRID.value,

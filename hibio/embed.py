@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import collections
+import functools
+import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +32,25 @@ from hibio.pathways import marker_anchors
 Modality = Literal["image", "gene"]
 _QUERIES = 256
 """Rows compared with a gallery at a time."""
+
+
+def _for_python(method: Callable) -> Callable:
+  """The method, refusing in one line what is no AnnData, and naming arguments where readers name
+  flags of the same names."""
+  flags = re.compile(rf"--({'|'.join(inspect.signature(method).parameters)})\b")
+
+  @functools.wraps(method)
+  def called(self, adata, *rest, **named):
+    if not isinstance(adata, anndata.AnnData):
+      fix = "read it first: adata = hibio.read(path)"
+      raise BadInputError("adata", "type", type(adata).__name__, "an AnnData", fix)
+    try:
+      return method(self, adata, *rest, **named)
+    except BadInputError as problem:
+      parts = problem.file, problem.field, problem.found, problem.expected, problem.fix
+      raise BadInputError(*(flags.sub(r"\1", part) for part in parts)) from None
+
+  return called
 
 
 class Model:
@@ -84,6 +106,7 @@ class Model:
       "embedding_width": self.checkpoint.model.config.embedding_width,
     }
 
+  @_for_python
   def embed(
     self,
     adata: anndata.AnnData,
@@ -91,6 +114,7 @@ class Model:
     image: str | os.PathLike | None = None,
     image_scale: float = 1.0,
     um_per_px: float | None = None,
+    platform: str | None = None,
     positions: str = "spots",
     layer: str | None = None,
     library_key: str | None = None,
@@ -112,6 +136,8 @@ class Model:
       image: H&E image file, instead of the largest in `uns["spatial"]`.
       image_scale: pixels of that image per pixel of the positions.
       um_per_px: micrometres a pixel of the positions, where the AnnData does not say.
+      platform: array that the spots are of, "visium" or "legacy_st", where `array_row` and
+        `array_col` of `obs` do not tell: its pitch then gives the scale.
       positions: "swapped" where x and y are exchanged, "as_is" where they are right, whatever it
         looks like.
       layer: matrix of raw counts, by name; "none" reads the image alone.
@@ -150,6 +176,7 @@ class Model:
       image=None if image is None else Path(image),
       image_scale=image_scale,
       um_per_px=um_per_px,
+      platform=platform,
       positions=positions,
     )
     adata = adata.copy() if copy else adata
@@ -166,6 +193,7 @@ class Model:
       "library_key": library_key,
       "image": choices.image.name if choices.image else None,
       "um_per_px": um_per_px,
+      "platform": platform,
       "positions": positions,
       "new_genes": new_genes,
     }
@@ -173,6 +201,7 @@ class Model:
     write_sections(self.checkpoint, sections, adata.var, InMemory(adata), settings, command)
     return adata
 
+  @_for_python
   def predict_expression(
     self,
     adata: anndata.AnnData,
@@ -365,6 +394,7 @@ class Model:
     """
     return self._of_counts(adata, "activity", self.gene_sets)
 
+  @_for_python
   def _of_counts(self, adata: anndata.AnnData, field: str, names: list[str]) -> pd.DataFrame:
     """A field of `CountsAlone` for every spot."""
     reader, config = self._reader(), self.checkpoint.model.config.keywords
@@ -378,6 +408,7 @@ class Model:
       values[section.rows] = getattr(found, field)
     return pd.DataFrame(values, adata.obs_names, names)
 
+  @_for_python
   def _vectors(
     self, adata: anndata.AnnData, by: Modality
   ) -> tuple[Float[np.ndarray, "known width"], Int[np.ndarray, " known"]]:

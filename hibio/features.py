@@ -111,7 +111,8 @@ def _extract(corpus: Corpus, encoder: Encoder, kept: Store) -> None:
   if done:
     say(f"extract: {len(rows) - len(left)} of {len(rows)} sections are finished already")
   slides = [section_image.opened(sections[row], corpus.path) for row in left]  # headers alone
-  _warn_of_coarse([sections[row] for row in left], encoder)
+  scales = {sections[row]["section_id"]: sections[row]["um_per_px"] for row in left}
+  warn_of_coarse("extract", scales, encoder.views)
   spots = sum(sections[row]["num_spots"] for row in left)
   progress = Progress(f"extract {kept.name}:", spots, "spots")
   positions_px = corpus.spots[["x_px", "y_px"]].to_numpy()
@@ -123,13 +124,22 @@ def _extract(corpus: Corpus, encoder: Encoder, kept: Store) -> None:
   progress.finish()
 
 
-def _warn_of_coarse(sections: Sequence[Mapping[str, Any]], encoder: Encoder) -> None:
-  """Says which slides show less than the encoder looks at."""
-  finest = min(um / px for um, px in encoder.views)
-  coarse = [one["section_id"] for one in sections if one["um_per_px"] > _COARSE * finest]
+def warn_of_coarse(
+  command: str, um_per_px: Mapping[str, float], views: Sequence[tuple[float, int]]
+) -> None:
+  """Says which slides show less than what reads them looks at.
+
+  Args:
+    um_per_px: micrometres a pixel of the slide of each section.
+    views: squares around a spot that are read: side in micrometres, and in pixels.
+  """
+  if not um_per_px:
+    return
+  finest = min(um / px for um, px in views)
+  coarse = [name for name, slide in um_per_px.items() if slide > _COARSE * finest]
   if coarse:
     shown = ", ".join(coarse[:6]) + (", ..." if len(coarse) > 6 else "")
-    say(f"extract: slides coarser than {finest:.3g} um a pixel are enlarged and blurred: {shown}")
+    say(f"{command}: slides coarser than {finest:.3g} um a pixel are enlarged and blurred: {shown}")
 
 
 def imported(

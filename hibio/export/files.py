@@ -43,6 +43,7 @@ class Request:
   image: Path | None = None
   image_scale: float = 1.0
   um_per_px: float | None = None
+  platform: str | None = None
   positions: str = "spots"
   spots: Path | None = None
   grid: str = "hexagonal"
@@ -60,6 +61,7 @@ class Request:
     """What is said of the sections of a folder."""
     return readers.Words(
       um_per_px=self.um_per_px,
+      platform=self.platform,
       positions=self.positions,
       layer=self.layer,
       library_key=self.library_key,
@@ -165,6 +167,7 @@ def _h5ad(model: Pretrained, request: Request, settings: Settings) -> None:
     image=None if without_image else request.image,
     image_scale=request.image_scale,
     um_per_px=request.um_per_px,
+    platform=request.platform,
     positions=request.positions,
     without_image=without_image,
   )
@@ -189,7 +192,7 @@ def _image(model: Pretrained, request: Request, settings: Settings) -> None:
   _put(adata, request.output)
 
 
-_SAID = ("layer", "library_key", "image", "image_scale", "um_per_px", "positions")
+_SAID = ("layer", "library_key", "image", "image_scale", "um_per_px", "platform", "positions")
 FOLDER = Kind("a folder", _folder, ("sections", "metadata", *_SAID))
 FILE = Kind("a file of sections", _folder, FOLDER.flags)
 H5AD = Kind("an .h5ad file", _h5ad, _SAID)

@@ -92,6 +92,9 @@ def write_sections(
   if checkpoint.features is not None and any(one.image is not None for one in sections):
     encoder = features.encoder_of(checkpoint.features, settings.weights)
     reader = dataclasses.replace(reader, encoder=encoder)
+  scales = {one.section_id: one.um_per_px for one in sections if one.image is not None}
+  patch = ((reader.shape.patch_um, reader.shape.patch_px),)
+  features.warn_of_coarse("embed", scales, reader.encoder.views if reader.encoder else patch)
   if settings.gene_names:
     sections = [_renamed(section, settings.gene_names) for section in sections]
   predicted = None

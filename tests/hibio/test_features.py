@@ -104,6 +104,13 @@ def test_two_processes_at_once_read_each_section_once(corpus):
   assert first.spots + second.spots == 120
 
 
+def test_no_slide_and_a_sharp_one_are_no_word_about_blur(capsys):
+  features.warn_of_coarse("embed", {}, ((112.0, 0),))
+  features.warn_of_coarse("embed", {"A1": 2.0, "B1": 2.1}, ((112.0, 112),))
+  said = capsys.readouterr().err
+  assert "embed: slides coarser than 1 um a pixel are enlarged and blurred: B1" in said
+
+
 def test_slides_that_show_less_than_the_encoder_looks_at_are_named(corpus, capsys):
   encoder = Colours()
   encoder.views = ((8.0, 8), (80.0, 8))

@@ -56,6 +56,29 @@ def test_everything_public_says_what_it_returns_and_shows_how():
     assert ">>> import hibio" in function.__doc__, function
 
 
+@pytest.mark.parametrize("method", ["embed", "predict_expression"])
+def test_a_path_in_place_of_an_anndata_is_one_clear_line(model, method):
+  with pytest.raises(BadInputError, match="adata: type: found str, expected an AnnData"):
+    getattr(model, method)("sections/A1")
+
+
+def test_a_legacy_array_has_its_scale_by_its_name_and_a_fix_names_the_argument(model):
+  legacy = hibio.synthetic_section()[:81].copy()
+  rows, columns = np.mgrid[:9, :9].reshape(2, -1)
+  legacy.obs["array_row"], legacy.obs["array_col"] = rows, columns
+  legacy.obsm["spatial"] = np.stack([columns, rows], axis=1) * 40.0
+  del legacy.uns["spatial"]
+  with pytest.raises(BadInputError, match="lattice of known pitch") as problem:
+    model.embed(legacy)
+  assert problem.value.fix.startswith("say platform=legacy_st if spots are 200 um apart")
+  assert "or give um_per_px (1 where" in problem.value.fix
+  with pytest.raises(BadInputError, match="platform") as problem:
+    model.embed(legacy, platform="legacy")
+  assert "legacy_st" in problem.value.fix
+  found = model.embed(legacy, platform="legacy_st", domain_um=())
+  assert found.uns["hibio"]["sections"]["um_per_px"].tolist() == [pytest.approx(5.0)]
+
+
 def test_the_version_is_that_of_the_project():
   assert hibio.__version__.count(".") == 2
   with pytest.raises(AttributeError, match="nothing_such"):

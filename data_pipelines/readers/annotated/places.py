@@ -156,13 +156,15 @@ def um_per_px(evidence: Evidence) -> tuple[float, str]:
       "exchange array_row and array_col",
     )
   if not found:
+    array = evidence.array_positions is not None and "bin_size_um" not in evidence.scalefactors
+    also = "say --platform=legacy_st if spots are 200 um apart, on such an array, or " * array
     raise BadInputError(
       evidence.path,
       "micrometres per pixel",
       f"no length in the scalefactors ({', '.join(evidence.scalefactors) or 'none'}) and no "
       "lattice of known pitch: a spot's diameter alone proves nothing",
       "microns_per_pixel, or array_row and array_col of a Visium slide",
-      "give --um_per_px (1 where positions are micrometres)",
+      f"{also}give --um_per_px (1 where positions are micrometres)",
     )
   (how, value), *others = found.items()
   for other, second in others:

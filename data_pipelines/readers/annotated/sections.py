@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.readers import lattice, placement
 from data_pipelines.readers.annotated import images, places, raw_matrix, slides
 from data_pipelines.readers.annotated.contents import Contents, Library
@@ -66,6 +66,7 @@ def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
   """
   if not len(contents.obs):
     raise BadInputError(contents.path, "obs", "no spots", "spots", "give a table with spots")
+  _check_platform(contents, choices)
   names = slides.section_of_spots(contents, choices.library_key, choices.positions)
   ids = list(dict.fromkeys(names.tolist()))
   if choices.image is not None and len(ids) > 1:
@@ -81,6 +82,28 @@ def sections_of(contents: Contents, choices: Choices) -> list[StreamedSection]:
     section_of(contents, choices, matrix, name, np.flatnonzero(names == name)) for name in ids
   )
   return [_checked(section, contents, choices) for section in each]
+
+
+def _check_platform(contents: Contents, choices: Choices) -> None:
+  """
+  Raises:
+    BadInputError: an array of unknown pitch, or one without the places of its spots.
+  """
+  if choices.platform is None:
+    return
+  expected = f"one of {', '.join(PITCHES)}"
+  if choices.platform not in PITCHES:
+    near = nearest(choices.platform, PITCHES)
+    fix = f"write {near}" if near else "correct it, or give --um_per_px"
+    raise BadInputError("--platform", "value", repr(choices.platform), expected, fix)
+  if choices.um_per_px is None and places.array_positions(contents) is None:
+    raise BadInputError(
+      contents.path,
+      "obs",
+      f"no {' and '.join(places.ARRAY_COLUMNS)} beside --platform={choices.platform}",
+      "the row and column on the array of each spot",
+      "add them, or give --um_per_px in place of --platform",
+    )
 
 
 def _checked(section: StreamedSection, contents: Contents, choices: Choices) -> StreamedSection:
