@@ -26,7 +26,7 @@ from hibio.batch import Batch, SectionStatistics, Tables
 from hibio.parameters import with_gene_sets
 from hibio.pathways import jaccard
 from hibio.pretrained import Pretrained
-from hibio.training import hosts
+from hibio.training import hosts, workdir
 from hibio.training.tables import background, gene_set_names
 
 SPLITS = ("train", "validation", "test")
@@ -143,13 +143,14 @@ def opened(config: ConfigDict) -> Corpus:
 
   Raises:
     BadInputError: no such corpus or features, or ones that cannot be used; splits that it cannot
-      have.
+      have; features to extract for a work directory of another corpus.
   """
   beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
   found = Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
   if config.get("max_bad_windows"):
     found = dataclasses.replace(found, quarantine=Quarantine(config.max_bad_windows))
   if config.get("features"):
+    workdir.refuse_other_corpus(Path(config.workdir), found.panel.hash, found.path)
     found = features.added(found, config.features)
   return resplit(found, config.split)
 

@@ -62,6 +62,26 @@ def written_in(folder: Path) -> Iterator[None]:
     ) from error
 
 
+def refuse_other_corpus(workdir: Path, panel_hash: str, corpus: str | os.PathLike) -> None:
+  """Tells of a run on another corpus before anything slow, such as reading slides, begins.
+
+  Raises:
+    BadInputError: the run in this work directory began with other genes.
+  """
+  path = workdir / RUN
+  run = _read(path) if path.exists() else None
+  if run is not None and run["panel"]["hash"] != panel_hash:
+    names = [one["section_id"] for one in run["corpus"]["sections"]]
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    raise BadInputError(
+      workdir,
+      "corpus",
+      f"a run on a corpus of other genes ({len(names)} sections: {shown})",
+      f"a run on {os.fspath(corpus)}",
+      "give another --config.workdir for a new run, or that run's own --config.corpus",
+    )
+
+
 def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
   """Writes what the run is made of; where that is written already, compares.
 

@@ -1,6 +1,7 @@
 """A corpus is read with what the model took for granted of genes, not with its own guess."""
 
 import dataclasses
+import json
 from unittest import mock
 
 import numpy as np
@@ -156,3 +157,17 @@ def test_names_of_a_config_divide_the_corpus_and_without_any_it_stays_as_it_was(
   some = ConfigDict({"unit": "section", "train": "", "validation": "", "test": "C2, C3"})
   assert corpora.resplit(corpus, some) is corpus.resplit.return_value
   corpus.resplit.assert_called_once_with("section", train=(), validation=(), test=("C2", "C3"))
+
+
+def test_a_work_directory_of_other_genes_is_refused_before_features_are_extracted(
+  tmp_path, monkeypatch
+):
+  run = {"panel": {"hash": "0"}, "corpus": {"sections": [{"section_id": "A1"}]}}
+  (tmp_path / "run.json").write_text(json.dumps(run))
+  monkeypatch.setattr(features, "added", lambda *_: pytest.fail("extracted"))
+  found = mock.Mock(spec=Corpus, path="corpus", panel=mock.Mock(hash="1"))
+  monkeypatch.setattr(Corpus, "open", lambda _: found)
+  config = ConfigDict({"workdir": str(tmp_path), "corpus": "corpus", "features": "colours"})
+  config.synthetic = {"preset": "tiny", "seed": 0}
+  with pytest.raises(problems.BadInputError, match=r"other genes \(1 sections: A1\)"):
+    corpora.opened(config)
