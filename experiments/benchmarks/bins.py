@@ -26,7 +26,7 @@ from data_pipelines import entry
 FLAGS = entry.Flags(__doc__)
 _BINS = FLAGS.integer("bins", 500_000, "Bins of the larger slide")
 _GENES = FLAGS.integer("genes", 18_000, "Genes of the matrix")
-_COUNTS = FLAGS.integer("counts", 60, "Counts of a bin")
+_COUNTS = FLAGS.integer("counts", 60, "Counts of a bin, in the mean")
 _PITCH_UM = FLAGS.float("pitch_um", None, "Pool them to squares of this side")
 _FOLDER = FLAGS.string("folder", None, "Where the files are made; default: a temporary one")
 
@@ -40,7 +40,7 @@ def main() -> None:
     work = Path(folder)
     for bins in (_BINS.value // 4, _BINS.value):
       side = round(np.sqrt(bins))
-      size = write(work / str(side), side)
+      size = write(work / str(side), side, _GENES.value, _COUNTS.value)
       seconds, peak = _prepare(work / str(side), work / f"{side}-corpus")
       print(
         f"{side * side:>9,} bins, {size / 1e6:,.0f} MB of counts: {seconds:.0f} s, "
@@ -49,8 +49,8 @@ def main() -> None:
       )
 
 
-def write(folder: Path, side: int) -> int:
-  """A square slide of `side` bins across, written in pieces; returns the size of the matrix."""
+def write(folder: Path, side: int, genes: int, counts: int) -> int:
+  """A square slide of `side` bins across, of `counts` in the mean; returns the matrix's size."""
   place = folder / "outs" / "binned_outputs" / "square_008um"
   (place / "spatial").mkdir(parents=True)
   rows, columns = np.divmod(np.arange(side * side), side)
@@ -64,7 +64,7 @@ def write(folder: Path, side: int) -> int:
       "array_row": rows,
       "array_col": columns,
       "pxl_row_in_fullres": (rows + 0.5) * BIN_UM / UM_PER_PX,
-      "pxl_col_in_fullres": (columns + 0.5) * BIN_UM / UM_PER_PX,
+      "pxl_col_in_fullres": (side - columns - 0.5) * BIN_UM / UM_PER_PX,
     }
   ).to_parquet(place / "spatial" / "tissue_positions.parquet")
   factors = {
@@ -75,7 +75,8 @@ def write(folder: Path, side: int) -> int:
   }
   (place / "spatial" / "scalefactors_json.json").write_text(json.dumps(factors))
   _write_image(place / "spatial" / "tissue_hires_image.png", side)
-  return _write_counts(place / "filtered_feature_bc_matrix.h5", names, rows, columns, side)
+  programs = (rows * _PROGRAMS // side + columns * 3 // side) % _PROGRAMS
+  return _write_counts(place / "filtered_feature_bc_matrix.h5", names, programs, genes, counts)
 
 
 def _write_image(path: Path, side: int) -> None:
@@ -86,15 +87,14 @@ def _write_image(path: Path, side: int) -> None:
 
 
 def _write_counts(
-  path: Path, names: list[str], rows: np.ndarray, columns: np.ndarray, side: int
+  path: Path, names: list[str], programs: np.ndarray, genes: int, counts: int
 ) -> int:
   """Counts drawn from programs that take turns across the tissue."""
   rng = np.random.default_rng(0)
-  genes = _GENES.value
   common = rng.pareto(1.0, genes) + 0.05
   shares = common * rng.gamma(0.5, 2.0, (_PROGRAMS, genes))
   ends = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)
-  program = (rows * _PROGRAMS // side + columns * 3 // side) % _PROGRAMS
+  depths = 1 + rng.poisson(rng.gamma(2.0, (counts - 1) / 2, len(names)))
   with h5py.File(path, "w") as file:
     group = file.create_group("matrix")
     group["barcodes"] = np.array(names, "S")
@@ -112,9 +112,10 @@ def _write_counts(
     indices = group.create_dataset("indices", (0,), np.int64, **chunks)
     lengths = []
     for start in range(0, len(names), _PIECE):
+      here = slice(start, start + _PIECE)
       keys = [
-        np.searchsorted(ends[p], rng.random(_COUNTS.value)) + genes * n
-        for n, p in enumerate(program[start : start + _PIECE].tolist())
+        np.searchsorted(ends[p], rng.random(depth)) + genes * n
+        for n, (p, depth) in enumerate(zip(programs[here].tolist(), depths[here], strict=True))
       ]
       found, count = np.unique(
         np.minimum(np.concatenate(keys), genes * len(keys) - 1), return_counts=True
