@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,12 @@ def silence() -> None:
   """From here on nothing is said: of several processes one speaks."""
   global _silent
   _silent = True
+
+
+def counted(count: int, what: str) -> str:
+  """How many there are of `what`, which is in the plural: "2,310 spots", "1 gene set"."""
+  one = re.sub(r"s\b", "", what, count=1)
+  return f"{count:,} {one if count == 1 else what}"
 
 
 def clock(seconds: float | int) -> str:

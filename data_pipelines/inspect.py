@@ -18,6 +18,7 @@ import numpy as np
 
 from data_pipelines import entry, overlays, patch_quality, readers
 from data_pipelines.alignment import TARGETED, map_onto
+from data_pipelines.console import counted
 from data_pipelines.features import store
 from data_pipelines.genes import GenePanel, is_ensembl
 from data_pipelines.preparation import manifest as manifests
@@ -97,7 +98,8 @@ def _report_sections(
   if sheet is not None and sheet.write():
     print(f"spots on tissue: {sheet.path}")
   names = f": {', '.join(bad)}" if bad else ""
-  print(f"{len(sources)} sections, {len(donors)} donors, {len(bad)} with problems{names}")
+  number = f"{counted(len(sources), 'sections')}, {counted(len(donors), 'donors')}"
+  print(f"{number}, {len(bad)} with problems{names}")
   if len(bad) == len(sources):
     return EXIT_BAD_INPUT
   return EXIT_PROBLEMS if bad else 0
@@ -154,7 +156,7 @@ def _described(section: Section, source: readers.SectionSource) -> str:
   lines += [
     f"  patches: {words}" for words in [", ".join(patch_quality.in_words(section))] if words
   ]
-  lines += [f"  left out: {count:,} {reason}" for reason, count in section.dropped.items()]
+  lines += [f"  left out: {counted(count, reason)}" for reason, count in section.dropped.items()]
   lines += [f"  note: {note}" for note in section.notes]
   return "\n".join(map(printable, lines))
 
@@ -177,8 +179,9 @@ def _report_manifest(folder: Path, manifest: manifests.Manifest) -> int:
   spots = sum(section["num_spots"] for section in sections)
   print(f"prepared corpus, version {manifest['version']}, {folder}")
   print(
-    f"  {len(sections)} sections, {spots:,} spots, {manifest['panel']['num_genes']:,} genes "
-    f"(panel {manifest['panel']['hash']}), {len(manifest['gene_sets']['names'])} gene sets"
+    f"  {counted(len(sections), 'sections')}, {counted(spots, 'spots')}, "
+    f"{counted(manifest['panel']['num_genes'], 'genes')} (panel {manifest['panel']['hash']}), "
+    f"{counted(len(manifest['gene_sets']['names']), 'gene sets')}"
   )
   print(
     f"  patches {patch['um']:g} um, {patch['px']} px; {manifest['window_spots']} spots per window"
@@ -186,7 +189,7 @@ def _report_manifest(folder: Path, manifest: manifests.Manifest) -> int:
   if features := store.names(folder):
     print(f"  features: {', '.join(features)}")
   for split, donors in manifest["splits"].items():
-    print(printable(f"  {split}: {len(donors)} donors ({', '.join(donors[:8])})"))
+    print(printable(f"  {split}: {counted(len(donors), 'donors')} ({', '.join(donors[:8])})"))
   for section in sections:
     image = "image" if section["has_image"] else "no image"
     print(

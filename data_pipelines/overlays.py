@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from data_pipelines.console import counted
 from data_pipelines.files import write_bytes
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
 
-_ALONE_PX, _PANEL_PX, _TITLE_PX = 1500, 700, 18
+_ALONE_PX, _PANEL_PX, _TITLE_PX = 1500, 700, 30
 _LINE = (0, 90, 255)
 
 
@@ -66,8 +67,10 @@ def _panel(section: Section, longest: int) -> Image.Image:
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_LINE)
   panel = Image.new("RGB", (picture.width, picture.height + _TITLE_PX), "white")
   panel.paste(picture, (0, _TITLE_PX))
-  title = f"{section.section_id}  {section.num_spots:,} spots  {section.um_per_px:.3g} um a pixel"
-  ImageDraw.Draw(panel).text((4, 3), title.encode("ascii", "replace").decode(), fill="black")
+  number = counted(section.num_spots, "spots")
+  title = f"{section.section_id}: {number}, {section.um_per_px:.3g} µm a pixel"
+  readable = title.encode("latin-1", "replace").decode("latin-1")
+  ImageDraw.Draw(panel).text((4, 3), readable, fill="black", font_size=20)
   return panel
 
 

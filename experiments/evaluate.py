@@ -111,7 +111,7 @@ def main() -> None:
     write_text(place / "results.md", tables)
   tasks = {row.task for row in found.rows}
   with console.announced("report and figures", "10 to 60 s on a CPU"), _written(output) as place:
-    shown = collect.exhibits(found.setting, tasks & set(options.tasks), _SECTIONS.value)
+    shown = collect.exhibits(found.setting, tasks & set(options.tasks), _SECTIONS.value, found.rows)
     page.write(found.rows, shown, origin, place / "report.html")
     section_figures.write(shown, place / "figures")
   print(markdown.summary(found.rows, leaks))

@@ -203,6 +203,10 @@ def pairing(corpus: Corpus, batch: Batch, objectives: configs.ObjectiveConfig) -
     block=block_of(spots.size),
   )
   said = f"images in {corpus.has_image[train].sum()} of {len(train)} training sections"
+  looked = looked_at(corpus)
+  with_image = {sections[row]["split"] for row in np.flatnonzero(corpus.has_image)}
+  if looked and looked not in with_image:
+    said = f"{looked} donors have no image: their pairs cannot be looked at while training\n{said}"
   if not valid.any():
     return f"{said}; a step has no pair of an image and a profile"
   number = float(np.asarray(told_from)[valid.reshape(-1)].mean())
@@ -272,11 +276,14 @@ def refresh_regions(
 def while_training(
   corpus: Corpus, frozen: Callable[..., Any], total: Total, training: configs.TrainingConfig
 ) -> Callable[[Any, Tables], dict[str, float]] | None:
-  """`held_out` over validation donors, else test donors; None where the corpus has neither."""
-  for split in ("validation", "test"):
-    if corpus.manifest["splits"][split]:
-      return held_out(corpus, split, frozen, total, training)
-  return None
+  """`held_out` over the donors `looked_at`; None where the corpus has none."""
+  split = looked_at(corpus)
+  return held_out(corpus, split, frozen, total, training) if split else None
+
+
+def looked_at(corpus: Corpus) -> str:
+  """Which donors are looked at while training: "validation", else "test", else nobody ("")."""
+  return next((name for name in ("validation", "test") if corpus.manifest["splits"][name]), "")
 
 
 def held_out(

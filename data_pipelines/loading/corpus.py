@@ -115,9 +115,9 @@ class Corpus:
 
   @property
   def name(self) -> str:
-    """Name of the corpus' folder, or of the folder around one that is called "corpus"."""
+    """Name of the corpus' folder, with the folder around it where it is just called "corpus"."""
     path = self.path.absolute()
-    return path.parent.name if path.name == "corpus" else path.name
+    return f"{path.parent.name}/corpus" if path.name == "corpus" else path.name
 
   @property
   def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.console import Progress, say
+from data_pipelines.console import Progress, counted, say
 from data_pipelines.files import sha256, versions, write_text
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.gene_sets import Pathways, read_collections
@@ -143,14 +143,16 @@ def _write_corpus(
   manifest["files"] = {name: sha256(output / name) for name in manifests.TABLES} | files
   manifests.write(output, manifest)
   write_text(output / WORK / "key", key)
-  windows = sum(entry["num_windows"] for entry in entries)
+  windows = counted(sum(entry["num_windows"] for entry in entries), "windows")
+  gene_sets = counted(len(sets.names), "gene sets")
   say(
-    f"prepare: {output}: {len(entries)} sections, {num_spots:,} spots in {windows:,} windows,"
-    f" {len(panel):,} genes, {len(sets.names)} gene sets; "
+    f"prepare: {output}: {counted(len(entries), 'sections')}, {num_spots:,} spots in {windows},"
+    f" {len(panel):,} genes, {gene_sets}; "
     + ", ".join(f"{split}: {' '.join(donors) or 'nobody'}" for split, donors in splits.items())
   )
   if bad.reasons:
-    say(f"prepare: {len(bad.reasons)} sections are skipped; {output / manifests.SUMMARY} says why")
+    number = counted(len(bad.reasons), "sections")
+    say(f"prepare: {number} left out; {output / manifests.SUMMARY} says why")
   return manifest
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.console import say
+from data_pipelines.console import counted, say
 from data_pipelines.files import write_text
 from data_pipelines.markdown import table
 from data_pipelines.preparation.manifest import SUMMARY
@@ -69,17 +69,18 @@ def write(
       entry["section_id"], entry["donor_id"], entry["split"], entry["platform"],
       f"{entry['num_spots']:,}", f"{entry['num_measured']:,}",
       f"{entry['um_per_px']:.3g} ({entry['um_per_px_source']})" if entry["has_image"] else "none",
-      "; ".join(f"{count:,} {reason}" for reason, count in entry["dropped"].items() if count),
+      "; ".join(counted(count, reason) for reason, count in entry["dropped"].items() if count),
       "; ".join(f"{count:,} {flag}" for flag, count in entry["flagged"].items() if count),
       "; ".join(entry["notes"]),
     )
     for entry in entries
   ]  # fmt: skip
   header = (
-    "section", "donor", "split", "platform", "spots", "genes", "image, um per px", "left out",
+    "section", "donor", "split", "platform", "spots", "genes", "image, µm per px", "left out",
     "flagged", "notes",
   )  # fmt: skip
-  text = f"# Sections\n\n{len(entries)} sections, {spots:,} spots, {num_genes:,} genes.\n\n"
+  number = counted(len(entries), "sections")
+  text = f"# Sections\n\n{number}, {spots:,} spots, {num_genes:,} genes.\n\n"
   text += table(header, rows)
   if skipped:
     text += f"\n# Skipped\n\n{table(('section', 'reason'), skipped.items())}"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from data_pipelines.console import counted
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import UNLABELLED
 from data_pipelines.text_files import names_shown, read_table
@@ -155,7 +156,7 @@ def joined_labels(
     clean[[v.lower() in UNLABELLED for v in clean.tolist()]] = ""
     labels[name] = np.where(rows >= 0, clean[np.maximum(rows, 0)], "")
     if unlabelled := int((labels[name] == "").sum()):
-      notes.append(f"label {name}: {unlabelled:,} spots are unlabelled")
+      notes.append(f"label {name}: {counted(unlabelled, 'spots without one')}")
   return labels, dropped, tuple(notes)
 
 

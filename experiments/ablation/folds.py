@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.console import counted
 from data_pipelines.loading import splitting
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.problems import BadInputError, nearest
@@ -43,8 +44,7 @@ class Split:
   @property
   def words(self) -> str:
     """Behind a preset's name: on how many sections it was trained."""
-    number = len(self.train)
-    return f", {number} training section{'s' if number > 1 else ''}" if number else ""
+    return f", {counted(len(self.train), 'training sections')}" if self.train else ""
 
   @property
   def config(self) -> dict[str, str]:

@@ -57,7 +57,7 @@ class Row:
 
 
 _LOWER = re.compile(
-  r"^(loss|mse|mae|rmse|chaos|pas)\b|^(loss|mse|mae|rmse)_|median_rank|housekeeping|_error"
+  r"^(loss|mse|mae|rmse|chaos|pas)\b|^(loss|mse|mae|rmse)_|median_rank|housekeeping|single_count|_error"
 )
 
 _SEEN = ("image", "gene", "fused")

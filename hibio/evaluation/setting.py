@@ -142,6 +142,17 @@ class Setting:
       lambda: predictions_.predictions(self.cohort, self.folds, feature, label),
     )
 
+  def by_rule(self, feature: str) -> tuple[Cohort, str]:
+    """The scored spots with what `readings` chooses of a feature and its anchors alone.
+
+    And in words how often it chose what.
+    """
+    anchors = f"{feature}{gather.ANCHORS}"
+    return self.once(
+      ("reading", feature),
+      lambda: readings.of_cohort(self.seen_by(feature, anchors), feature, anchors),
+    )
+
   def regions(self, feature: str) -> np.ndarray:
     """Nested regions of every spot drawn from a feature; [level, spot], finest first.
 

@@ -23,7 +23,6 @@ from hibio.evaluation import (
   domains,
   expression,
   gather,
-  readings,
   retrieval,
   zero_shot,
 )
@@ -100,13 +99,9 @@ def find_domains(setting: Setting, method: Method) -> Iterator[Row]:
 
 def _domains_by_rule(setting: Setting, anchors: str, label: str) -> Iterator[Row]:
   """Each section clustered by the reading that `readings` chooses there, without its labels."""
-  feature = anchors.removesuffix(gather.ANCHORS)
-  cohort = setting.seen_by(feature, anchors)
+  cohort, told = setting.by_rule(anchors.removesuffix(gather.ANCHORS))
   if not len(cohort.spots):
     return
-  cohort, told = setting.once(
-    ("reading", feature), lambda: readings.of_cohort(cohort, feature, anchors)
-  )
   (name,) = cohort.features
   for row in domains.by_clustering(cohort, name, label, name, setting.split, ("kmeans",)):
     yield dataclasses.replace(row, note=f"{row.note}; read from {told} sections")

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from data_pipelines.alignment import panel_rows
-from data_pipelines.console import Progress, say
+from data_pipelines.console import Progress, counted, say
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import REGION_UM
@@ -176,7 +176,8 @@ def _kinds(
   codes[rows], stability = kinds.shared(values, pieces[rows], settings.num_domains)
   number = int(codes.max()) + 1
   how = "as asked for" if settings.num_domains else _found_again(stability)
-  say(f"embed: {number} domains in common to {len(sections)} sections, {how}")
+  common = f"{counted(number, 'domains')} in common to {counted(len(sections), 'sections')}"
+  say(f"embed: {common}, {how}")
   return pd.Categorical.from_codes(codes, [f"D{n}" for n in range(1, number + 1)]), stability
 
 
@@ -277,7 +278,7 @@ def _had(about: Mapping[str, Any], panel_genes: int) -> str:
     "gene": "with counts alone", "neighbours": "known by their neighbours alone",
     "nothing": "of which nothing is known",
   }  # fmt: skip
-  spots = ", ".join(f"{count:,} spots {words[name]}" for name, count in sees.items() if count)
+  spots = ", ".join(counted(count, f"spots {words[name]}") for name, count in sees.items() if count)
   image = f"; image: {about['image']}" if about["image"] else ""
   if not (known := about["panel_genes_found"]):
     return spots + image

@@ -20,12 +20,13 @@ from hibio.batch import Tables
 from hibio.corpora import SPLITS
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.methods import MODEL
+from hibio.evaluation.rows import Row
 from hibio.evaluation.setting import Setting
 from hibio.keywords import keyword_scores
 from hibio.masked import unit_rows
 from hibio.nn.temperature import inverse_temperature
 from hibio.pathways import pathway_anchors
-from hibio.report import levels
+from hibio.report import label_maps, levels
 from hibio.report.exhibits import (
   Absent,
   Chart,
@@ -36,18 +37,21 @@ from hibio.report.exhibits import (
   MapRow,
   Retrieval,
 )
-from hibio.report.label_maps import annotation_maps, domain_maps
 from hibio.report.shown_sections import ShownSections
 from hibio.report.value_maps import expression_maps, pathway_maps
 from hibio.training import metrics
 
 
 def exhibits(
-  setting: Setting, tasks: Iterable[str] | None = None, sections: Sequence[str] = ()
+  setting: Setting,
+  tasks: Iterable[str] | None = None,
+  sections: Sequence[str] = (),
+  rows: Sequence[Row] = (),
 ) -> Exhibits:
   """Everything that can be shown of the donors that are scored.
 
   Args:
+    rows: of the evaluation; pictures show the features that their summary compares.
     tasks: that something is shown of; by default every one.
     sections: that are drawn; by default a few that `ShownSections` picks.
   """
@@ -56,9 +60,15 @@ def exhibits(
   found: list[Any] = []
   # Everything here is small: more than one thread would wait for each other, not work.
   with threadpool_limits(limits=1):
-    for task in _SHOWN if tasks is None else (task for task in _SHOWN if task in tasks):
+    for task in (*_COMPARED, *_SHOWN):
+      if tasks is not None and task not in tasks:
+        continue
       say(f"report: {task}")
-      found += _SHOWN[task](setting, shown)
+      if task in _COMPARED:
+        titles = label_maps.compared(rows, task, setting.subject)
+        found += _COMPARED[task](setting, shown, titles)
+      else:
+        found += _SHOWN[task](setting, shown)
 
   def every(kind: type) -> tuple:
     return tuple(one for one in found if isinstance(one, kind))
@@ -74,14 +84,6 @@ def exhibits(
     charts=every(Chart),
     listings=every(Listing),
   )
-
-
-def _domains(setting: Setting, shown: ShownSections) -> Iterable[Any]:
-  return domain_maps(setting.scored, shown, shown.label, setting.subject)
-
-
-def _annotation(setting: Setting, shown: ShownSections) -> Iterable[Any]:
-  return itertools.chain(*annotation_maps(setting, shown, shown.label))
 
 
 def _expression(setting: Setting, shown: ShownSections) -> Iterable[Any]:
@@ -112,16 +114,17 @@ def _anchors(setting: Setting, shown: ShownSections) -> Iterator[Any]:
   yield from levels.anchor_exhibits(setting, shown)
 
 
+_COMPARED = {"domains": label_maps.domain_maps, "annotation": label_maps.annotation_maps}
+"""Task -> maps of the features that the summary compares there."""
+
 _SHOWN: dict[str, Callable[[Setting, ShownSections], Iterable[Any]]] = {
-  "domains": _domains,
-  "annotation": _annotation,
   "expression": _expression,
   "retrieval": _retrieval,
   "keywords": levels.keyword_exhibits,
   "anchors": _anchors,
   "regions": levels.region_exhibits,
 }
-"""Task -> what is shown of it: maps, charts, tables, or why there is none."""
+"""Other task -> what is shown of it: maps, charts, tables, or why there is none."""
 
 
 NUM_EXAMPLES = 6

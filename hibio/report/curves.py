@@ -59,6 +59,9 @@ _RANKS = Panel(
   {"monitor/effective_rank_image": "image", "monitor/effective_rank_gene": "gene"},
 )
 
+_WITHOUT_IMAGES = ("loss/gene_reconstruction", "loss/separation", "monitor/effective_rank_gene")
+"""What is the same figure where there are no images."""
+
 _STYLES = {
   "training": {"linestyle": "-", "linewidth": 1.3},
   "its chance": {"linestyle": "--", "linewidth": 1.0},
@@ -100,6 +103,8 @@ def training_figure(lines: Lines) -> Figure:
   if begun := alarms.first_steps(lines):
     said = ", ".join(f"{name} (step {step})" for name, step in begun.items())
     drawn.suptitle(f"alarms: {said}", color=ALARM, fontsize=9)
+  elif _held_out_without_images(lines):
+    drawn.suptitle(UNPAIRED, fontsize=9)
   return drawn
 
 
@@ -129,6 +134,17 @@ def _draw_panel(axis: Axes, panel: Panel, lines: Lines) -> None:
   axis.tick_params(labelsize=8)
 
 
+UNPAIRED = (
+  "Held-out donors have no image: of them only what counts alone decide is drawn beside training."
+)
+
+
+def _held_out_without_images(lines: Lines) -> bool:
+  """Whether pairs of held-out donors were looked for, and never found."""
+  name = "held_out/loss/spot"
+  return any(name in line for line in lines) and all(line.get(name) is None for line in lines)
+
+
 def _kinds(metric: str, lines: Lines) -> dict[str, tuple[list[int], list[float]]]:
   """Kind of curve -> its steps and values, of those that were logged."""
   chance = metric.replace("loss/", "chance/", 1) if metric.startswith("loss/") else ""
@@ -138,6 +154,8 @@ def _kinds(metric: str, lines: Lines) -> dict[str, tuple[list[int], list[float]]
     "held-out donors": f"held_out/{metric}",
     "their chance": f"held_out/{chance}",
   }
+  if _held_out_without_images(lines) and metric not in _WITHOUT_IMAGES:
+    del names["held-out donors"], names["their chance"]
   found = {}
   for kind, name in names.items():
     points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]

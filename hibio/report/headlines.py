@@ -116,7 +116,7 @@ HEADLINES = (
   ),
   Headline(
     "domains",
-    "Do clusters of the frozen model, read as `embed` reads it, follow the annotated domains?",
+    "Do clusters of the frozen model follow the annotated domains?",
     ("^ari$", "ari", "nmi"),
     ("^k-means(?!.*smoothed)", "^k-means", ""),
     reading=AS_READ,
@@ -128,7 +128,7 @@ HEADLINES = (
   ),
   Headline(
     "keywords",
-    "Are keyword genes planted in the spot, or patterned over the tissue?",
+    "Do keyword genes tell something of the tissue?",
     ("^purity", "^morans_i_by_weight"),
   ),
   Headline(
@@ -172,7 +172,7 @@ class HeadlineLine:
       found.append("LEAKY: same donors on both sides")
     if self.against_chance.word in ("tie", "worse"):
       found.append("no better than chance")
-    if self.against_untrained.word in ("tie", "worse"):
+    if self.baseline and self.against_untrained.word in ("tie", "worse"):
       found.append("no better than untrained")
     return tuple(found)
 

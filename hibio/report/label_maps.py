@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -13,61 +13,73 @@ from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import described
 from hibio.evaluation.methods import MODEL
 from hibio.evaluation.predictions import Predictions, labelled
+from hibio.evaluation.readings import RULE as AS_READ
+from hibio.evaluation.rows import Row
 from hibio.evaluation.setting import Setting
 from hibio.report.exhibits import Absent, Confusion, GroupMap, MapRow
+from hibio.report.headlines import headlines
 from hibio.report.shown_sections import ShownSections
-
-_SIMPLE = {"colour/image": "colour alone", "pca/gene": "expression PCA"}
-
-
-def mapped(subject: str) -> dict[str, str]:
-  """Features that are mapped, where the cohort has them -> their titles."""
-  name = "HiBio-ST" if subject == MODEL else subject
-  return {
-    f"{subject}/image": f"{name}, from H&E",
-    f"{subject}/gene": f"{name}, from expression",
-    f"{subject}/fused": f"{name}, from both",
-    **_SIMPLE,
-  }
-
+from hibio.report.vocabulary import bare, seen_in_words
 
 _TITLE = "What a linear classifier calls each spot"
 
 
+def compared(rows: Sequence[Row], task: str, subject: str) -> dict[str, str]:
+  """Features that the summary compares in a task -> their titles.
+
+  Of each modality the subject's, as the summary reads it, and the best simple baseline beside it.
+  Without rows, as where there are no labels, the subject's own and two simple ones.
+  """
+  name = "HiBio-ST" if subject == MODEL else subject
+  found = {}
+  for line in headlines(rows):
+    if line.model.task == task:
+      seen = seen_in_words(line.sees)
+      found[line.model.method] = f"{name}, {seen}"
+      if line.baseline:
+        found.setdefault(line.baseline.method, f"{bare(line.baseline)}, best baseline {seen}")
+  return found or {
+    f"{subject}/image": f"{name}, from H&E",
+    f"{subject}/gene": f"{name}, from expression",
+    f"{subject}/fused": f"{name}, from both",
+    "colour/image": "colour alone",
+    "pca/gene": "expression PCA",
+  }
+
+
 def annotation_maps(
-  setting: Setting, shown: ShownSections, label: str
-) -> tuple[list[MapRow], list[Confusion], list[Absent]]:
-  """One row of maps and a confusion matrix a feature, or the reason why there is none."""
+  setting: Setting, shown: ShownSections, titles: Mapping[str, str]
+) -> Iterator[MapRow | Confusion | Absent]:
+  """One row of maps and a confusion matrix a feature, or the reason why there is none.
+
+  Args:
+    titles: features that are mapped, where the cohort has them -> their titles.
+  """
+  label = shown.label
   if not label:
-    return [], [], [Absent("annotation", _TITLE, "the corpus has no labels")]
-  titles = mapped(setting.subject)
-  titles.pop(f"{setting.subject}/fused")
+    yield Absent("annotation", _TITLE, "the corpus has no labels")
+    return
   answers = {
     name: setting.predictions(label, name) for name in titles if name in setting.cohort.features
   }
   answers = {name: found for name, found in answers.items() if len(found.spots)}
   if not answers:
     why = f"it takes two classes of {label} to fit on, and a labelled spot of another donor"
-    return [], [], [Absent("annotation", _TITLE, why)]
+    yield Absent("annotation", _TITLE, why)
+    return
   truth = labelled(setting.scored, label)
-  classes = tuple(sorted(set(truth.spots[label].astype(str))))
-  maps = [
-    GroupMap(
-      f"{label}, as annotated",
-      shown.groups(truth, truth.spots[label].to_numpy(str)),
-      classes=classes,
-    )
-  ]
+  names = truth.spots[label].to_numpy(str)
+  classes = tuple(sorted(set(names)))
+  maps = [GroupMap(f"{label}, as annotated", shown.groups(truth, names), classes=classes)]
   maps += [_map(found, setting, shown, titles[name], classes) for name, found in answers.items()]
-  confusions = [
-    Confusion("annotation", f"{label}, {titles[name]}", found.classes, found.confusion())
-    for name, found in answers.items()
-  ]
   explained = (
     f"Logistic regression on the frozen embedding, {described(setting.folds)}. Bal. acc. (balanced"
     " accuracy): share of spots called right, averaged over the classes of the section."
   )
-  return [MapRow("annotation", _TITLE, explained, maps)], confusions, []
+  yield MapRow("annotation", _TITLE, explained, maps)
+  for name, found in answers.items():
+    title = f"{label}, {titles[name]}"
+    yield Confusion("annotation", title, found.classes, found.confusion())
 
 
 def _map(
@@ -96,17 +108,17 @@ _WITHOUT_LABELS = 7
 
 
 def domain_maps(
-  held_out: Cohort, shown: ShownSections, label: str, subject: str = MODEL
+  setting: Setting, shown: ShownSections, titles: Mapping[str, str]
 ) -> Iterator[MapRow]:
   """A row of maps: the label, then k-means of each feature with as many clusters as labels.
 
   Args:
-    label: a label column; "" for none.
-    subject: whose features are mapped beside the simple ones.
+    titles: features that are mapped, where the cohort has them -> their titles.
   """
-  cohort = shown.of(labelled(held_out, label) if label else held_out)
+  label = shown.label
+  cohort = shown.of(labelled(setting.scored, label) if label else setting.scored)
   if not len(cohort.spots):
-    cohort, label = shown.of(held_out), ""
+    cohort, label = shown.of(setting.scored), ""
   truth = cohort.spots[label].to_numpy(str) if label else None
   classes = tuple(sorted(set(truth))) if label else ()
   maps = (
@@ -114,9 +126,12 @@ def domain_maps(
     if label
     else []
   )
-  for feature, title in mapped(subject).items():
-    if feature in cohort.features and len((seen := cohort.seen_by(feature)).spots):
-      maps.append(_clusters(seen, shown, feature, title, label, classes))
+  for name, title in titles.items():
+    seen = _seen_by(setting, name)
+    if seen is not None:
+      seen = shown.of(labelled(seen, label) if label else seen)
+      if len(seen.spots):
+        maps.append(_clusters(seen, shown, name, title, label, classes))
   about = (
     f"k-means in each section, with as many clusters as the section has labels of {label}; no label"
     " is used. Clusters and labels are matched one to one by overlap, and share their colour. ARI:"
@@ -125,6 +140,13 @@ def domain_maps(
     else f"k-means in each section, {_WITHOUT_LABELS} clusters; the corpus has no labels."
   )
   yield MapRow("domains", "Domains over the tissue", about, maps)
+
+
+def _seen_by(setting: Setting, name: str) -> Cohort | None:
+  """The scored spots that a feature, or what the rule reads of one, says something of."""
+  if name.endswith(AS_READ):
+    return setting.by_rule(name.removesuffix(AS_READ))[0]
+  return setting.seen_by(name) if name in setting.cohort.features else None
 
 
 def named_after(clusters: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from data_pipelines.console import counted
 from hibio.evaluation import anchors, keywords, zero_shot
 from hibio.evaluation.anchors import ANCHORS, NEEDS, RANDOM, AnchorScores
 from hibio.evaluation.keyword_lists import SectionLists
@@ -19,7 +20,7 @@ from hibio.report import canvas
 from hibio.report.exhibits import Chart, GroupMap, Listing, MapRow, ValueMap
 from hibio.report.shown_sections import ShownSections
 from hibio.report.tables import number
-from hibio.report.value_maps import in_words
+from hibio.report.value_maps import in_words, set_in_words
 from hibio.training import metrics
 
 TOP = 10
@@ -140,7 +141,7 @@ def _anchor_maps(
   setting: Setting, shown: ShownSections, found: AnchorScores, place: int
 ) -> Iterator[ValueMap]:
   sets, cohort = found.sets, shown.of(setting.scored)
-  name = sets.names[place].replace("_", " ")[:34]
+  name = set_in_words(sets.names[place])
   activity = anchors.activity(setting, cohort, sets.membership[[place]])
   yield ValueMap(f"{name}, in the counts", "activity", shown.values(cohort, activity[:, 0]))
   anchor = anchors.anchors_of(setting.method(MODEL), sets)[[place]]
@@ -205,7 +206,8 @@ def region_exhibits(setting: Setting, shown: ShownSections) -> Iterator[Shown]:
 def _region_maps(setting: Setting, shown: ShownSections, feature: str) -> Iterator[GroupMap]:
   regions = setting.regions(feature)[:, setting.is_scored]
   for level, ids in enumerate(regions, 1):
-    counts = {name: f"{len(set(ids[rows]))} regions" for name, rows in setting.scored.sections()}
+    sections = setting.scored.sections()
+    counts = {name: counted(len(set(ids[rows])), "regions") for name, rows in sections}
     laid_out = shown.groups(setting.scored, ids.astype(str))
     yield GroupMap(f"{feature}, level {level}", laid_out, counts)
 
@@ -223,7 +225,7 @@ def region_sizes_chart(setting: Setting, features: Sequence[str]) -> Figure:
       axis.ecdf(
         spots, label=feature, color=canvas.OKABE_ITO[place % 8], linestyle=styles[place % 4]
       )
-    axis.set_title(f"level {level + 1}, aims for a side of {side:g} um", fontsize=10)
+    axis.set_title(f"level {level + 1}, aims for a side of {side:g} µm", fontsize=10)
     axis.set(xlabel="spots of a region", ylabel="share of regions up to this size")
   figure.legend(
     *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8,

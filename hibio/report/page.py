@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from data_pipelines.console import counted
 from data_pipelines.files import versions, write_text
 from data_pipelines.loading.corpus import Corpus
 from hibio.evaluation.rows import Row
@@ -86,7 +87,7 @@ def _section(entry: Mapping[str, Any]) -> dict[str, Any]:
     "species": entry["species"],
     "spots": entry["num_spots"],
     "genes measured": entry["num_measured"],
-    "um per px": f"{entry['um_per_px']:.3g}" if entry.get("um_per_px") else "-",
+    "µm per px": f"{entry['um_per_px']:.3g}" if entry.get("um_per_px") else "-",
     "H&E": "yes" if entry["has_image"] else "no",
   }
 
@@ -139,6 +140,7 @@ def _engine() -> jinja2.Environment:
     undefined=jinja2.StrictUndefined,
   )
   engine.globals.update(
+    counted=counted,
     in_words=vocabulary.seen_in_words,
     explain=vocabulary.protocol_explained,
   )
@@ -184,13 +186,9 @@ def _donors(checkpoint) -> str:
 def _held_out(about: About) -> str:
   sections = [one for one in about.sections if one.get("split") == "test"]
   spots = sum(one.get("spots", 0) for one in sections)
-  words = [_counted(len(about.splits.get("test", ())), "held-out donor")]
-  words += [_counted(len(sections), "section"), _counted(spots, "spot")] if sections else []
+  words = [counted(len(about.splits.get("test", ())), "donors")]
+  words += [counted(len(sections), "sections"), counted(spots, "spots")] if sections else []
   return ", ".join(words)
-
-
-def _counted(count: int, what: str) -> str:
-  return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _parameters(count: int) -> str:

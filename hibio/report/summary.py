@@ -12,11 +12,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hibio.evaluation.rows import Row, lower_is_better
+from hibio.evaluation.rows import Row, lower_is_better, seen
 from hibio.report.headlines import HeadlineLine, headlines
 from hibio.report.tables import number, spread
 from hibio.report.verdicts import Verdict, has_value
-from hibio.report.vocabulary import seen_in_words
+from hibio.report.vocabulary import bare, metric_explained, seen_in_words
 
 _SLIGHT = 0.02
 """Share of the scale that a figure may lie below 0 without the scale being stretched for it."""
@@ -115,6 +115,7 @@ def summary_view(rows: Sequence[Row], task_ids: Mapping[str, str]) -> list[dict[
       "question": lines[0].headline.question,
       "task_id": task_ids[lines[0].model.task],
       "metric": lines[0].model.metric,
+      "explained": metric_explained(lines[0].model.metric),
       "protocol": lines[0].model.protocol,
       "lower": lower_is_better(lines[0].model.metric),
       "lines": [_figure_line(line) for line in lines],
@@ -154,6 +155,15 @@ def _other_name(method: str) -> str:
   return "" if method.startswith("hibio") else method
 
 
+def _baseline_name(line: HeadlineLine) -> str:
+  """Of the best simple baseline; what it sees stands beside it where that is not what is asked."""
+  if not line.baseline:
+    return ""
+  what = seen(line.baseline.method)
+  also = f", {seen_in_words(what)}" if what and what != line.sees else ""
+  return f"{bare(line.baseline)}{also}"
+
+
 def _figure_line(line: HeadlineLine) -> dict[str, Any]:
   return {
     "sees": seen_in_words(line.sees) or _other_name(line.model.method),
@@ -161,10 +171,10 @@ def _figure_line(line: HeadlineLine) -> dict[str, Any]:
     "model": figure(line.model),
     "untrained": figure(line.untrained),
     "baseline": figure(line.baseline),
-    "baseline_name": line.baseline.method if line.baseline else "",
+    "baseline_name": _baseline_name(line),
     "chance": "-" if line.model.chance is None else number(line.model.chance),
     "word": judged(line).word,
     "sign": _SIGNS[judged(line).word],
     "says": in_words(line),
-    "warnings": line.warnings if line.baseline else ("no simple baseline", *line.warnings),
+    "warnings": line.warnings,
   }

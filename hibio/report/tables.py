@@ -171,8 +171,8 @@ def _winners(by_method: dict[str, Row], columns: Sequence[Column]) -> set[str]:
     ]
     scored = [row for row in group if has_value(row)]
     if len(scored) > 1:
-      top = best(scored)
-      found |= {row.method for row in scored if row.value == top.value}
+      top = number(best(scored).value)
+      found |= {row.method for row in scored if number(row.value) == top}
   return found
 
 

@@ -113,7 +113,7 @@ def pathway_maps(
   for pair in at_quantiles(score):
     maps = []
     for place, pathway in pair:
-      name = corpus.gene_set_names[pathway]
+      name = set_in_words(corpus.gene_set_names[pathway])
       figures = {section: in_words(r[pathway]) for section, r in scores.items()}
       maps.append(ValueMap(f"{name}, measured", "sd", shown.values(held_out, active[:, pathway])))
       maps.append(
@@ -177,6 +177,11 @@ def in_sections(
 ) -> dict[str, Float[np.ndarray, " thing"]]:
   """Section id -> Pearson correlation of each column; not-a-number where one side is constant."""
   return {section: correlations(one[rows], other[rows]) for section, rows in cohort.sections()}
+
+
+def set_in_words(name: str) -> str:
+  """The name of a gene set as a title that lines can be broken in: no longer than a caption."""
+  return name.replace("_", " ")[:34]
 
 
 def in_words(r: float) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hibio.evaluation.baselines import BASELINES
+from hibio.evaluation.rows import Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +159,7 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
   (r"^mae", "mae", "mean absolute error"),
   (r"^(largest|smallest|median spots|regions)$", "largest, smallest, median spots, regions",
    "size and number of regions; not a measure of quality"),
+  (r"^loss/spot$", "loss/spot", "contrast of each patch with the profiles of its batch, in nats"),
   (r"^loss/", "loss/…", "the named loss of pretraining"),
   (r"^purity", "purity", "share of the keyword genes that are planted in the spot"),
   (r"^housekeeping", "housekeeping_…",
@@ -205,6 +207,11 @@ def protocol_explained(protocol: str) -> str:
   return "; ".join(text for pattern, text in _PROTOCOLS if re.search(pattern, protocol))
 
 
+def metric_explained(metric: str) -> str:
+  """What a metric measures; empty where its name has to do."""
+  return next((text for _, text in metrics_explained([metric])), "")
+
+
 def metrics_explained(metrics: Iterable[str]) -> list[tuple[str, str]]:
   """(name, what it measures) of the metrics that have a word to themselves; a family only once."""
   return _explained(metrics, _METRICS)
@@ -223,6 +230,11 @@ def methods_explained(methods: Iterable[str]) -> list[tuple[str, str]]:
 def seen_in_words(what: str) -> str:
   """`rows.seen` for a reader."""
   return {"image": "from H&E", "gene": "from expression", "fused": "from both"}.get(what, "")
+
+
+def bare(row: Row) -> str:
+  """Who is scored, without what it sees: "pca" for "pca/gene"."""
+  return row.method.partition("/")[0]
 
 
 def _explained(

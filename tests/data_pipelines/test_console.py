@@ -1,6 +1,6 @@
 import pytest
 
-from data_pipelines.console import Parts, Progress, announcing, clock
+from data_pipelines.console import Parts, Progress, announcing, clock, counted
 
 
 def _times(*seconds):
@@ -52,3 +52,12 @@ def test_the_first_call_of_a_function_is_announced_with_an_estimate_and_what_it_
   assert capsys.readouterr().err.splitlines() == [
     "compiling the model: usually 5 s", "compiling the model: took 0 s",
   ]  # fmt: skip
+
+
+def test_one_thing_is_told_in_the_singular():
+  told = [counted(n, "gene sets of the panel") for n in (0, 1, 2310)]
+  assert told == [
+    "0 gene sets of the panel",
+    "1 gene set of the panel",
+    "2,310 gene sets of the panel",
+  ]

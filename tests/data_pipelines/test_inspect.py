@@ -28,7 +28,7 @@ def test_a_sound_folder_gets_status_0_and_its_numbers(tmp_path, capsys):
   assert status == 0
   assert "56 spots x 30 genes (Ensembl ids)" in text
   assert "scale: 2 um per pixel of the positions by lattice pitch of 100 um" in text
-  assert "1 sections, 1 donors, 0 with problems" in text
+  assert "1 section, 1 donor, 0 with problems" in text
 
 
 def test_the_command_reports_and_exits_with_the_status(tmp_path, capsys, monkeypatch):
@@ -127,7 +127,7 @@ def test_a_prepared_corpus_is_checked_file_by_file(tmp_path, capsys):
   shard = corpus(tmp_path)
   status, text = report(capsys, tmp_path)
   assert status == 0
-  assert "1 sections, 7 spots, 9 genes" in text
+  assert "1 section, 7 spots, 9 genes" in text
   shard.write_bytes(shard.read_bytes()[:-1])
   status, text = report(capsys, tmp_path)
   assert status == 1

@@ -189,7 +189,7 @@ def test_a_split_without_sections_is_refused(corpus):
 
 
 def test_the_name_is_that_of_the_folder_around(corpus, copied):
-  assert corpus.name == corpus.path.parent.name
+  assert corpus.name == f"{corpus.path.parent.name}/corpus"
   assert Corpus.open(copied).fingerprint == corpus.fingerprint
 
 

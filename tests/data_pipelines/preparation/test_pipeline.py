@@ -330,7 +330,7 @@ def test_sections_that_cannot_be_used_are_skipped_where_that_is_asked_for(
   assert [one["section_id"] for one in manifest["sections"]] == ["A1", "B1", "B2"]
   assert set(manifest["skipped"]) == {"X1", "X2", "X3"}
   assert manifest["splits"] == {"train": ["B"], "validation": [], "test": ["A"]}
-  assert "3 sections are skipped" in capsys.readouterr().err
+  assert "3 sections left out" in capsys.readouterr().err
   text = (tmp_path / "corpus" / "summary.md").read_text()
   (line,) = [line for line in text.splitlines() if line.startswith("| X1 |")]
   assert "X1.h5: content: found &lt;b>damaged&lt;/b> \\| cut" in line

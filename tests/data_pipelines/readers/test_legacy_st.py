@@ -165,7 +165,7 @@ def test_pathologist_labels_join_by_rounded_coordinates_and_empty_rows_are_count
   section = read(array)["A1"]
   assert section.labels["pathologist"][:4].tolist() == ["", "cancer", "", "cancer"]
   assert section.dropped["labels without coordinates"] == 1
-  assert f"label pathologist: {15 + 6} spots are unlabelled" in section.notes
+  assert f"label pathologist: {15 + 6} spots without one" in section.notes
   assert read(array)["A2"].labels == {}
 
 

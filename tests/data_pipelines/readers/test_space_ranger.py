@@ -390,7 +390,7 @@ def test_a_table_of_barcodes_beside_the_counts_becomes_a_label(sample):
   assert section.labels["layer"][:4].tolist() == ["WM", "", "WM", ""]
   assert not section.labels["layer"][10:].any()
   assert section.num_spots == 56
-  assert "label layer: 51 spots are unlabelled" in section.notes
+  assert "label layer: 51 spots without one" in section.notes
   assert not any("label" in reason for reason in section.dropped)  # they are not left out
 
 

@@ -15,9 +15,10 @@ from hibio.evaluation.setting import Setting
 from hibio.report import collect
 from hibio.report.collect import NUM_HITS, retrieval_examples, spot_patches
 from hibio.report.exhibits import Exhibits
-from hibio.report.label_maps import named_after
+from hibio.report.label_maps import compared, named_after
 from hibio.report.shown_sections import ShownSections
 from hibio.report.value_maps import at_quantiles, in_sections, pathway_maps
+from tests.hibio.report.conftest import row
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +194,14 @@ def test_labelled_sections_come_first(corpus, cohort):
   some = dataclasses.replace(cohort, spots=cohort.spots.assign(drawn=labels))
   assert ShownSections(corpus, some, "drawn").ids[0] == last
   assert ShownSections(corpus, some).ids[0] != last
+
+
+def test_pictures_show_the_baseline_that_the_summary_names():
+  rows = [
+    row("annotation", "hibio/image", 0.6), row("annotation", "colour/image", 0.5),
+    row("annotation", "texture/image", 0.7), row("domains", "pca/gene", 0.9),
+  ]  # fmt: skip
+  assert compared(rows, "annotation", "hibio") == {
+    "hibio/image": "HiBio-ST, from H&E",
+    "texture/image": "texture, best baseline from H&E",
+  }

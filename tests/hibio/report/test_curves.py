@@ -144,3 +144,17 @@ def test_the_page_has_the_curves_on_light_and_on_dark_paper():
   assert found.steps == "5"
   assert curves.drawn_curves(logged(spot=4.0)).light != found.light
   assert curves.drawn_curves(logged(spot=3.0)) == found
+
+
+def test_where_held_out_donors_have_no_image_only_what_counts_decide_is_drawn_of_them(drawn):
+  lines = logged(spot=3.0, pathway=2.0, gene_reconstruction=1.0)
+  lines[2] |= {
+    "held_out/loss/spot": None,
+    "held_out/loss/pathway": 1.0,
+    "held_out/loss/gene_reconstruction": 0.9,
+  }
+  figure = drawn(lines)
+  drawn_of_them = {line.get_label() for axis in figure.axes for line in axis.lines}
+  assert "gene reconstruction, held-out donors" in drawn_of_them
+  assert "pathway, held-out donors" not in drawn_of_them
+  assert figure.get_suptitle() == curves.UNPAIRED

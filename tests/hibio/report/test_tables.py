@@ -108,3 +108,10 @@ def test_figures_that_nobody_can_win_have_no_best(metric, chance, contest):
   rows = [row("t", m, v, metric=metric, chance=chance) for m, v in values.items()]
   (line,) = task_tables(rows)[0].blocks[0].lines
   assert any(cell.best for cell in line.cells) == contest
+
+
+def test_what_reads_the_same_is_bold_together_and_fewer_single_molecules_win():
+  rows = [row("t", f"{name}/gene", value, metric="single_count_share") for name, value in
+          (("hibio", 0.0001), ("pca", 0.0), ("depth_of", 0.2))]  # fmt: skip
+  (line,) = task_tables(rows)[0].blocks[0].lines
+  assert [cell.best for cell in line.cells] == [True, True, False]
