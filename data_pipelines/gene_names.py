@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.genes import GenePanel, guess_species, is_ensembl
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, nearest
 from data_pipelines.r_names import unspelled
 from data_pipelines.section import Section
 from data_pipelines.text_files import read_table
@@ -30,6 +30,17 @@ COLUMNS = ({"ensembl_id", "symbol"}, {"alias", "symbol"}, {"gene", "ortholog"})
 _HGNC = {"ensembl_gene_id": "ensembl_id"}
 _HGNC_ALIASES = ("alias_symbol", "prev_symbol")
 """Columns of HGNC's complete set; of several aliases in one cell."""
+
+_EVERYDAY = {
+  "HER2": "ERBB2", "HER3": "ERBB3", "ER": "ESR1", "PR": "PGR", "KI67": "MKI67",
+  "P53": "TP53", "P16": "CDKN2A", "P21": "CDKN1A", "CKIT": "KIT", "CMET": "MET", "CMYC": "MYC",
+  "PD1": "PDCD1", "PDL1": "CD274", "PDL2": "PDCD1LG2", "TIM3": "HAVCR2", "CD3": "CD3E",
+  "CD8": "CD8A", "CD16": "FCGR3A", "CD20": "MS4A1", "CD21": "CR2", "CD31": "PECAM1",
+  "CD45": "PTPRC", "CD56": "NCAM1", "CD64": "FCGR1A", "CD117": "KIT", "CD138": "SDC1",
+  "SMA": "ACTA2", "ECADHERIN": "CDH1", "NCADHERIN": "CDH2", "VIMENTIN": "VIM", "NEUN": "RBFOX3",
+  "TAU": "MAPT", "TTF1": "NKX2-1", "PSA": "KLK3", "TNFA": "TNF", "IL8": "CXCL8",
+}  # fmt: skip
+"""What pathologists call proteins, signs left out -> symbol of the gene."""
 
 _SEVERAL = re.compile(r"\s*(?:\||///)\s*")
 
@@ -118,6 +129,17 @@ class GeneNames:
   def on_panel(self, panel: GenePanel) -> GenePanel:
     """The panel with these symbols beside its ids, which stay: it is still the same panel."""
     return dataclasses.replace(panel, symbols=tuple(self.symbols(panel.ids, panel.symbols)))
+
+
+def meant_by(name: str, known: Iterable[str]) -> str:
+  """The known name that somebody who wrote `name` may have meant; empty if nothing is close.
+
+  Written in another case, or what pathologists say for it, comes before what is spelled alike.
+  """
+  known = list(known)
+  upper = {one.upper(): one for one in reversed(known)}
+  bare = re.sub(r"[^A-Z0-9]", "", name.upper())
+  return upper.get(name.upper()) or upper.get(_EVERYDAY.get(bare, "")) or nearest(name, known)
 
 
 def _several(cell: str) -> list[str]:

@@ -13,9 +13,12 @@ import scipy.sparse
 from jaxtyping import Bool
 
 from data_pipelines.files import sha256
-from data_pipelines.genes import GenePanel
+from data_pipelines.genes import GenePanel, guess_species
 from data_pipelines.problems import BadInputError
 from data_pipelines.text_files import read_text
+
+_SHARED = 0.05
+"""Of genes that two species write alike, such as those of men and pigs, more are shared."""
 
 _ROWS = 128
 """Gene sets that are compared with all others at a time."""
@@ -114,6 +117,33 @@ def read_collections(paths: Sequence[str | os.PathLike]) -> dict[str, tuple[str,
     for name, genes in read_gmt(path).items():
       sets[f"{path.stem}: {name}" if name in sets else name] = genes
   return sets
+
+
+def check_species(
+  sets: Mapping[str, tuple[str, ...]], ids: np.ndarray, symbols: np.ndarray
+) -> None:
+  """
+  Args:
+    ids: of the genes of a section.
+    symbols: of the same genes.
+
+  Raises:
+    BadInputError: gene sets and these genes are of different species, and hardly one is in both.
+  """
+  genes = np.array(list({gene: None for of in sets.values() for gene in of}), object)
+  of_sets, of_genes = guess_species(genes, genes), guess_species(ids, symbols)
+  if None in (of_sets, of_genes) or of_sets == of_genes:
+    return
+  shared = len(set(genes.tolist()) & {*ids.tolist(), *symbols.tolist()})
+  if shared < _SHARED * min(len(genes), len(ids)):
+    raise BadInputError(
+      "gene sets",
+      "genes",
+      f"those of {of_sets} (their names look like {genes[0]})",
+      f"{of_genes}, as the sections are (their names look like {symbols[0]})",
+      "give gene sets of the same species, or name the sections' genes by their orthologs with "
+      "--gene_names",
+    )
 
 
 def membership(

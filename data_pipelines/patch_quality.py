@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import laplace
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.section import FLAGS, Section
+from data_pipelines.section import FLAGS, Section, StreamedSection
 
 PATCH_UM = 112.0
 _PX, _LEAST_PX = 112, 4
@@ -37,6 +37,10 @@ _EVEN, _BRIGHT = 25.0, 200.0
 _MOST_PADDED, _MOST_DAMAGED, _NOTHING = 0.25, 0.05, 1e-6
 _SHARED_UM = 56.0
 """Spots of a square of this side share one judgement: bins lie closer than patches are wide."""
+
+
+Flags = dict[str, Bool[np.ndarray, " spot"]]
+"""One of `FLAGS` -> which spots have it."""
 
 
 def judged(section: Section, patch_um: float = PATCH_UM) -> Section:
@@ -65,8 +69,7 @@ def judged(section: Section, patch_um: float = PATCH_UM) -> Section:
     section, padded = section.subset(whole, "spots on a damaged part of the image"), padded[whole]
     spots, of_spot = _representatives(section.positions_um)
     flags = _looks(section, spots)
-  looks = dict(zip(FLAGS, np.c_[padded, flags[of_spot]].T, strict=True))
-  return dataclasses.replace(section, flags=looks)
+  return dataclasses.replace(section, flags=_named(padded, flags[of_spot]))
 
 
 def in_words(section: Section) -> list[str]:
@@ -76,7 +79,24 @@ def in_words(section: Section) -> list[str]:
   return counts + ([f"blur not judged ({section.um_per_px:.3g} um a pixel)"] if coarse else [])
 
 
-def _padding(section: Section, patch_um: float) -> Float[np.ndarray, " spot"]:
+def flags_of(section: Section | StreamedSection, patch_um: float = PATCH_UM) -> Flags:
+  """Flags of all spots of a section, which stay; of one without an image, none is set.
+
+  Raises:
+    BadInputError: the image cannot be decoded.
+  """
+  if section.image is None:
+    return {name: np.zeros(section.num_spots, bool) for name in FLAGS}
+  padded = _padding(section, patch_um) > _NOTHING
+  spots, of_spot = _representatives(section.positions_um)
+  return _named(padded, _looks(section, spots)[of_spot])
+
+
+def _named(padded: Bool[np.ndarray, " spot"], looks: Bool[np.ndarray, "spot flag"]) -> Flags:
+  return dict(zip(FLAGS, np.c_[padded, looks].T, strict=True))
+
+
+def _padding(section: Section | StreamedSection, patch_um: float) -> Float[np.ndarray, " spot"]:
   """Share of each patch that lies beside the image."""
   half = patch_um / section.um_per_px / 2
   size = np.array([section.image.width_px, section.image.height_px])
@@ -94,7 +114,9 @@ def _representatives(
   return spots, of_spot.ravel()
 
 
-def _looks(section: Section, spots: Int[np.ndarray, " judged"]) -> Bool[np.ndarray, "judged flag"]:
+def _looks(
+  section: Section | StreamedSection, spots: Int[np.ndarray, " judged"]
+) -> Bool[np.ndarray, "judged flag"]:
   side_px, fine = PATCH_UM / section.um_per_px, section.um_per_px <= _COARSEST_UM
   out_px = _PX if fine else max(round(side_px), _LEAST_PX)
   patches = section.image.crops(section.positions_px[spots], side_px, out_px)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 
 from data_pipelines.slide_image import SlideImage
 
@@ -116,6 +117,13 @@ class Section:
       flags={name: values[keep] for name, values in self.flags.items()},
       dropped=dropped,
     )
+
+
+def pitch_um(positions_um: Float[np.ndarray, "spot 2"]) -> float | None:
+  """From a spot to the nearest other one, in the median; None of fewer than two."""
+  if len(positions_um) < 2:
+    return None
+  return float(np.median(cKDTree(positions_um).query(positions_um, k=2)[0][:, 1]))
 
 
 ReadRows = Callable[[Int[np.ndarray, " row"]], scipy.sparse.csr_matrix]

@@ -33,6 +33,10 @@ _IMAGE_SCALE = FLAGS.float("image_scale", 1.0, "Image pixels per pixel of the po
 _UM_PER_PX = FLAGS.float("um_per_px", None, "Micrometres a pixel of positions or image")
 _PLATFORM = FLAGS.string("platform", None, "Platform to read as, or the array of an .h5ad file")
 _POSITIONS = FLAGS.string("positions", "spots", "What is known of them: spots, swapped or as_is")
+_GENOME = FLAGS.string("genome", None, "Genome or species whose genes are kept, of a matrix of two")
+_ROUND_COUNTS = FLAGS.bool(
+  "round_counts", False, "Round counts that a correction left with fractions"
+)
 _SPOTS = FLAGS.string("spots", None, "Table with x and y in pixels of the image")
 _GRID = FLAGS.string("grid", "hexagonal", "Grid over tissue: hexagonal or square")
 _GRID_UM = FLAGS.float("grid_um", 100.0, "Micrometres from one place of the grid to the next")
@@ -75,6 +79,8 @@ def main() -> None:
     um_per_px=_UM_PER_PX.value,
     platform=_PLATFORM.value,
     positions=_POSITIONS.value,
+    genome=_GENOME.value,
+    round_counts=_ROUND_COUNTS.value,
     spots=_path(_SPOTS),
     grid=_GRID.value,
     grid_um=_GRID_UM.value,

@@ -118,6 +118,8 @@ class Model:
     positions: str = "spots",
     layer: str | None = None,
     library_key: str | None = None,
+    genome: str | None = None,
+    round_counts: bool = False,
     gene_names: str | os.PathLike | None = None,
     new_genes: bool = False,
     domain_um: Sequence[float] | None = None,
@@ -142,6 +144,8 @@ class Model:
         looks like.
       layer: matrix of raw counts, by name; "none" reads the image alone.
       library_key: column of `obs` that names sections.
+      genome: genome such as GRCh38, or species, whose genes are kept of a matrix of two.
+      round_counts: round counts that a correction such as SoupX left with fractions.
       gene_names: table of Ensembl ids and symbols, to find genes by.
       new_genes: also read genes that the model has never seen, by the genes that they are
         expressed with in `adata`; the counts of all sections are then in memory at once.
@@ -178,6 +182,8 @@ class Model:
       um_per_px=um_per_px,
       platform=platform,
       positions=positions,
+      genome=genome,
+      round_counts=round_counts,
     )
     adata = adata.copy() if copy else adata
     settings = Settings(
@@ -195,6 +201,8 @@ class Model:
       "um_per_px": um_per_px,
       "platform": platform,
       "positions": positions,
+      "genome": genome,
+      "round_counts": round_counts,
       "new_genes": new_genes,
     }
     sections = sections_of(contents.of_object(adata), choices)
@@ -207,6 +215,8 @@ class Model:
     adata: anndata.AnnData,
     genes: str | Sequence[str] | None = None,
     *,
+    um_per_px: float | None = None,
+    platform: str | None = None,
     weights: str | os.PathLike | None = None,
   ) -> anndata.AnnData:
     """Expression as it is predicted from the image; from the counts in sections without an image.
@@ -216,7 +226,7 @@ class Model:
       genes: by the names in `adata` or by their symbols; genes that were not measured are welcome.
         By default every gene of `adata` that the model knows, or its whole panel where `adata` has
         no genes.
-      weights: as for `embed`.
+      um_per_px, platform, weights: as for `embed`.
 
     Returns:
       A new AnnData of the same spots with the predicted genes, and no others, in `X`; NaN in spots
@@ -250,7 +260,8 @@ class Model:
       genes=None if genes is None else tuple(genes),
       weights=None if weights is None else Path(weights),
     )
-    sections = sections_of(contents.of_object(adata), Choices())
+    choices = Choices(um_per_px=um_per_px, platform=platform)
+    sections = sections_of(contents.of_object(adata), choices)
     write_sections(self.checkpoint, sections, adata.var, InMemory(shell), settings)
     found = anndata.AnnData(
       X=shell.obsm[results.PREDICTED],
@@ -276,6 +287,8 @@ class Model:
     k: int = 5,
     query_by: Modality = "image",
     gallery_by: Modality = "gene",
+    um_per_px: float | None = None,
+    platform: str | None = None,
   ) -> pd.DataFrame:
     """The spots of a gallery that are most like each spot of a query, across modalities.
 
@@ -287,6 +300,7 @@ class Model:
       k: matches of each spot.
       query_by: what is known of the spots of the query.
       gallery_by: what is known of the spots of the gallery.
+      um_per_px, platform: as for `embed`, of both; where the two differ, embed them first.
 
     Returns:
       `k` rows a spot, best first: `query` and `match` (names of spots), `rank` from 1 on and
@@ -305,8 +319,8 @@ class Model:
     if k < 1:
       raise BadInputError("k", "value", str(k), "1 or more", "ask for one match at least")
     gallery = query if gallery is None else gallery
-    asked, rows = self._vectors(query, query_by)
-    found, places = self._vectors(gallery, gallery_by)
+    asked, rows = self._vectors(query, query_by, um_per_px, platform)
+    found, places = self._vectors(gallery, gallery_by, um_per_px, platform)
     names, matches = query.obs_names.to_numpy()[rows], gallery.obs_names.to_numpy()[places]
     k = min(k, len(matches))
     best, similarity = _nearest(asked, found, k)
@@ -325,6 +339,8 @@ class Model:
     gene_sets: Mapping[str, Iterable[str]] | str | os.PathLike,
     *,
     by: Modality = "image",
+    um_per_px: float | None = None,
+    platform: str | None = None,
   ) -> pd.DataFrame:
     """How close each spot lies to gene sets that the model need not have seen, e.g. marker genes.
 
@@ -333,6 +349,7 @@ class Model:
       gene_sets: name -> symbols of its genes, or a GMT file. A gene weighs less the more of the
         sets hold it.
       by: what the spots are read from.
+      um_per_px, platform: as for `embed`.
 
     Returns:
       The cosine of each spot with the anchor of each set: a row a spot, a column a set. NaN in
@@ -357,12 +374,14 @@ class Model:
     panel = reader.panel
     names, members, _ = membership(sets, panel, min_genes=1, max_genes=len(panel), max_jaccard=1.0)
     anchors = marker_anchors(self.checkpoint.params, members, reader.tables.document_share)
-    vectors, rows = self._vectors(adata, by)
+    vectors, rows = self._vectors(adata, by, um_per_px, platform)
     scores = np.full((adata.n_obs, len(names)), np.nan, np.float32)
     scores[rows] = vectors @ np.asarray(anchors).T
     return pd.DataFrame(scores, adata.obs_names, list(names)).reindex(columns=list(sets))
 
-  def keyword_scores(self, adata: anndata.AnnData) -> pd.DataFrame:
+  def keyword_scores(
+    self, adata: anndata.AnnData, *, um_per_px: float | None = None, platform: str | None = None
+  ) -> pd.DataFrame:
     """How strongly each gene speaks for each spot, from counts alone; what keywords are picked by.
 
     Returns:
@@ -376,9 +395,11 @@ class Model:
       >>> hibio.load("tiny-synthetic").keyword_scores(hibio.synthetic_section()).shape
       (451, 648)
     """
-    return self._of_counts(adata, "keyword_scores", self.genes)
+    return self._of_counts(adata, "keyword_scores", self.genes, um_per_px, platform)
 
-  def pathway_activity(self, adata: anndata.AnnData) -> pd.DataFrame:
+  def pathway_activity(
+    self, adata: anndata.AnnData, *, um_per_px: float | None = None, platform: str | None = None
+  ) -> pd.DataFrame:
     """How active each gene set is in each spot, from counts alone; what scores are compared with.
 
     Returns:
@@ -392,14 +413,22 @@ class Model:
       >>> list(hibio.load("tiny-synthetic").pathway_activity(hibio.synthetic_section()))[:2]
       ['ACTIVATION', 'DIFFUSE']
     """
-    return self._of_counts(adata, "activity", self.gene_sets)
+    return self._of_counts(adata, "activity", self.gene_sets, um_per_px, platform)
 
   @_for_python
-  def _of_counts(self, adata: anndata.AnnData, field: str, names: list[str]) -> pd.DataFrame:
+  def _of_counts(
+    self,
+    adata: anndata.AnnData,
+    field: str,
+    names: list[str],
+    um_per_px: float | None,
+    platform: str | None,
+  ) -> pd.DataFrame:
     """A field of `CountsAlone` for every spot."""
+    choices = Choices(um_per_px=um_per_px, platform=platform)
     reader, config = self._reader(), self.checkpoint.model.config.keywords
     values = np.zeros((adata.n_obs, len(names)), np.float32)
-    for section in sections_of(contents.of_object(adata), Choices()):
+    for section in sections_of(contents.of_object(adata), choices):
       if section.read_counts is None:
         raise BadInputError(
           section.section_id, "counts", "none", "raw counts", "store them in layers['counts']"
@@ -410,7 +439,7 @@ class Model:
 
   @_for_python
   def _vectors(
-    self, adata: anndata.AnnData, by: Modality
+    self, adata: anndata.AnnData, by: Modality, um_per_px: float | None, platform: str | None
   ) -> tuple[Float[np.ndarray, "known width"], Int[np.ndarray, " known"]]:
     """Embeddings of one modality and the rows of their spots, of those that have it."""
     keys = {"image": results.IMAGE, "gene": results.GENE}
@@ -418,7 +447,7 @@ class Model:
       raise BadInputError("modality", "name", repr(by), "'image' or 'gene'", "name one of the two")
     about = adata.uns.get(results.UNS, {}).get("checkpoint")
     if about != about_checkpoint(self.checkpoint):
-      adata = self.embed(adata, copy=True, domain_um=())
+      adata = self.embed(adata, copy=True, domain_um=(), um_per_px=um_per_px, platform=platform)
     if keys[by] not in adata.obsm:
       raise BadInputError(
         "adata", by, "no spot has it", f"spots with {'an image' if by == 'image' else 'counts'}",

@@ -11,7 +11,8 @@ import pandas as pd
 import scipy.sparse
 from matplotlib.figure import Figure
 
-from data_pipelines.problems import BadInputError, nearest
+from data_pipelines.gene_names import meant_by
+from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import contents, places
 from hibio.export.results import PATHWAYS
 from hibio.report import section_figures
@@ -81,7 +82,7 @@ def values_of(adata: anndata.AnnData, name: str) -> pd.Series | None:
     if name in table:
       return table[name]
   known = [*adata.obs, *adata.var_names, *(str(c) for table in tables for c in table), "H&E"]
-  near = nearest(name, known)
+  near = meant_by(name, known)
   raise BadInputError(
     "adata", "name", repr(name), "a column of obs, a gene, or a column of a table in obsm",
     f"did you mean {near!r}?" if near else "look at print(adata)",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from data_pipelines.problems import BadInputError, nearest
 from hibio import config_trees, configs, parameters, released
@@ -60,6 +61,13 @@ class Pretrained:
   def patch_um(self) -> float:
     """Side of a patch on the tissue."""
     return float(self.meta["reading"]["patch"]["um"])
+
+  @property
+  def pitch_um(self) -> float | None:
+    """From spot to spot in what it was trained on, in the median; None where it is not known."""
+    trained = [one for one in self.meta["corpus"]["sections"] if one["split"] == "train"]
+    known = [pitch for one in trained if (pitch := one.get("pitch_um"))]
+    return float(np.median(known)) if known else None
 
   @property
   def features(self) -> dict[str, Any] | None:

@@ -68,6 +68,8 @@ def pathways_of(panel: GenePanel, options: PrepareOptions) -> Pathways:
     say("prepare: no --gene_sets: pathways cannot be learned from this corpus")
     return Pathways.none(panel)
   sets = Pathways.read(options.gene_sets, panel)
+  if left_out := [f"{number:,} {reason}" for reason, number in sets.about["dropped"].items()]:
+    say(f"prepare: {len(sets.names):,} gene sets; left out: {', '.join(left_out)}")
   if (number := len(sets.names)) > _MANY_SETS:
     say(
       f"prepare: {number:,} gene sets: training compares every two of them, which takes about"

@@ -15,7 +15,7 @@ from typing import Any
 from data_pipelines.console import Progress, counted, say
 from data_pipelines.files import sha256, versions, write_text
 from data_pipelines.gene_names import GeneNames
-from data_pipelines.gene_sets import Pathways, read_collections
+from data_pipelines.gene_sets import Pathways, check_species, read_collections
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import room, section_folder, summary
@@ -72,18 +72,24 @@ def prepare(
     if (done := _finished(output, key)) is not None:
       say(f"prepare: {output} is finished; nothing to do")
       return done
-    read_collections(options.gene_sets)  # says now what is wrong
+    sets = read_collections(options.gene_sets)  # says now what is wrong
     jobs = max(1, min(by_itself() if jobs is None else jobs, len(sources)))
     sections = Sections(sources, fingerprints, output, names, jobs, keep=not options.beam)
     lent = beam_workers(options.beam, output / WORK) if options.beam else workers(jobs)
     with lent as each:
-      return _prepare(sections, output, key, options, each, bad)
+      return _prepare(sections, output, key, options, each, bad, sets)
 
 
 def _prepare(
-  sections: Sections, output: Path, key: str, options: PrepareOptions, each: Each, bad: Bad
+  sections: Sections,
+  output: Path,
+  key: str,
+  options: PrepareOptions,
+  each: Each,
+  bad: Bad,
+  sets: Mapping[str, tuple[str, ...]],
 ) -> Manifest:
-  summaries = _summaries(sections, each, bad)
+  summaries = _summaries(sections, each, bad, sets)
   splits = _splits([sections.sources[name].donor_id for name in summaries], options, bad)
   training = [n for n in summaries if split_of(splits, sections.sources[n].donor_id) == "train"]
   panel = panel_of(summaries, training, sections.names, options)
@@ -166,8 +172,14 @@ def _place(entries: Sequence[dict[str, Any]], splits: dict[str, list[str]]) -> i
   return offset
 
 
-def _summaries(sections: Sections, each: Each, bad: Bad) -> dict[str, Summary]:
-  """What the choice of genes needs of each section that can be used."""
+def _summaries(
+  sections: Sections, each: Each, bad: Bad, sets: Mapping[str, tuple[str, ...]]
+) -> dict[str, Summary]:
+  """What the choice of genes needs of each section that can be used.
+
+  Raises:
+    BadInputError: gene sets are of another species than the first section.
+  """
   progress = Progress("prepare: genes", len(sections.sources), "sections", every_seconds=0)
   found: dict[str, Summary] = {}
   for name, result in sections.summaries(each):
@@ -176,6 +188,9 @@ def _summaries(sections: Sections, each: Each, bad: Bad) -> dict[str, Summary]:
       refuse_twin(name, summary.sample, {other: s.sample for other, s in found.items()})
       found[name] = summary
       progress.add(note=f"{name}: {summary.genes.num_spots:,} spots")
+    if len(found) == 1:
+      genes = next(iter(found.values())).genes
+      check_species(sets, genes.gene_ids, genes.gene_symbols)
   bad.refuse_all(found)
   return found
 

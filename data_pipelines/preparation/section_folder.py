@@ -26,11 +26,11 @@ from data_pipelines.preparation.one_sample import content_hash
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.windows import contiguous_windows
 from data_pipelines.problems import BadInputError
-from data_pipelines.section import FLAGS, Section
+from data_pipelines.section import FLAGS, Section, pitch_um
 
 SPOTS = "spots.parquet"
 MEASURED = "measured.npy"
-_STEP = "4"
+_STEP = "5"
 """Raised when the same section would be written differently."""
 
 
@@ -116,6 +116,7 @@ def write_section(
     "num_measured": int(measured.sum()),
     "has_image": section.image is not None,
     "image": section_image.described(section.image, corpus),
+    "pitch_um": pitch_um(section.positions_um),
     "um_per_px": float(section.um_per_px),
     "um_per_px_source": section.um_per_px_source,
     "dropped": {**section.dropped, **dropped},

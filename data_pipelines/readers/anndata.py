@@ -156,13 +156,13 @@ def section_in(
   ids = obs.index.to_numpy(str)
   raw = RawCounts(
     path=source.path,
-    counts=matrix.rows(rows),
+    counts=matrix.stored(rows),
     spot_ids=ids,
     gene_ids=matrix.gene_ids,
     gene_symbols=matrix.gene_symbols,
     feature_types=np.full(len(matrix.gene_ids), ""),
     dropped=matrix.dropped,
-  ).cleaned(source.entry)
+  ).cleaned(Entry(round_counts=matrix.rounded))
   places_on_array = np.zeros((len(rows), 2)) if array is None else array[rows]
   section = assemble(
     source,
@@ -182,7 +182,7 @@ def section_in(
     image=spots.image,
     image_scale=spots.image_scale,
     labels=_labels(source, obs, ids),
-    notes=(*spots.notes, *notes),
+    notes=(*spots.notes, *raw.notes, *notes),
     said=choices.positions if choices.positions != placement.SWAPPED else "",  # they are by now
   )
   section = dataclasses.replace(section, unused_images=spots.unused_images)

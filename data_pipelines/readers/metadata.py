@@ -74,7 +74,7 @@ class Words:
       if getattr(self, name) is not None:
         _number(str(getattr(self, name)), name, f"--{name}", "value")
 
-  def given(self) -> dict[str, str | float]:
+  def given(self) -> dict[str, str | float | bool]:
     """Those that are said."""
     return {name: value for name, value in vars(self).items() if value is not None}
 

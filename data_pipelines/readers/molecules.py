@@ -1,4 +1,5 @@
-"""Whole numbers that are no counts of molecules: presence alone, or depth taken out and rounded.
+"""Values that are no counts of molecules: logarithms and roots of them, presence alone, or depth
+taken out and rounded.
 
 Of 13 real sections of eight studies, every raw one has a gene that was counted once in each of its
 spots, and quartiles of depth that lie 0.4 medians apart or more. Of the same sections scaled to
@@ -33,6 +34,14 @@ number of genes hardly varies, nothing is told."""
 
 _ALIKE, _ROUND = 0.12, 0.05
 """Quartiles of depth, in medians, and how far the median may be from a power of ten."""
+
+
+_BACK = (np.expm1, lambda values: np.exp2(values) - 1, np.square)
+"""What undoes a logarithm or a root of counts, scaled or not."""
+_TOLD, _OFF, _FIT = (1.5, 12.5), 0.05, 0.8
+"""Multiples of a spot's least value that say something, how far they may be from whole ones, and
+the share that must not be. Of what a correction leaves, one in ten is as near by chance."""
+_FEWEST_TOLD, _SAMPLE = 3, 200
 
 
 def why_not(counts: scipy.sparse.csr_matrix, *, rounded: bool = False) -> str | None:
@@ -92,3 +101,29 @@ def _is_even(depth: np.ndarray) -> bool:
     return True
   power = 10 ** np.round(np.log10(median))
   return bool(spread < _ALIKE and power >= 1000 and abs(median / power - 1) < _ROUND)
+
+
+def are_transformed(counts: scipy.sparse.csr_matrix) -> bool | None:
+  """Whether values are logarithms or roots of counts; None where too few of them tell.
+
+  In a spot genes are counted once, twice, three times: exponentials of logarithms of that, or
+  squares of roots, are whole multiples of the least one. On 12 real sections, whole or thinned to a
+  tenth, logarithms and roots all are, and what SoupX or DecontX leave is not.
+  """
+  rows = np.unique(np.linspace(0, counts.shape[0] - 1, _SAMPLE).astype(int))
+  spots = [of[of > 0] for of in (counts[row].data.astype(np.float64) for row in rows)]
+  plain, *undone = (_are_multiples([back(of) for of in spots]) for back in (np.array, *_BACK))
+  if plain or undone == [None] * len(undone):
+    return False if plain else None
+  return any(undone)
+
+
+def _are_multiples(spots: list[np.ndarray]) -> bool | None:
+  """Whether in most spots values are whole multiples of the least; None where few spots tell."""
+  fits = []
+  for values in spots:
+    multiples = values / values.min() if len(values) else values
+    told = multiples[(multiples > _TOLD[0]) & (multiples < _TOLD[1])]
+    if len(told) >= _FEWEST_TOLD:
+      fits.append((np.abs(told - np.rint(told)) < _OFF).mean() >= _FIT)
+  return bool(np.mean(fits) > 0.5) if len(fits) >= _FEWEST else None

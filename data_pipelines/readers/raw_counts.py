@@ -21,6 +21,7 @@ _CONTROL = re.compile(
   re.I,
 )
 _GENOME_PREFIX = re.compile(r"(GRCh\d\d|GRCm\d\d|hg\d\d|mm\d\d)_+")
+_SPECIES = {"grch": "human", "hg": "human", "grcm": "mouse", "mm": "mouse"}
 _VERSION = re.compile(r"(ENS[A-Z]{0,4}G\d{11})\.\d+(_PAR_Y)?")
 
 _ID = r"(?P<id>ENS[A-Z]{0,4}G\d{11}(?:\.\d+)?)"
@@ -96,6 +97,8 @@ class RawCounts:
 FRACTIONS = "values that are not whole"
 """What a correction of counts leaves, such as SoupX's."""
 
+_HIGHEST_LOG = 20
+
 MEND = (
   "give the raw UMI counts, before any normalisation",
   "give the raw UMI counts, before any normalisation; if only a correction as by SoupX left "
@@ -115,11 +118,12 @@ def _refuse_repeated_spots(raw: RawCounts) -> None:
     )
 
 
-def not_raw(values: np.ndarray) -> tuple[np.ndarray, str] | None:
-  """Which of the values of a matrix are not raw counts, and what they are instead; None if all are.
+def not_raw(counts: scipy.sparse.csr_matrix) -> tuple[np.ndarray, str] | None:
+  """Which stored values of a matrix are not raw counts, and what they are instead; None if all are.
 
   The first kind of fault that is found is named.
   """
+  values = counts.data
   if values.dtype.kind == "f":
     wrong = ~np.isfinite(values)
     if wrong.any():
@@ -127,9 +131,9 @@ def not_raw(values: np.ndarray) -> tuple[np.ndarray, str] | None:
   if values.dtype.kind not in "ub" and (values < 0).any():
     return values < 0, "negative values"
   if values.dtype.kind == "f" and (values != np.floor(values)).any():
-    wrong = values != np.floor(values)
     # log1p of counts scaled to 1e4 stays below 10; scaled to 1e6, below 14.
-    return wrong, "log-normalised values" if values.max() < 20 else FRACTIONS
+    logs = values.max() < _HIGHEST_LOG and molecules.are_transformed(counts) is not False
+    return values != np.floor(values), "log-normalised values" if logs else FRACTIONS
   if len(values) and values.max() >= 2**31:
     return values >= 2**31, "counts above 2^31"
   return None
@@ -142,7 +146,7 @@ def whole_counts(raw: RawCounts) -> scipy.sparse.csr_matrix:
     BadInputError: they are not raw; names the first spot and gene.
   """
   counts, values = raw.counts, raw.counts.data
-  if problem := not_raw(values):
+  if problem := not_raw(counts):
     wrong, what = problem
     found = f"{int(wrong.sum()):,} {what} of {len(values):,}"
     raise _at(raw, wrong, found, MEND[what == FRACTIONS])
@@ -213,7 +217,9 @@ def _of_genome(raw: RawCounts, genome: str) -> RawCounts:
     BadInputError: none is of it.
   """
   found = [(m := _GENOME_PREFIX.match(i)) and m[1].lower() for i in raw.gene_ids.tolist()]
-  if genome.lower() not in found:
+  if any(found) and genome.lower() not in found:
+    found = [_SPECIES.get(of and of.rstrip("0123456789")) for of in found]
+  elif genome.lower() not in found:
     found = species_of_each(raw.gene_ids, raw.gene_symbols)
   wanted = np.array([of == genome.lower() for of in found], bool)
   if not wanted.any():
@@ -226,7 +232,7 @@ def _of_genome(raw: RawCounts, genome: str) -> RawCounts:
 
 def _rounded(raw: RawCounts) -> RawCounts:
   """Whole numbers in place of the fractions of a correction; other values stay to be refused."""
-  problem = not_raw(raw.counts.data)
+  problem = not_raw(raw.counts)
   if problem is None or problem[1] != FRACTIONS:
     return raw
   counts = raw.counts.copy()

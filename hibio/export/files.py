@@ -45,6 +45,8 @@ class Request:
   um_per_px: float | None = None
   platform: str | None = None
   positions: str = "spots"
+  genome: str | None = None
+  round_counts: bool = False
   spots: Path | None = None
   grid: str = "hexagonal"
   grid_um: float = 100.0
@@ -63,6 +65,8 @@ class Request:
       um_per_px=self.um_per_px,
       platform=self.platform,
       positions=self.positions,
+      genome=self.genome,
+      round_counts=self.round_counts or None,
       layer=self.layer,
       library_key=self.library_key,
       image=None if self.image is None else str(self.image),
@@ -170,6 +174,8 @@ def _h5ad(model: Pretrained, request: Request, settings: Settings) -> None:
     platform=request.platform,
     positions=request.positions,
     without_image=without_image,
+    genome=request.genome,
+    round_counts=request.round_counts,
   )
   with contents.opened(request.source) as found:
     sections = sections_of(found, choices)
@@ -192,7 +198,10 @@ def _image(model: Pretrained, request: Request, settings: Settings) -> None:
   _put(adata, request.output)
 
 
-_SAID = ("layer", "library_key", "image", "image_scale", "um_per_px", "platform", "positions")
+_SAID = (
+  "layer", "library_key", "image", "image_scale", "um_per_px", "platform", "positions", "genome",
+  "round_counts",
+)  # fmt: skip
 FOLDER = Kind("a folder", _folder, ("sections", "metadata", *_SAID))
 FILE = Kind("a file of sections", _folder, FOLDER.flags)
 H5AD = Kind("an .h5ad file", _h5ad, _SAID)

@@ -13,6 +13,8 @@ hibio_predicted_sd  standard deviation of that over readouts fitted without some
 hibio_log1p_cp10k  layer: the same in log1p of counts per 10,000, whatever predicted it, so that
                  sections can be compared; NaN for genes that the model does not know
 hibio_sees       what the model had of the spot itself (see `SEES_VALUES`)
+hibio_padded, hibio_inked, hibio_blurred, hibio_blank  what is wrong with the patch under a spot, as
+                 far as pixels tell (`data_pipelines.patch_quality`)
 hibio_domain     kind of tissue; one name is one kind in all sections of a call (see `domains`)
 hibio_domain_1   region of the spot at each level, finest first; contiguous and nested, of one
                  section. Column domains_from of the table of sections says what it was drawn from
@@ -30,11 +32,13 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines import files
+from data_pipelines.section import FLAGS
 
 FUSED, IMAGE, GENE = "X_hibio", "X_hibio_image", "X_hibio_gene"
 PATHWAYS, PREDICTED, PREDICTED_SD = "hibio_pathways", "hibio_predicted", "hibio_predicted_sd"
 LOG1P = "hibio_log1p_cp10k"
 SEES, UNS = "hibio_sees", "hibio"
+PATCH_FLAGS = tuple(f"hibio_{flag}" for flag in FLAGS)
 KIND, DOMAIN = "hibio_domain", "hibio_domain_"
 STABILITY = "domain_stability"
 """Entry of `uns["hibio"]`: how well each number of domains is found again."""
@@ -52,10 +56,14 @@ HEAD = "model's head: standardised in the section"
 """What predicted a section's expression, and in which units: `predicted_by` in its line."""
 
 
+Column = pd.Categorical | np.ndarray
+"""Of `obs`: categories, or a flag for each spot."""
+
+
 def is_ours(group: str, name: str) -> bool:
   """Whether an entry of `obs`, `obsm`, `layers` or `uns` is one of these."""
   if group == "obs":
-    return name in (SEES, KIND) or name.startswith(DOMAIN)
+    return name in (SEES, KIND, *PATCH_FLAGS) or name.startswith(DOMAIN)
   return name in {"obsm": OBSM, "layers": LAYERS, "uns": (UNS,)}[group]
 
 
@@ -98,7 +106,7 @@ class Results(Protocol):
     """Puts rows into their places."""
     ...
 
-  def finish(self, columns: Mapping[str, pd.Categorical], about: Mapping[str, Any]) -> None:
+  def finish(self, columns: Mapping[str, Column], about: Mapping[str, Any]) -> None:
     """Adds columns of `obs`, and the entry of `uns`."""
     ...
 
@@ -120,7 +128,7 @@ class InMemory:
   def write(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
     self._matrices[name][rows] = values
 
-  def finish(self, columns: Mapping[str, pd.Categorical], about: Mapping[str, Any]) -> None:
+  def finish(self, columns: Mapping[str, Column], about: Mapping[str, Any]) -> None:
     for group in ("obs", "obsm", "layers", "uns"):
       entries = getattr(self._adata, group)
       for name in [name for name in entries if is_ours(group, str(name))]:
@@ -186,7 +194,7 @@ class InFile:
     # One selection of all rows: row by row h5py takes ten times as long.
     place[rows[order]] = values[order]
 
-  def finish(self, columns: Mapping[str, pd.Categorical], about: Mapping[str, Any]) -> None:
+  def finish(self, columns: Mapping[str, Column], about: Mapping[str, Any]) -> None:
     for name, values in columns.items():
       self._write_elem(self._file["obs"], name, values)
     self._set_order([*self._order(), *columns])

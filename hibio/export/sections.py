@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from data_pipelines import patch_quality
 from data_pipelines.alignment import panel_rows
 from data_pipelines.console import Progress, counted, say
-from data_pipelines.gene_names import GeneNames
+from data_pipelines.gene_names import GeneNames, meant_by
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import REGION_UM
-from data_pipelines.problems import BadInputError, nearest
+from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import raw_matrix
-from data_pipelines.section import StreamedSection
+from data_pipelines.section import StreamedSection, pitch_um
 from hibio import features
 from hibio.export import domains as kinds
 from hibio.export import results as names_
@@ -106,6 +107,7 @@ def write_sections(
   spots = sum(one.num_spots for one in sections)
   progress = Progress("embed:", spots, "spots", every_seconds=5)
   sees = np.full(spots, names_.SEES_VALUES.index("nothing"))
+  flags = {name: np.zeros(spots, bool) for name in names_.PATCH_FLAGS}
   domains = np.full((len(settings.domain_um), spots), -1, np.int32)
   domain_names: list[list[str]] = [[] for _ in settings.domain_um]
   written: list[Written] = []
@@ -117,13 +119,16 @@ def write_sections(
       domains[level, one.rows] = len(domain_names[level]) + ids
       domain_names[level] += [f"{prefix}{number}" for number in range(int(ids.max()) + 1)]
     written.append(found)
+    of_patches = patch_quality.flags_of(one, reader.shape.patch_um)
+    for name, values in zip(flags, of_patches.values(), strict=True):
+      flags[name][one.rows] = values
     say(f"embed: {one.section_id}: {_had(found.about, len(reader.panel))}")
-    for note in found.notes:
+    for note in (*found.notes, *_other_pitch(one, checkpoint.pitch_um)):
       say(f"embed: {one.section_id}: {note}")
   # Without counts the share is 0.
   if not settings.new_genes and any(0 < one.about["counts_on_panel"] < _MOST for one in written):
     say("embed: --new_genes gives genes that the model has never seen a vector, and counts them")
-  columns = {names_.SEES: pd.Categorical.from_codes(sees, list(names_.SEES_VALUES))}
+  columns = {names_.SEES: pd.Categorical.from_codes(sees, list(names_.SEES_VALUES)), **flags}
   for level, (codes, names) in enumerate(zip(domains, domain_names, strict=True), 1):
     columns[f"{names_.DOMAIN}{level}"] = pd.Categorical.from_codes(codes, names)
   stability = None
@@ -215,7 +220,7 @@ def predicted_genes(
   genes = tuple(known) if genes is None else tuple(genes)
   for name in genes:
     if name not in known:
-      near = nearest(name, known)
+      near = meant_by(name, known)
       raise BadInputError(
         "genes", "gene", repr(name), f"one of the model's {len(panel):,} genes",
         f"did you mean {near!r}?" if near else "leave it out",
@@ -286,6 +291,21 @@ def _had(about: Mapping[str, Any], panel_genes: int) -> str:
   genes = f"{known:,} of {panel_genes:,} panel genes found ({known / panel_genes:.0%})"
   rest = f", {1 - share:.0%} of the counts are of other genes" if share < _ALMOST_ALL else ""
   return f"{spots}; {genes}{rest}{image}"
+
+
+_ANOTHER = 1.25
+"""Times by which the pitch of spots is another one."""
+
+
+def _other_pitch(section: StreamedSection, trained_um: float | None) -> tuple[str, ...]:
+  """What to say of spots that lie nearer or farther apart than those of training."""
+  own_um = pitch_um(section.positions_um)
+  if not own_um or not trained_um or 1 / _ANOTHER < own_um / trained_um < _ANOTHER:
+    return ()
+  return (
+    f"spots lie {own_um:.0f} um apart, and the model was trained on spots {trained_um:.0f} um "
+    "apart: it sees others around a spot, and of another depth, than it learned",
+  )
 
 
 def _renamed(section: StreamedSection, names: GeneNames) -> StreamedSection:

@@ -49,7 +49,7 @@ def describe(
     earlier_corpus: "corpus" of the checkpoint that training began from: its training donors stay
       training donors, whoever is trained on now.
   """
-  fields = ("section_id", "donor_id", "patient", "content", "split")
+  fields = ("section_id", "donor_id", "patient", "content", "split", "pitch_um")
   here = {
     "fingerprint": corpus["fingerprint"],
     "splits": corpus["splits"],

@@ -6,6 +6,7 @@ import gzip
 import numpy as np
 import pytest
 
+from data_pipelines import gene_names
 from data_pipelines.alignment import align
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.genes import GenePanel
@@ -28,6 +29,15 @@ def test_ensembl_ids_get_the_symbols_that_they_lack_and_keep_those_they_have(tmp
   ids = ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003", "CCC"]
   found = names.symbols(ids, ["ENSG00000000001", "MINE", "ENSG00000000003", "CCC"])
   assert found == ["AAA", "MINE", "ENSG00000000003", "CCC"]
+
+
+def test_a_gene_is_suggested_by_what_people_say_for_it_before_what_is_spelled_alike():
+  known = ["IER2", "ERBB2", "CD274", "MKI67", "GATA3"]
+  assert gene_names.meant_by("HER2", known) == "ERBB2"
+  assert gene_names.meant_by("PD-L1", known) == "CD274"
+  assert gene_names.meant_by("Erbb2", known) == "ERBB2"
+  assert gene_names.meant_by("GATA33", known) == "GATA3"
+  assert gene_names.meant_by("HER2", ["IER2"]) == "IER2"
 
 
 def test_an_alias_is_renewed_unless_it_is_a_symbol_itself_or_means_two(tmp_path):

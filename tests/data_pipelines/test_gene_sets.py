@@ -65,6 +65,15 @@ def test_sets_of_another_species_are_refused_with_names_of_both_sides():
     gene_sets.membership({"s": ("Trp53", "Myc")}, PANEL)
 
 
+def test_the_species_of_gene_sets_is_held_against_that_of_the_first_section():
+  human = [f"GENE{n}" for n in range(40)]
+  mouse, pig = [name.capitalize() for name in human], [f"ENSSSCG{n:011d}" for n in range(40)]
+  with pytest.raises(BadInputError, match="those of mouse .*expected human"):
+    gene_sets.check_species({"S": tuple(mouse)}, np.array(human), np.array(human))
+  gene_sets.check_species({"S": tuple(human)}, np.array(pig), np.array(human))  # written alike
+  gene_sets.check_species({"S": tuple(human)}, np.array(human), np.array(human))
+
+
 def test_real_gene_set_files_read_whatever_their_second_column(real_data):
   folder = real_data / "genesets"
   sizes = {

@@ -121,18 +121,6 @@ class ByGeneRows:
     return self._whole[rows]
 
 
-class RoundedRows:
-  """The whole numbers nearest to those of another matrix."""
-
-  def __init__(self, matrix: CountRows):
-    self._matrix, self.shape = matrix, matrix.shape
-
-  def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
-    counts = self._matrix.rows(rows)
-    counts.data = np.rint(counts.data)
-    return counts
-
-
 def stored(item: h5py.Dataset | h5py.Group, path: Path) -> CountRows:
   """The matrix that an .h5ad file keeps here.
 

@@ -15,7 +15,7 @@ from data_pipelines.genes import is_ensembl
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import molecules
 from data_pipelines.readers.annotated.contents import Contents, layer_name
-from data_pipelines.readers.annotated.count_rows import CountRows, RoundedRows
+from data_pipelines.readers.annotated.count_rows import CountRows
 from data_pipelines.readers.raw_counts import FRACTIONS, RawCounts, not_raw, whole_counts
 
 USUAL = (layer_name("counts"), "X", "raw.X")
@@ -27,8 +27,6 @@ SYMBOL_COLUMNS = (
   "SYMBOL", "name",
 )  # fmt: skip
 KIND_COLUMN = "feature_types"
-
-_ROUNDED = ", rounded"
 
 _PIECE = 1024
 """Spots read at a time."""
@@ -46,16 +44,25 @@ class RawMatrix:
     gene_ids: of its columns that are genes; Ensembl ids without version where there are any.
     gene_symbols: of the same columns.
     dropped: reason -> columns left out.
+    notes: what a careful user should know of the names of its genes.
+    rounded: fractions that a correction left are rounded.
   """
 
   where: str
   gene_ids: np.ndarray
   gene_symbols: np.ndarray
   dropped: dict[str, int]
+  notes: tuple[str, ...]
+  rounded: bool
   _matrix: CountRows
   _columns: np.ndarray
   _named: RawCounts
   _spot_ids: pd.Index
+
+  def stored(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
+    """Values of these spots, whose numbers must rise, as they are stored."""
+    counts = self._matrix.rows(rows)
+    return counts if len(self._columns) == self._matrix.shape[1] else counts[:, self._columns]
 
   def rows(self, rows: Int[np.ndarray, " row"]) -> scipy.sparse.csr_matrix:
     """Counts of these spots, whose numbers must rise, as int32.
@@ -64,7 +71,9 @@ class RawMatrix:
       BadInputError: a value is no raw count.
     """
     counts = self._matrix.rows(rows)
-    if not_raw(counts.data):
+    if self.rounded:
+      counts.data = np.rint(counts.data)
+    if not_raw(counts):
       raise BadInputError(
         self._named.path, "counts",
         _told(self.where, self._matrix, self._named.gene_ids, self._spot_ids),
@@ -114,15 +123,12 @@ def find(
   seen, has_fractions = [], False
   for where in there:
     sample = _sample(contents.matrices[where][0])
-    is_rounded = where.endswith(_ROUNDED)
-    if not_raw(sample.data) is None and molecules.why_not(sample, rounded=is_rounded) is None:
-      return _named_matrix(contents, where, genome)
-    if rounded and _has_fractions(sample):
-      matrix, table = contents.matrices[where]
-      matrices = {f"{where}{_ROUNDED}": (RoundedRows(matrix), table)}
-      contents = dataclasses.replace(contents, matrices=matrices)
-      return find(contents, f"{where}{_ROUNDED}", genome=genome)
-    has_fractions |= _has_fractions(sample)
+    fractions = _has_fractions(sample)
+    if is_rounded := rounded and fractions:
+      sample.data = np.rint(sample.data)
+    if not_raw(sample) is None and molecules.why_not(sample, rounded=is_rounded) is None:
+      return _named_matrix(contents, where, genome, rounded=is_rounded)
+    has_fractions |= fractions
     seen.append(where)
   others = [where for where in contents.matrices if where not in seen]
   more = f" (there is also {', '.join(others)})" if others else ""
@@ -133,12 +139,12 @@ def find(
     "raw integer counts",
     f"name the layer of raw counts with --layer{more}, or store them in layers['counts']; "
     "--layer=none reads the image alone"
-    + ("; --round_counts of inspect and prepare rounds fractions" if has_fractions else ""),
+    + ("; --round_counts rounds what a correction left" if has_fractions else ""),
   )
 
 
 def _has_fractions(sample: scipy.sparse.csr_matrix) -> bool:
-  problem = not_raw(sample.data)
+  problem = not_raw(sample)
   return problem is not None and problem[1] == FRACTIONS
 
 
@@ -161,7 +167,7 @@ def _told(where: str, matrix: CountRows, gene_ids: np.ndarray, spot_ids: pd.Inde
   kinds, first = collections.Counter(), ""
   for start in range(0, matrix.shape[0], _PIECE):
     counts = matrix.rows(np.arange(start, min(start + _PIECE, matrix.shape[0])))
-    if (problem := not_raw(counts.data)) is None:
+    if (problem := not_raw(counts)) is None:
       continue
     wrong, kind = problem
     kinds[kind] += int(wrong.sum())
@@ -176,7 +182,9 @@ def _told(where: str, matrix: CountRows, gene_ids: np.ndarray, spot_ids: pd.Inde
   return f"{told} in {where} ({first})"
 
 
-def _named_matrix(contents: Contents, where: str, genome: str | None) -> RawMatrix:
+def _named_matrix(
+  contents: Contents, where: str, genome: str | None, *, rounded: bool
+) -> RawMatrix:
   matrix, table = contents.matrices[where]
   var = contents.genes[table]
   columns, genes = genes_of(var, contents.path, genome)
@@ -186,6 +194,8 @@ def _named_matrix(contents: Contents, where: str, genome: str | None) -> RawMatr
     gene_ids=genes.gene_ids,
     gene_symbols=genes.gene_symbols,
     dropped=genes.dropped,
+    notes=genes.notes,
+    rounded=rounded,
     _matrix=matrix,
     _columns=columns,
     _named=dataclasses.replace(genes, gene_ids=ids, gene_symbols=symbols),

@@ -38,6 +38,8 @@ class Choices:
     platform: array that the spots are of, where its pitch is known: a name in `PITCHES`.
     positions: what is known of them; see `readers.placement`.
     without_image: read none, whatever is there.
+    genome: whose genes are kept, where there are those of two.
+    round_counts: whether fractions that a correction left are rounded.
   """
 
   layer: str | None = None
@@ -49,6 +51,8 @@ class Choices:
   platform: str | None = None
   positions: str = "spots"
   without_image: bool = False
+  genome: str | None = None
+  round_counts: bool = False
 
 
 PITCHES: dict[str, tuple[Callable[..., np.ndarray], float]] = {
@@ -132,7 +136,9 @@ def matrix_of(contents: Contents, choices: Choices) -> RawMatrix | None:
   """
   if choices.layer == NO_COUNTS or not (contents.matrices or choices.layer):
     return None
-  return raw_matrix.find(contents, choices.layer)
+  return raw_matrix.find(
+    contents, choices.layer, genome=choices.genome, rounded=choices.round_counts
+  )
 
 
 def section_of(
@@ -179,7 +185,11 @@ def section_of(
       gene_ids=matrix.gene_ids[genes],
       gene_symbols=matrix.gene_symbols[genes],
       read_counts=lambda local: matrix.rows(rows[local])[:, genes],
-      notes=(f"counts from {matrix.where}", *section.notes),
+      notes=(
+        f"counts from {matrix.where}{', rounded' if matrix.rounded else ''}",
+        *matrix.notes,
+        *section.notes,
+      ),
     )
   if image is None:
     raise BadInputError(

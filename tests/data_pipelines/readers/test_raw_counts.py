@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from data_pipelines import readers
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import contents, raw_matrix
 from data_pipelines.readers.metadata import Entry
@@ -20,9 +21,10 @@ def cleaned(names, counts=None, ids=None, **said):
   names = np.array(names)
   ids = names if ids is None else np.array(ids)
   kinds = np.full(len(names), "")
-  return RawCounts(
-    Path("f"), scipy.sparse.csr_matrix(counts), np.array(["s1", "s2"]), ids, names, kinds
-  ).cleaned(Entry(**said))
+  spots = np.array([f"s{n}" for n in range(1, len(counts) + 1)])
+  return RawCounts(Path("f"), scipy.sparse.csr_matrix(counts), spots, ids, names, kinds).cleaned(
+    Entry(**said)
+  )
 
 
 def test_genes_that_a_spreadsheet_made_one_date_are_not_summed():
@@ -95,13 +97,15 @@ def test_of_a_graft_the_genes_of_the_species_that_is_named_are_kept(by, genome, 
   names = {"ids": ids, "symbols": symbols}.get(by)
   if by == "prefixes":
     names = [("GRCh38_" if n < 30 else "mm10___") + s.upper() for n, s in enumerate(symbols)]
-    genome = {"human": "GRCh38", "mouse": "mm10"}[genome]
   with pytest.raises(BadInputError, match="--genome="):
     cleaned(names)
   raw = cleaned(names, genome=genome)
   assert len(raw.gene_ids) == 30
   assert raw.dropped == {f"genes of other genomes than {genome}": 30}
-  if by != "prefixes":
+  if by == "prefixes":
+    same = cleaned(names, genome={"human": "GRCh38", "mouse": "mm10"}[genome])
+    assert raw.gene_ids.tolist() == same.gene_ids.tolist()
+  else:
     assert raw.gene_ids.tolist() == list(names[kept])
   with pytest.raises(BadInputError, match="none of rat"):
     cleaned(names, genome="rat")
@@ -125,8 +129,53 @@ def test_an_annotated_matrix_is_rounded_and_kept_to_a_genome_likewise():
   with pytest.raises(BadInputError, match="--round_counts"):
     raw_matrix.find(found)
   matrix = raw_matrix.find(found, rounded=True)
-  assert matrix.where == "X, rounded"
+  assert (matrix.where, matrix.rounded) == ("X", True)
   rows = np.arange(3)
   np.testing.assert_array_equal(matrix.rows(rows).toarray(), np.rint(adata.X[rows].toarray()))
   with pytest.raises(BadInputError, match="none of mouse"):
     raw_matrix.find(found, rounded=True, genome="mouse")
+
+
+def shallow(rng, spots=60, genes=80):
+  """Counts of which hardly one is above 5."""
+  return rng.poisson(rng.gamma(2.0, 0.3, genes), (spots, genes)).astype(float)
+
+
+@pytest.mark.parametrize(
+  ("name", "change"),
+  [
+    ("log1p", lambda counts: np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)),
+    ("log2", lambda counts: np.log2(1 + counts / counts.sum(1, keepdims=True) * 1e6)),
+    ("root", np.sqrt),
+  ],
+)
+def test_logarithms_and_roots_of_counts_are_never_rounded(name, change):
+  counts = change(shallow(np.random.default_rng(0)))
+  with pytest.raises(BadInputError, match="log-normalised"):
+    cleaned([f"GENE{n}" for n in range(80)], counts, round_counts=True)
+
+
+def test_what_a_correction_left_of_shallow_counts_is_no_logarithm(tmp_path):
+  rng = np.random.default_rng(0)
+  counts = shallow(rng, *annotated.adata(annotated.section()).shape)
+  soup = np.where(counts > 0, counts - rng.uniform(0.02, 0.3, counts.shape), 0)
+  adata = annotated.adata(annotated.section())
+  adata.X = scipy.sparse.csr_matrix(soup)
+  adata.write_h5ad(tmp_path / "S.h5ad")
+  with pytest.raises(BadInputError, match="not whole.*--round_counts"):
+    readers.read_sections(tmp_path)
+  (read,) = readers.read_sections(tmp_path, words=readers.Words(round_counts=True))
+  np.testing.assert_array_equal(read.counts.toarray(), np.rint(soup))
+  assert any("had fractions and are rounded" in note for note in read.notes)
+
+
+def test_names_in_an_annotated_file_are_mended_and_kept_to_a_genome_once(tmp_path):
+  adata = annotated.adata(annotated.section())
+  names = [f"{'GRCh38_' if n % 2 else 'mm10___'}GENE{n}" for n in range(adata.n_vars)]
+  names[1] = "GRCh38_7-Sep"
+  adata.var = adata.var[[]].set_axis(names)
+  adata.write_h5ad(tmp_path / "S.h5ad")
+  for genome in ("GRCh38", "human"):
+    (read,) = readers.read_sections(tmp_path, words=readers.Words(genome=genome))
+    assert read.gene_ids.tolist()[:2] == ["SEPT7", "GENE3"]
+    assert any("7-Sep: SEPT7" in note for note in read.notes)

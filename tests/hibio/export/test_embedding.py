@@ -13,6 +13,7 @@ import scipy.sparse
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import of_section
 from hibio import pathways, tissue
+from hibio.embed import Model
 from hibio.export import counts, files, results, windows
 from hibio.export.reader import Reader
 from hibio.export.section import fused
@@ -323,11 +324,54 @@ def test_a_file_with_results_can_be_read_again_and_keeps_none_of_them(model, tmp
   add_to_file(model, first, again, domain_um=(283.0,))
   got = anndata.read_h5ad(again)
   assert [name for name in got.obs if "hibio" in name] == [
-    "hibio_sees", "hibio_domain_1", "hibio_domain",
+    "hibio_sees", *results.PATCH_FLAGS, "hibio_domain_1", "hibio_domain",
   ]  # fmt: skip
   assert "hibio_predicted" not in got.obsm
   assert not got.layers
   np.testing.assert_array_equal(got.obsm["X_hibio"], made.obsm["X_hibio"])
+
+
+def test_what_is_wrong_with_patches_is_in_obs_of_an_object_and_of_a_file(
+  model, tmp_path, add_to_file
+):
+  section = annotated.section()
+  pixels = annotated.picture(section)
+  pixels[: len(pixels) // 2] = 0
+  adata = annotated.adata(section, image=pixels)
+  adata.write_h5ad(tmp_path / "in.h5ad")
+  add_to_file(model, tmp_path / "in.h5ad", tmp_path / "out.h5ad", domain_um=())
+  for found in (model.embed(adata, domain_um=()), anndata.read_h5ad(tmp_path / "out.h5ad")):
+    on_top = found.obsm["spatial"][:, 1] * 0.2 < len(pixels) / 2 - 5
+    assert found.obs["hibio_inked"].to_numpy()[on_top].all()
+    assert not found.obs["hibio_inked"].to_numpy()[~on_top].all()
+    assert found.obs["hibio_padded"].dtype == bool
+
+
+def test_spots_of_another_pitch_than_in_training_are_said_with_both(model, capsys):
+  adata, checkpoint = annotated.adata(annotated.section()), model.checkpoint
+  for pitch_um, said in ((200.0, True), (110.0, False), (None, False)):
+    trained = [{"section_id": "T", "split": "train", "pitch_um": pitch_um}]
+    meta = checkpoint.meta | {"corpus": checkpoint.meta["corpus"] | {"sections": trained}}
+    Model(dataclasses.replace(checkpoint, meta=meta)).embed(adata, domain_um=(), copy=True)
+    both = "lie 100 um apart, and the model was trained on spots 200 um apart"
+    assert (both in capsys.readouterr().err) == said
+
+
+def test_every_method_takes_the_length_that_an_object_does_not_state(model):
+  adata = annotated.adata(annotated.section())
+  del adata.obs["array_row"], adata.obs["array_col"]
+  adata.obsm["spatial"] = adata.obsm["spatial"] @ [[1.0, 0.0], [0.0, 1.3]]  # no lattice at all
+  sets = {"one": list(adata.var_names[:5])}
+  for ask in (
+    lambda **said: model.predict_expression(adata, **said),
+    lambda **said: model.retrieve(adata, query_by="gene", **said),
+    lambda **said: model.score_gene_sets(adata, sets, by="gene", **said),
+    lambda **said: model.keyword_scores(adata, **said),
+    lambda **said: model.pathway_activity(adata, **said),
+  ):
+    with pytest.raises(BadInputError, match="micrometres per pixel"):
+      ask()
+    assert len(ask(um_per_px=5.0))
 
 
 def test_nothing_is_left_behind_when_a_section_cannot_be_read(model, tmp_path, add_to_file):
