@@ -48,3 +48,56 @@ def test_a_loop_counts_as_often_as_it_turns_and_a_scatter_as_what_goes_in():
 def test_a_loop_that_turns_nobody_knows_how_often_is_refused():
   with pytest.raises(ValueError, match="nobody knows"):
     collectives(PROGRAM.replace("TRIPS", "sharding={replicated}"))
+
+
+COUNTED = """HloModule jit_f, num_partitions=8
+
+%begins (part: bf16[2,4]) -> bf16[8,4] {
+  %part = bf16[2,4]{1,0:T(8,128)(2,1)} parameter(0)
+  ROOT %first = bf16[8,4]{1,0:T(8,128)(2,1)} all-gather(%part), channel_id=4, dimensions={0}
+}
+
+%async_collective_fusion.1 (part: bf16[2,4]) -> bf16[8,4] {
+  %part = bf16[2,4]{1,0:T(8,128)(2,1)} parameter(0)
+  ROOT %again = bf16[8,4]{1,0:T(8,128)(2,1)} all-gather(%part), channel_id=4, dimensions={0}
+}
+
+%body (state: (bf16[2,4], u32[])) -> (bf16[2,4], u32[]) {
+  %state = (bf16[2,4]{1,0}, u32[]{:T(128)}) parameter(0)
+  %part = bf16[2,4]{1,0} get-tuple-element(%state), index=0
+  %async-collective-start.2 = bf16[8,4]{1,0} fusion(%part), kind=kCustom, calls=%begins
+  %fusion.1 = bf16[8,4]{1,0} fusion(%part), kind=kCustom, calls=%async_collective_fusion.1
+  %async-collective-done.2 = bf16[8,4]{1,0} fusion(%part), kind=kCustom, calls=%begins
+  %count = u32[]{:T(128)} get-tuple-element(%state), index=1
+  %held = u32[]{:T(128)} copy(%count)
+  %two = u32[]{:T(128)} constant(2)
+  %more = u32[]{:T(128)} add(%held, %two)
+  ROOT %next = (bf16[2,4]{1,0}, u32[]{:T(128)}) tuple(%part, %more)
+}
+
+%condition (state: (bf16[2,4], u32[])) -> pred[] {
+  %end = u32[]{:T(128)} constant(6)
+  %state = (bf16[2,4]{1,0}, u32[]{:T(128)}) parameter(0)
+  %count = u32[]{:T(128)} get-tuple-element(%state), index=1
+  ROOT %less = pred[]{:T(512)} compare(%count, %end), direction=LT
+}
+
+ENTRY %main (part: bf16[2,4]) -> bf16[2,4] {
+  %part = bf16[2,4]{1,0} parameter(0)
+  %one = u32[]{:T(128)} constant(1), metadata={op_name="f"}
+  %begin = u32[]{:T(128)} copy(%one)
+  %all = (bf16[2,4]{1,0}, u32[]{:T(128)}) tuple(%part, %begin)
+  %loop = (bf16[2,4]{1,0}, u32[]{:T(128)}) while(%all), condition=%condition, body=%body
+  ROOT %out = bf16[2,4]{1,0} get-tuple-element(%loop), index=0
+}
+"""
+"""As the TPU compiler writes it: no trip counts, and what runs beside other work more than once."""
+
+
+def test_a_loop_without_a_noted_count_is_followed_by_its_counter():
+  assert [(one.size, one.times) for one in collectives(COUNTED)] == [(64, 3)]  # 1, 3, 5
+
+
+def test_a_counter_that_is_no_constant_is_refused():
+  with pytest.raises(ValueError, match="nobody knows"):
+    collectives(COUNTED.replace("copy(%one)", "parameter(1)"))
