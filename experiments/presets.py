@@ -140,46 +140,11 @@ def no_tfidf(config: ConfigDict) -> None:
   config.model.keywords.update(score="raw", spatial_power=0.0)
 
 
-def value_aware_raw(config: ConfigDict) -> None:
-  """The 50 most expressed genes with their values, and no other way for genes to come in."""
-  no_tfidf(config)
-  no_profile(config)
-  config.model.keywords.num_keywords = 50
-
-
-def no_spatial(config: ConfigDict) -> None:
-  """Keyword scores and profiles do not look at how patterned a gene is over the tissue."""
-  config.model.keywords.spatial_power = 0.0
-
-
-def no_profile(config: ConfigDict) -> None:
-  """The gene tower reads keyword genes alone."""
-  config.model.gene_profile = False
-
-
-def no_neighbourhood(config: ConfigDict) -> None:
-  """The gene tower reads no mean profile of the spots around."""
-  config.model.gene_neighbourhood = False
-
-
-def no_stem(config: ConfigDict) -> None:
-  """Patches are cut into pieces, as a plain vision transformer does, without convolutions."""
-  config.model.image_stem = "pieces"
-
-
-def no_surroundings(config: ConfigDict) -> None:
-  """What is reconstructed is the spot's own expression, with nothing of its neighbours'."""
-  config.objectives.surroundings_share = 0.0
-
-
 def paper(config: ConfigDict) -> None:
   """As published, where the paper says how: a sentence of 250 TF-IDF genes, Leiden, thresholds."""
-  no_profile(config)
-  no_stem(config)
-  no_surroundings(config)
-  config.model.gene_input = "sentence"
+  config.model.update(gene_profile=False, image_stem="pieces", gene_input="sentence")
   config.model.keywords.update(score="tf_idf_smooth", spatial_power=0.0, num_keywords=250)
-  config.objectives.pathway_form = "kl_indicator"
+  config.objectives.update(surroundings_share=0.0, pathway_form="kl_indicator")
   config.training.region_method = "leiden"
 
 
@@ -198,16 +163,6 @@ def random_pathways(config: ConfigDict) -> None:
   config.gene_sets = "random"
 
 
-def long_stages(config: ConfigDict) -> None:
-  """Spots alone for 40 % of the steps, then pathways too, and regions in the last 30 %."""
-  shares, stages = (0.4, 0.3, 0.3), config.training.stages
-  if len(stages) != len(shares):
-    raise ValueError(f"variant 'long_stages' is about {len(shares)} stages, not {len(stages)}")
-  config.training.stages = tuple(
-    {**stage, "share": share} for stage, share in zip(stages, shares, strict=True)
-  )
-
-
 def joint(config: ConfigDict) -> None:
   """All objectives from the first step, in one stage."""
   objectives = tuple(name for stage in config.training.stages for name in stage["objectives"])
@@ -218,10 +173,8 @@ PRESETS: dict[str, Preset] = {
   function.__name__: function
   for function in (
     default, test, tiny_checkpoint, small, base, large, large_batch, more_memory, frozen,
-    pretrained_tower, legacy_st,
-    shuffled_pairs, spot_only, bleep, no_tfidf, value_aware_raw, no_spatial, no_profile,
-    no_neighbourhood, no_stem, no_surroundings, paper, no_pathway, random_pathways, no_region,
-    long_stages, joint,
+    pretrained_tower, legacy_st, shuffled_pairs, spot_only, bleep, no_tfidf, no_pathway, no_region,
+    random_pathways, joint, paper,
   )
 }  # fmt: skip
 """Name -> what it changes. The first line of its docstring is what tables call it."""

@@ -63,13 +63,10 @@ class ContextConfig:
   Attributes:
     num_heads: heads of the neighbour attention.
     radius_um: spots farther than this are not seen. 0 switches context off.
-    centre_dropout: share of spots whose own vector is hidden from the mix while training, so that
-      the neighbours cannot be ignored. The mean profile of the neighbourhood keeps its share.
   """
 
   num_heads: int = 4
   radius_um: float = 250.0
-  centre_dropout: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +115,8 @@ class ModelConfig:
     image_stem: a name in `hibio.encoders.vit.STEMS`: how tokens are made of pixels.
     gene_input: a name in `hibio.encoders.gene.TOKENS`: what the gene tower is told of a keyword.
     gene_profile: the gene tower also reads a weighted sum over all measured genes, in which each
-      weighs by its pattern over the tissue.
-    gene_neighbourhood: and the same sum a second time, averaged over the spots within the context's
-      radius: what one spot's counts are too few to say. Needs the profile and a context.
+      weighs by its pattern over the tissue; and, with a context, the same averaged over the spots
+      within its radius: what one spot's counts are too few to say.
     context: neighbour context, the same shape for both modalities.
     dtype: "float32" or "bfloat16" for activations; parameters are float32.
     reference_genes: genes of the panel that the model first learned on, where new ones were added
@@ -140,7 +136,6 @@ class ModelConfig:
   image_stem: str = "convolutions"
   gene_input: str = "values"
   gene_profile: bool = True
-  gene_neighbourhood: bool = True
   context: ContextConfig = ContextConfig()
   dtype: str = "float32"
   reference_genes: int | None = None

@@ -41,7 +41,7 @@ def count_flops(
   both_sides = 2 * shared * (config.image.width + width)  # into the shared space
   if config.context.radius_um > 0:
     both_sides += 2 * (8 * shared**2 + 4 * spots_per_window * shared)
-    if config.gene_profile and config.gene_neighbourhood:
+    if config.gene_profile:
       both_sides += 2 * width * (spots_per_window + shared)
   both_sides += 2 * (2 * shared * width + 2 * width * num_genes)  # readouts of expression
   both_sides += 2 * 2 * shared  # region scores

@@ -54,7 +54,7 @@ class HiBio(nn.Module):
     """Embeddings and readouts of every spot; padding has no meaning and influences no other spot.
 
     Args:
-      train: draw from the stream "context" what is hidden: of spots and of features.
+      train: draw from the stream "context" which features are hidden.
 
     Raises:
       BadInputError: sizes in the config that do not fit together, or do not fit the batch.
@@ -97,8 +97,8 @@ class HiBio(nn.Module):
       vectors = vectors.astype(dtype)
       if config.context.radius_um > 0:
         context = NeighbourContext(config.context, dtype, name=f"context_{name}")
-        vectors = context(vectors, batch.positions_um, known[name], train=train)
-        if name == "gene" and config.gene_profile and config.gene_neighbourhood:
+        vectors = context(vectors, batch.positions_um, known[name])
+        if name == "gene" and config.gene_profile:
           around = mean_within(
             profile, batch.positions_um, known[name], radius_um=config.context.radius_um
           )

@@ -12,15 +12,8 @@ from experiments.ablation.statistics import DRAWS, LEVEL, Interval
 
 PHRASES = {
   "no_tfidf": "With the most expressed genes in place of keyword genes",
-  "value_aware_raw": "With the 50 most expressed genes and their values alone",
-  "no_spatial": "Without a look at how patterned genes are over the tissue",
-  "no_profile": "With keyword genes alone, without whole profiles of spot and neighbourhood",
-  "no_neighbourhood": "Without the mean profile of the spots around",
-  "no_stem": "With patches cut into pieces in place of convolutions",
-  "no_surroundings": "With the spot's own expression alone to reconstruct",
   "no_pathway": "Without pathway anchors",
   "no_region": "Without regions",
-  "long_stages": "With spots alone for 40 % of the steps",
   "joint": "With all objectives from the first step",
   "random_pathways": "With random gene sets of the same sizes",
   "paper": "As published, where the paper says how",

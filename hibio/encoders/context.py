@@ -27,14 +27,11 @@ class NeighbourContext(nn.Module):
     vectors: Float[Array, "window spot width"],
     positions_um: Float[Array, "window spot 2"],
     known: Bool[Array, "window spot"],
-    *,
-    train: bool = False,
   ) -> Float[Array, "window spot width"]:
     """The vectors with their surroundings.
 
     Args:
       known: True for spots whose vector is real; no spot attends to the others.
-      train: hide the own vector of some spots (stream "context").
     """
     config, shape = self.config, vectors.shape
     heads, width = config.num_heads, vectors.shape[-1]
@@ -43,12 +40,8 @@ class NeighbourContext(nn.Module):
     near = (distance <= 1.0) & ~jnp.eye(shape[1], dtype=bool)[None] & known[:, None]
     surrounded = near.any(-1)
 
-    hidden = ~known
-    if train and config.centre_dropout > 0:
-      drawn = jax.random.bernoulli(self.make_rng("context"), config.centre_dropout, shape[:2])
-      hidden |= drawn & surrounded
     unknown = self.param("hidden", nn.initializers.normal(0.02), (width,)).astype(vectors.dtype)
-    own = jnp.where(hidden[..., None], unknown[None, None], vectors)
+    own = jnp.where(known[..., None], vectors, unknown[None, None])
 
     def split(name, values):
       projected = Dense(width, dtype=self.dtype, name=name)(values)

@@ -170,9 +170,9 @@ class HeadlineLine:
     found = []
     if "LEAKY" in self.model.split:
       found.append("LEAKY: same donors on both sides")
-    if self.against_chance.word in ("tie", "worse"):
+    if self.against_chance in ("tie", "worse"):
       found.append("no better than chance")
-    if self.baseline and self.against_untrained.word in ("tie", "worse"):
+    if self.baseline and self.against_untrained in ("tie", "worse"):
       found.append("no better than untrained")
     return tuple(found)
 

@@ -37,7 +37,9 @@ def compared(rows: Sequence[Row], task: str, subject: str) -> dict[str, str]:
       seen = seen_in_words(line.sees)
       found[line.model.method] = f"{name}, {seen}"
       if line.baseline:
-        found.setdefault(line.baseline.method, f"{bare(line.baseline)}, best baseline {seen}")
+        found.setdefault(
+          line.baseline.method, f"{bare(line.baseline.method)}, best baseline {seen}"
+        )
   return found or {
     f"{subject}/image": f"{name}, from H&E",
     f"{subject}/gene": f"{name}, from expression",

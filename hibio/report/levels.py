@@ -21,6 +21,7 @@ from hibio.report.exhibits import Chart, GroupMap, Listing, MapRow, ValueMap
 from hibio.report.shown_sections import ShownSections
 from hibio.report.tables import number
 from hibio.report.value_maps import in_words, set_in_words
+from hibio.report.vocabulary import feature_in_words
 from hibio.training import metrics
 
 TOP = 10
@@ -209,7 +210,7 @@ def _region_maps(setting: Setting, shown: ShownSections, feature: str) -> Iterat
     sections = setting.scored.sections()
     counts = {name: counted(len(set(ids[rows])), "regions") for name, rows in sections}
     laid_out = shown.groups(setting.scored, ids.astype(str))
-    yield GroupMap(f"{feature}, level {level}", laid_out, counts)
+    yield GroupMap(f"{feature_in_words(feature)}, level {level}", laid_out, counts)
 
 
 def region_sizes_chart(setting: Setting, features: Sequence[str]) -> Figure:
@@ -223,8 +224,9 @@ def region_sizes_chart(setting: Setting, features: Sequence[str]) -> Figure:
     for place, feature in enumerate(features):
       spots = sizes(setting.regions(feature)[level, setting.is_scored])
       axis.ecdf(
-        spots, label=feature, color=canvas.OKABE_ITO[place % 8], linestyle=styles[place % 4]
-      )
+        spots, label=feature_in_words(feature), color=canvas.OKABE_ITO[place % 8],
+        linestyle=styles[place % 4],
+      )  # fmt: skip
     axis.set_title(f"level {level + 1}, aims for a side of {side:g} µm", fontsize=10)
     axis.set(xlabel="spots of a region", ylabel="share of regions up to this size")
   figure.legend(

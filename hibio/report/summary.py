@@ -16,7 +16,7 @@ from hibio.evaluation.rows import Row, lower_is_better, seen
 from hibio.report.headlines import HeadlineLine, headlines
 from hibio.report.tables import number, spread
 from hibio.report.verdicts import Verdict, has_value
-from hibio.report.vocabulary import bare, metric_explained, seen_in_words
+from hibio.report.vocabulary import bare, feature_in_words, metric_explained, seen_in_words
 
 _SLIGHT = 0.02
 """Share of the scale that a figure may lie below 0 without the scale being stretched for it."""
@@ -140,7 +140,7 @@ def judged(line: HeadlineLine) -> Verdict:
 
 def in_words(line: HeadlineLine) -> str:
   """The verdict for a reader, under the heading "against the best simple baseline"."""
-  word = judged(line).word
+  word = judged(line)
   if word == "unknown":
     return "nothing to compare with"
   if word == "alone":
@@ -159,9 +159,8 @@ def _baseline_name(line: HeadlineLine) -> str:
   """Of the best simple baseline; what it sees stands beside it where that is not what is asked."""
   if not line.baseline:
     return ""
-  what = seen(line.baseline.method)
-  also = f", {seen_in_words(what)}" if what and what != line.sees else ""
-  return f"{bare(line.baseline)}{also}"
+  method = line.baseline.method
+  return bare(method) if seen(method) == line.sees else feature_in_words(method)
 
 
 def _figure_line(line: HeadlineLine) -> dict[str, Any]:
@@ -173,8 +172,8 @@ def _figure_line(line: HeadlineLine) -> dict[str, Any]:
     "baseline": figure(line.baseline),
     "baseline_name": _baseline_name(line),
     "chance": "-" if line.model.chance is None else number(line.model.chance),
-    "word": judged(line).word,
-    "sign": _SIGNS[judged(line).word],
+    "word": judged(line),
+    "sign": _SIGNS[judged(line)],
     "says": in_words(line),
     "warnings": line.warnings,
   }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -21,44 +21,31 @@ RULE = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-  """How one figure stands to another.
-
-  Attributes:
-    word: "better", "tie" or "worse"; "unknown" where one of them has no value; "alone" where both
-      are of a single section, donor or seed.
-    difference: how much better the first is, whichever way the metric goes; negative for worse.
-    margin: the largest difference that is still a tie.
-  """
-
-  word: str
-  difference: float
-  margin: float
+Verdict = Literal["better", "tie", "worse", "unknown", "alone"]
+"""How one figure stands to another; "unknown" where one of them has no value, "alone" where both
+are of a single section, donor or seed."""
 
 
 def compare(one: Row | None, other: Row | None) -> Verdict:
   """How `one` stands to `other`; both are of the same task, protocol and metric."""
   if not (has_value(one) and has_value(other)):
-    return Verdict("unknown", math.nan, math.nan)
+    return "unknown"
+  if len(one.parts) == len(other.parts) == 1:
+    return "alone"
   sign = -1.0 if lower_is_better(one.metric) else 1.0
   difference = sign * (one.value - other.value)
-  if len(one.parts) == len(other.parts) == 1:
-    return Verdict("alone", difference, math.nan)
   margin = max(_spread_of_difference(one, other), LEAST_SHARE * _distance_from_chance(one, other))
-  return Verdict(_word(difference, margin), difference, margin)
+  return _word(difference, margin)
 
 
 def against_chance(row: Row | None) -> Verdict:
   """How a figure stands to guessing; the margin is its own spread."""
   if not has_value(row) or row.chance is None or not math.isfinite(row.chance):
-    return Verdict("unknown", math.nan, math.nan)
-  sign = -1.0 if lower_is_better(row.metric) else 1.0
-  difference = sign * (row.value - row.chance)
+    return "unknown"
   if len(row.parts) == 1:
-    return Verdict("alone", difference, math.nan)
-  margin = row.spread or 0.0
-  return Verdict(_word(difference, margin), difference, margin)
+    return "alone"
+  sign = -1.0 if lower_is_better(row.metric) else 1.0
+  return _word(sign * (row.value - row.chance), row.spread or 0.0)
 
 
 def has_value(row: Row | None) -> bool:
@@ -66,7 +53,7 @@ def has_value(row: Row | None) -> bool:
   return row is not None and row.value is not None and math.isfinite(row.value)
 
 
-def _word(difference: float, margin: float) -> str:
+def _word(difference: float, margin: float) -> Verdict:
   if abs(difference) <= margin:
     return "tie"
   return "better" if difference > 0 else "worse"

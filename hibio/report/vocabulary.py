@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hibio.evaluation.baselines import BASELINES
-from hibio.evaluation.rows import Row
+from hibio.evaluation.rows import seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,9 +232,14 @@ def seen_in_words(what: str) -> str:
   return {"image": "from H&E", "gene": "from expression", "fused": "from both"}.get(what, "")
 
 
-def bare(row: Row) -> str:
-  """Who is scored, without what it sees: "pca" for "pca/gene"."""
-  return row.method.partition("/")[0]
+def bare(method: str) -> str:
+  """A method without what it sees: "pca" for "pca/gene"."""
+  return method.partition("/")[0]
+
+
+def feature_in_words(feature: str) -> str:
+  """ "hibio, from both" for "hibio/fused"; of what sees neither, the bare name."""
+  return ", ".join(filter(None, (bare(feature), seen_in_words(seen(feature)))))
 
 
 def _explained(

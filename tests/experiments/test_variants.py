@@ -39,11 +39,6 @@ def test_what_is_left_out_stays_out_whatever_the_stages_are(variants):
   assert objectives_of(variants) == [("spot", "reconstruction", *presets.PATHWAY)]
 
 
-def test_longer_stages_of_one_stage_are_a_mistake():
-  with pytest.raises(ValueError, match="long_stages"):
-    experiment.get_config("joint,long_stages")
-
-
 def test_every_preset_that_an_ablation_compares_has_a_phrase_of_its_own():
   sizes = {"test", "tiny_checkpoint", "small", "base", "large", "large_batch", "more_memory"}
   not_compared = {"default", "frozen", "pretrained_tower", "legacy_st", *sizes}

@@ -196,20 +196,6 @@ def test_without_the_whole_profile_only_keywords_are_read(data, params, profile)
   assert 0 < len(read) < GENES
 
 
-def test_the_neighbourhoods_profile_is_the_mean_of_its_spots(data, params, outputs, forward):
-  batch, tables = data
-  model = HiBio(dataclasses.replace(CONFIG, gene_neighbourhood=False), num_genes=GENES)
-  args = (batch, tables.statistics, tables.membership)
-  init = jax.eval_shape(model.init, jax.random.key(0), *args)["params"]
-  assert set(params["params"]) - set(init) == {"neighbourhood"}
-  # Genes that are no keywords of a spot reach its neighbour by the mean profile too.
-  alone = jax.jit(model.apply)({"params": {k: params["params"][k] for k in init}}, *args)
-  assert (
-    np.abs(np.asarray(alone.gene) - outputs.gene).max(-1)[np.asarray(batch.spot_mask)] > 0
-  ).all()
-  np.testing.assert_array_equal(np.asarray(alone.image), outputs.image)
-
-
 @pytest.mark.parametrize(
   ("changes", "field"),
   [({"image_stem": "fourier"}, "image_stem"), ({"token_px": 6, "patch_px": 12}, "token_px")],
@@ -262,18 +248,6 @@ def test_bfloat16_gives_float32_outputs_close_to_those_of_float32(data, params, 
   }
   for side in ("image", "gene"):
     assert float((getattr(got, side) * getattr(outputs, side)).sum(-1).min()) > 0.99
-
-
-def test_hidden_centres_are_drawn_only_in_training(data, params, outputs):
-  batch, tables = data
-  context = dataclasses.replace(CONFIG.context, centre_dropout=0.5)
-  model = HiBio(dataclasses.replace(CONFIG, context=context), num_genes=GENES)
-  args = (params, batch, tables.statistics, tables.membership)
-  drawn = jax.jit(lambda key: model.apply(*args, train=True, rngs={"context": key}))
-  first, again, other = (drawn(jax.random.key(seed)).image for seed in (0, 0, 1))
-  np.testing.assert_array_equal(first, again)
-  assert (first != other).any()
-  assert (np.asarray(first) != outputs.image).any()
 
 
 @pytest.mark.parametrize(

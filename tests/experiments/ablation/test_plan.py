@@ -24,7 +24,7 @@ def test_presets_are_applied_in_order_and_leave_the_rest_alone():
   stages = {stage["name"]: stage["objectives"] for stage in config.training.stages}
   assert stages["region"] == ()
   assert stages["pathway"]
-  assert hibio.get_config("value_aware_raw,test").model.keywords.num_keywords == 16
+  assert hibio.get_config("paper,test").model.keywords.num_keywords == 16
 
 
 def test_every_preset_but_the_default_changes_something_and_none_the_amount_of_training():
