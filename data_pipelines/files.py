@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import functools
 import hashlib
@@ -10,9 +11,13 @@ import importlib.metadata
 import json
 import os
 import shutil
+import stat
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from data_pipelines.problems import BadInputError
 
@@ -25,6 +30,10 @@ PACKAGES = (
 
 SEAL = "sha256"
 """Key of the digest in what `sealed` writes."""
+
+_MAX_EXPANSION = 500
+"""Unpacked bytes a byte of an .npz file; membership of gene sets, nearly all False, is below."""
+_SMALL_BYTES = 256 << 20  # below this, expansion does no harm
 
 _PIECES, _PIECE = 32, 1 << 15
 """How many pieces of a file a sampled digest is of, and their bytes."""
@@ -59,16 +68,22 @@ def clear_unfinished() -> None:
 
 
 def require_room(output: Path, num_bytes: int, flag: str) -> None:
-  """Refuses to begin what will not fit; where a disk does not tell, nothing is refused.
+  """Refuses to begin what will not fit, or must not be written.
 
   Args:
-    output: that will be written to, or in; need not be there yet.
+    output: file that will be written; neither it nor its folder need be there yet.
     flag: that names it.
 
   Raises:
-    BadInputError: says how many bytes are needed, and how many there are.
+    BadInputError: no folder can be there, it is not ours to write to, or has too little room: says
+      how many bytes are needed, and how many there are. A disk that does not tell has enough.
   """
-  there = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
+  there = next(path for path in output.absolute().parents if path.exists())
+  if not (there.is_dir() and os.access(there, os.W_OK)):
+    raise BadInputError(
+      there, flag, "no right to write there" if there.is_dir() else "a file",
+      "a folder that can be written to", f"give another {flag}",
+    )  # fmt: skip
   try:
     free = shutil.disk_usage(there).free
   except OSError:
@@ -127,15 +142,42 @@ def sha256(path: Path) -> str:
 
 
 def is_intact(path: Path, digest: str) -> bool:
-  """Whether a file has this SHA-256; one that nobody touches is read once a process."""
+  """Whether a file has this SHA-256."""
+  return known_sha256(path) == digest
+
+
+def known_sha256(path: Path) -> str:
+  """`sha256` of a file, which is read once a process as long as nobody touches it."""
   status = path.stat()
+  if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+    raise OSError(errno.EINVAL, "no file", str(path))
   stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-  return _known_sha256(path.absolute(), stamp) == digest
+  return _known_sha256(path.absolute(), stamp)
 
 
 @functools.lru_cache(maxsize=100_000)
 def _known_sha256(path: Path, stamp: tuple[int, ...]) -> str:
   return sha256(path)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+  """The arrays of an .npz file, by name; no pickle is opened.
+
+  Raises:
+    FileNotFoundError: no such file.
+    ValueError: it is damaged, or would be far larger in memory than it is on the disk.
+  """
+  try:
+    with zipfile.ZipFile(path) as inside:
+      declared = sum(one.file_size for one in inside.infolist())
+    if declared > max(_SMALL_BYTES, _MAX_EXPANSION * path.stat().st_size):
+      raise ValueError(f"{declared:,} bytes when unpacked")
+    with np.load(path) as arrays:
+      return {name: arrays[name] for name in arrays.files}
+  except FileNotFoundError:
+    raise
+  except Exception as error:  # zip files, zlib and NumPy have a dozen kinds of them
+    raise ValueError(str(error) or type(error).__name__) from error
 
 
 def sealed(content: Mapping[str, Any]) -> bytes:
@@ -162,6 +204,25 @@ def unsealed(raw: bytes) -> dict[str, Any]:
 
 def _json(content: Mapping[str, Any]) -> bytes:
   return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def unlike(value: Any, example: Any, at: str = "") -> str:
+  """The first place at which JSON is of another kind than an example of it; empty if there is none.
+
+  Args:
+    example: keys that must be there; of a list, what each of its entries is like; a whole number
+      that none may be below; of other values the type alone counts.
+    at: name of the place.
+  """
+  if isinstance(example, dict) and isinstance(value, dict):
+    parts = ((value.get(key), inner, f"{at}.{key}") for key, inner in example.items())
+  elif isinstance(example, list) and isinstance(value, list):
+    parts = ((one, example[0], f"{at}.{number}") for number, one in enumerate(value))
+  elif type(example) is int:
+    return "" if type(value) is int and example <= value < 1 << 31 else at
+  else:
+    return "" if type(value) is type(example) and not isinstance(value, (dict, list)) else at
+  return next(filter(None, (unlike(*part) for part in parts)), "")
 
 
 def sampled_sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int
 
+from data_pipelines.files import write_text
 from data_pipelines.problems import BadInputError
 from data_pipelines.section import Section
 
@@ -136,7 +137,7 @@ class GenePanel:
   def save(self, path: str | os.PathLike) -> None:
     """Writes a table of two columns, `id` and `symbol`, one gene a line in the panel's order."""
     lines = [f"{id_}\t{symbol}" for id_, symbol in zip(self.ids, self.symbols, strict=True)]
-    Path(path).write_text("\n".join([_HEADER, *lines]) + "\n", encoding="utf-8")
+    write_text(Path(path), "\n".join([_HEADER, *lines]) + "\n")
 
   @classmethod
   def load(cls, path: str | os.PathLike) -> GenePanel:

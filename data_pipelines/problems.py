@@ -80,12 +80,32 @@ def disk_explained(output: str | os.PathLike, flag: str, needed: str) -> Iterato
         output, "disk", f"no room left ({os.strerror(number or errno.ENOSPC)})", needed,
         "free some space and run the same command again; what is finished is kept",
       ) from error  # fmt: skip
-    if number in _NOT_OURS and str(error.filename).startswith(os.fspath(output)):
+    if number in _NOT_OURS and file_of(error).startswith(os.fspath(output)):
       raise BadInputError(
-        error.filename, flag, f"not writable ({error.strerror})", "a folder that can be written to",
+        file_of(error), flag, f"not writable ({error.strerror})",
+        "a folder that can be written to",
         f"give another {flag}, or ask for the right to write there",
       ) from error  # fmt: skip
     raise
+
+
+def file_of(error: OSError) -> str:
+  """The file at fault; of a rename, what was to be replaced. Empty where the system names none."""
+  return str(error.filename2 or error.filename or "")
+
+
+def of_a_file(error: OSError) -> BadInputError | None:
+  """What to say of a file that cannot be read or written, such as one that a folder stands in for.
+
+  None where the error is about something else.
+  """
+  if not file_of(error):
+    return None
+  return BadInputError(
+    file_of(error), "file", f"no way to read or write it ({error.strerror or error})",
+    "a file or folder that can be used",
+    "see what lies there, and who may use it; then run the same command again",
+  )  # fmt: skip
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -104,7 +124,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def exits_on_bad_input(main: Callable[..., Any]) -> Callable[..., Any]:
   """Wraps an entry point: a `BadInputError` becomes one line on stderr and exit status 3.
 
-  So does memory that runs out.
+  So do memory that runs out, and a file that cannot be read or written.
   """
 
   @functools.wraps(main)
@@ -112,6 +132,10 @@ def exits_on_bad_input(main: Callable[..., Any]) -> Callable[..., Any]:
     try:
       return main(*args, **kwargs)
     except BadInputError as problem:
+      print(problem, file=sys.stderr)
+    except OSError as error:
+      if (problem := of_a_file(error)) is None:
+        raise
       print(problem, file=sys.stderr)
     except (MemoryError, RuntimeError) as error:
       if not is_out_of_memory(error):

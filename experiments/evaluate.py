@@ -88,7 +88,7 @@ _ALLOW_LEAK = FLAGS.bool(
 def main() -> None:
   options = _options(suite.known_tasks(_TASKS.value))
   output = Path(_OUTPUT.value)
-  require_room(output, _ROOM, "--output")
+  require_room(output / "results.json", _ROOM, "--output")
   model = pretrained.load(_CHECKPOINT.value) if _CHECKPOINT.value else None
   corpus = Corpus.open(_CORPUS.value)
   features.made_for(model.features if model else None, corpus, _WEIGHTS.value)

@@ -37,7 +37,8 @@ OWN_MEANINGS = {
   " separated by commas.",
   "gene_sets_seed": "of random gene sets.",
   "num_threads": "threads that decode patches.",
-  "max_bad_windows": "windows that may be left out as they cannot be read; 0: the first ends it.",
+  "max_bad_windows": "windows that may be left out as they cannot be read, over all starts; 0: the"
+  " first ends the run.",
 }
 """What the keys mean that `hibio.configs` does not have."""
 

@@ -148,7 +148,8 @@ def opened(config: ConfigDict) -> Corpus:
   beside, tissue = Path(config.workdir).absolute().parent, config.synthetic
   found = Corpus.open(config.corpus or corpus(tissue.preset, tissue.seed, beside))
   if config.get("max_bad_windows"):
-    found = dataclasses.replace(found, quarantine=Quarantine(config.max_bad_windows))
+    quarantine = Quarantine(config.max_bad_windows, Path(config.workdir))
+    found = dataclasses.replace(found, quarantine=quarantine)
   if config.get("features"):
     workdir.refuse_other_corpus(Path(config.workdir), found.panel.hash, found.path)
     found = features.added(found, config.features)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,12 +168,11 @@ def saved(folder: Path, step: int) -> Readout | None:
   if not path.is_file():
     return None
   try:
-    with path.open("rb") as file, np.load(file) as stored:
-      arrays = {name: stored[name] for name in stored.files}
+    arrays = files.read_arrays(path)
     if str(arrays.pop("hash")) != _digest(arrays):
       raise ValueError("its hash has changed")
     about = json.loads(arrays["about"].tobytes())
-  except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+  except (OSError, ValueError, KeyError) as error:
     raise BadInputError(
       path, "content", f"damaged ({error})", "what pretraining wrote",
       "delete it and run the command of the training once more: it only writes this file",

@@ -20,7 +20,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from data_pipelines.files import is_intact, sampled_sha256, sealed, unsealed, write_bytes
+from data_pipelines.files import (
+  is_intact,
+  sampled_sha256,
+  sealed,
+  unlike,
+  unsealed,
+  write_bytes,
+)
 from data_pipelines.preparation import section_image
 from data_pipelines.preparation.manifest import NAME
 from data_pipelines.problems import BadInputError, nearest
@@ -28,6 +35,8 @@ from data_pipelines.problems import BadInputError, nearest
 FOLDER = "features"
 ABOUT = "about.json"
 _VERSION = 1
+_EXAMPLE = {"version": 0, "encoder": {"name": "", "hash": "", "width": 1}, "sections": {}}
+_ROW = {"stamp": "", "sha256": "", "known": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +172,7 @@ class Store:
           "features of this corpus as they were written",
         )  # fmt: skip
       try:
-        values = np.load(self._file(name))
+        values = np.load(self._file(name), mmap_mode="r")  # what it declares is not in memory yet
       except (OSError, ValueError) as error:
         raise self._wrong(self._file(name), "content", str(error), "an array") from error
       if values.shape != (section["num_spots"], width):
@@ -197,9 +206,12 @@ class Store:
   def _read(self) -> dict[str, Any]:
     try:
       found = unsealed((self.folder / ABOUT).read_bytes())
-      if found["version"] == _VERSION and found["encoder"]["hash"] and found["encoder"]["width"]:
+      place = unlike(found, _EXAMPLE, ABOUT)
+      rows = found["sections"].values() if not place else ()
+      place = place or next(filter(None, (unlike(row, _ROW, "sections") for row in rows)), "")
+      if not place and found["version"] == _VERSION:
         return found
-      problem = f"version {found['version']}"
+      problem = f"something else as {place}" if place else f"version {found['version']}"
     except (OSError, ValueError, KeyError, TypeError) as error:
       problem = f"not readable ({error})"
     raise self._wrong(

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from jaxtyping import Bool, Float, Int
 from data_pipelines.console import Progress
 from data_pipelines.features.reading import model_input
 from data_pipelines.features.store import Features, Store
+from data_pipelines.files import read_arrays
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel
-from data_pipelines.loading import splitting
+from data_pipelines.loading import fitting, splitting
 from data_pipelines.loading.quarantine import Quarantine
 from data_pipelines.preparation import manifest as manifests
 from data_pipelines.preparation import shards, spatial_genes, statistics
@@ -30,12 +30,6 @@ from data_pipelines.problems import BadInputError
 
 _ROUND_SPOTS = 16
 """Few shapes, so that what is compiled for one corpus often serves another."""
-
-_MAX_EXPANSION = 500
-"""Unpacked bytes a byte of a table; membership of gene sets, nearly all of it False, is below."""
-_SMALL_BYTES = 256 << 20  # below this, expansion does no harm
-
-_AGAIN = "delete manifest.json and run the same data_pipelines.prepare command again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +100,11 @@ class Corpus:
       spatial_excess=tables.pop(spatial_genes.EXCESS),
       statistics=tables,
       membership=gene_sets["membership"],
-      gene_set_names=tuple(gene_sets["names"].tolist()),
+      gene_set_names=tuple(map(str, gene_sets["names"].tolist())),
       regions=regions["regions"],
       spots=spots,
     )
-    corpus._check()
+    fitting.check(corpus)
     return corpus
 
   @property
@@ -197,8 +191,9 @@ class Corpus:
       BadInputError: a file of the section is missing, or not as it was written.
     """
     folder = self.section_folder(section)
-    if self.quarantine is None:  # else one bad record would condemn all; each has its own checksum
-      manifests.check(self.path, self.manifest, f"windows/{folder.name}/")
+    # With a quarantine one bad record does not condemn all.
+    in_parts = self.quarantine is not None
+    manifests.check(self.path, self.manifest, f"windows/{folder.name}/", in_parts=in_parts)
     return shards.StoredWindows(folder, len(self.panel))
 
   def thumbnail(self, section: Mapping[str, Any]) -> Path | None:
@@ -290,40 +285,13 @@ class Corpus:
     measured = self.statistics["measured"][training if training.any() else ~training].any(axis=0)
     return self.with_gene_sets(Pathways.random(self.membership, measured, seed))
 
-  def _check(self) -> None:
-    for name in self.manifest["files"]:
-      if not (self.path / name).is_file():
-        raise BadInputError(self.path / name, "file", "none", "a file of the corpus", _AGAIN)
-    spots = sum(section["num_spots"] for section in self.manifest["sections"])
-    for file, what, found in (
-      (manifests.SPOTS, "rows", len(self.spots)),
-      (manifests.FIRST_REGIONS, "spots", self.regions.shape[1]),
-      (manifests.STATISTICS, "spots", int(self.statistics["num_spots"].sum())),
-    ):
-      if found != spots:
-        raise BadInputError(self.path / file, what, f"{found:,}", f"{spots:,}", _AGAIN)
-    if self.membership.shape[1] != len(self.panel):
-      raise BadInputError(
-        self.path / manifests.GENE_SETS,
-        "genes",
-        str(self.membership.shape[1]),
-        str(len(self.panel)),
-        _AGAIN,
-      )
-
 
 def _arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
-  path = folder / name
   try:
-    with zipfile.ZipFile(path) as inside:
-      declared = sum(one.file_size for one in inside.infolist())
-    if declared > max(_SMALL_BYTES, _MAX_EXPANSION * path.stat().st_size):
-      raise ValueError(f"{declared:,} bytes when unpacked")
-    with np.load(path) as arrays:
-      return dict(arrays)
-  except (OSError, ValueError, RuntimeError, MemoryError, EOFError, zipfile.BadZipFile) as error:
-    raise _unreadable(path, error) from error
+    return read_arrays(folder / name)
+  except (OSError, ValueError) as error:
+    raise _unreadable(folder / name, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> BadInputError:
-  return BadInputError(path, "content", f"not readable ({error})", "an intact file", _AGAIN)
+  return BadInputError(path, "content", f"not readable ({error})", "an intact file", fitting.AGAIN)

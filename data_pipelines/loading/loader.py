@@ -123,7 +123,9 @@ def assembled(
     except BadInputError as problem:
       if corpus.quarantine is None:
         raise
-      corpus.quarantine.leave_out(*windows.place_of(int(number)), problem)
+      section, window = windows.place_of(int(number))
+      name = corpus.manifest["sections"][section]["section_id"]
+      corpus.quarantine.leave_out(name, window, problem)
       for array in out.values():
         array[place] = 0
   return out

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data_pipelines.loading.corpus import Corpus
+from data_pipelines.preparation import shards
 from data_pipelines.preparation.splits import SPLITS
 from data_pipelines.problems import BadInputError
 
@@ -53,12 +54,15 @@ class Windows:
     return len(self.section)
 
   def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-    row = int(self.section[number])
-    element = self._opened(row)[int(self._number[number])]
-    offset = self.corpus.manifest["sections"][row]["spot_offset"]
+    row, window = self.place_of(number)
+    element, section = self._opened(row)[window], self.corpus.manifest["sections"][row]
+    spots, most = element["spot_index"], self.corpus.window_spots
+    if len(spots) > most or not ((spots >= 0) & (spots < section["num_spots"])).all():
+      problem = ValueError("spots that the manifest does not know")
+      raise shards.damaged(self.corpus.section_folder(row), f"window {window}", problem)
     return {
       **element,
-      "spot_index": element["spot_index"] + np.int32(offset),
+      "spot_index": spots + np.int32(section["spot_offset"]),
       "section_index": np.int32(row),
     }
 

@@ -131,7 +131,9 @@ def write_section(
   state = _state(corpus, section.section_id)
   state.unlink(missing_ok=True)
   place.parent.mkdir(exist_ok=True)
-  if place.exists():
+  if place.is_symlink():  # it may have been moved to another disk
+    place.unlink()
+  elif place.exists():
     shutil.rmtree(place)
   os.rename(partial, place)
   files = sorted(path for path in place.rglob("*") if path.is_file())

@@ -14,6 +14,7 @@ import functools
 import io
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from unittest import mock
@@ -25,10 +26,13 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Float, Int
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+from data_pipelines.files import visible
 from data_pipelines.problems import BadInputError
 
 VERSION = "1.0.0"
 SPLIT = "windows"
+
+_SHARD = re.compile(rf"section_windows-{SPLIT}\.array_record-\d{{5}}-of-(\d{{5}})")
 
 _F = tfds.features
 
@@ -87,7 +91,10 @@ class StoredWindows:
     """
     self._folder, self._num_genes = folder, num_genes
     try:
-      self._records = ArrayRecordDataSource(_shards(folder))
+      shards = _shards(folder)
+      if [int(_SHARD.fullmatch(path.name)[1]) for path in shards] != [len(shards)] * len(shards):
+        raise ValueError(f"{len(shards)} shards, which are not as many as their names say")
+      self._records = ArrayRecordDataSource(shards)
     except Exception as error:  # ArrayRecord raises bare RuntimeErrors and others
       raise damaged(folder, "the dataset", error) from error
 
@@ -139,7 +146,8 @@ def _check(element: Mapping[str, np.ndarray], num_genes: int) -> None:
 
 
 def _shards(folder: Path) -> list[Path]:
-  return sorted((folder / VERSION).glob("*.array_record*"))
+  """Files as `write` names them: a copy that lies beside them would be read as more windows."""
+  return [path for path in visible(folder / VERSION) if _SHARD.fullmatch(path.name)]
 
 
 def damaged(folder: Path, field: str, error: Exception) -> BadInputError:

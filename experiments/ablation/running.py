@@ -21,6 +21,7 @@ from hibio import features
 from hibio.evaluation import suite
 from hibio.evaluation.rows import Row
 from hibio.training import metrics
+from hibio.training import workdir as workdirs
 
 FINISHED = "ablation.json"
 """In a run's work directory: the config and corpus that it was trained to the end with."""
@@ -157,7 +158,7 @@ def _baselines_file(run: Run, output: Path) -> Path:
 
 
 def _baselines(run: Run, question: Question, output: Path) -> score_files.Scores:
-  config = json.loads((run.workdir / "config.json").read_text())
+  config = workdirs.config(run.workdir)
   about = question.about | score_files.about_untrained(config, _features(run, question))
   return score_files.read(_baselines_file(run, output), about)
 

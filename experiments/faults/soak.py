@@ -24,7 +24,8 @@ def rows(setting: Setting) -> Iterator[Attempt]:
   yield single("soak", f"{STEPS:,} steps", functools.partial(_soak, setting))
 
 
-def _soak(setting: Setting) -> None:
+def _soak(setting: Setting) -> str:
+  """Says by how much each has grown."""
   workdir = setting.folder() / "run"
   process = Command(
     *setting.pretrain(workdir), f"--config.training.num_steps={STEPS}",
@@ -42,7 +43,12 @@ def _soak(setting: Setting) -> None:
   late = [one for step, one in seen if step >= (1 - 0.5 * _FROM) * STEPS]
   must(bool(early and late), "too fast to be looked at")
   grown = {name: _median(late, name) / _median(early, name) - 1 for name in early[0]}
-  must(max(grown.values()) < _MOST, ", ".join(f"{n} {100 * g:+.1f} %" for n, g in grown.items()))
+  said = ", ".join(
+    f"{name} {100 * by:+.1f} % (of {_median(early, name):,.0f}{' kB' * (name == 'memory')})"
+    for name, by in grown.items()
+  )
+  must(max(grown.values()) < _MOST, said)
+  return said
 
 
 def _median(seen: list[dict[str, int]], name: str) -> float:

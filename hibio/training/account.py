@@ -31,7 +31,7 @@ class Account:
     return self.parts.get(STEP, 0.0) / self.seconds if self.seconds else 0.0
 
 
-def of(history: Sequence[Mapping[str, Any]]) -> Account:
+def of(history: Sequence[Mapping[str, Any]], lost: float | int = 0) -> Account:
   """The account of all starts.
 
   What a start did after its last checkpoint is lost: the next one begins there. A start that was
@@ -39,10 +39,11 @@ def of(history: Sequence[Mapping[str, Any]]) -> Account:
 
   Args:
     history: of `run.json`.
+    lost: seconds of steps that the next start will take again.
   """
   parts: defaultdict[str, float] = defaultdict(float)
   for number, start in enumerate(history):
-    after = history[number + 1]["lost"]["seconds"] if number + 1 < len(history) else 0.0
+    after = history[number + 1]["lost"]["seconds"] if number + 1 < len(history) else lost
     seconds = {name: s for name, s in start.get("seconds", {}).items() if name != "all"}
     if "ended" in start:  # then its seconds hold those that were lost
       seconds[STEP] = max(seconds.get(STEP, 0.0) - after, 0.0)

@@ -22,6 +22,7 @@ from jax.sharding import SingleDeviceSharding
 from jaxtyping import Int
 from orbax.checkpoint.options import AsyncOptions, AtomicityMode, AtomicityOptions
 
+from data_pipelines import console
 from data_pipelines.problems import BadInputError
 from hibio.training import hosts, intact
 from hibio.training.state import TrainState
@@ -29,6 +30,7 @@ from hibio.training.stopping import RunStopped
 
 FOLDER = "checkpoints"
 _ITEMS = ("state", "regions", "meta")
+NEVER_FINISHED = "was never finished"
 
 
 class Restored(NamedTuple):
@@ -191,27 +193,35 @@ class Checkpoints:
 def read_params(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
   """Parameters and meta of the newest whole checkpoint, on one device; changes nothing on disk.
 
-  The run may go on meanwhile: a checkpoint that is being read is not deleted.
+  Says so where a newer one is damaged. The run may go on meanwhile: a checkpoint that is being read
+  is not deleted.
 
   Raises:
     BadInputError: there is none.
   """
   folder, before, steps = Path(workdir).absolute() / FOLDER, None, []
   while before != (steps := _steps(folder)):  # else a newer one has come, and these may be gone
-    before, problems = steps, []
+    before, problems = steps, {}
     for step in reversed(steps):
       with intact.kept(folder / str(step)) as there:
-        problem = intact.damage(folder / str(step)) if there else "was never finished"
+        problem = intact.damage(folder / str(step)) if there else NEVER_FINISHED
         if not problem:
+          _tell(folder, problems, step)
           return _params(folder / str(step) / "state"), _meta(folder / str(step) / "meta")
-      problems.append(f"step {step}: {problem}")
+      problems[step] = problem
   raise BadInputError(
     workdir,
     "checkpoints",
-    "; ".join(problems) or "none",
+    "; ".join(f"step {step}: {problem}" for step, problem in problems.items()) or "none",
     "a whole checkpoint in the folder checkpoints/",
     "give the work directory of a pretraining run",
   )
+
+
+def _tell(folder: Path, problems: Mapping[int, str], step: int) -> None:
+  for bad, problem in problems.items():
+    if problem != NEVER_FINISHED:  # which one is that is being written
+      console.say(f"hibio: warning: {folder / str(bad)}: {problem}; step {step} is read instead")
 
 
 def survey(workdir: Path, verify: bool = True) -> dict[int, str]:
@@ -224,7 +234,7 @@ def survey(workdir: Path, verify: bool = True) -> dict[int, str]:
   found = {}
   for step in reversed(_steps(folder)):
     with intact.kept(folder / str(step)) as there:
-      found[step] = "" if there else "not finished"
+      found[step] = "" if there else NEVER_FINISHED
       if there and verify:
         found[step] = intact.damage(folder / str(step))
   return found

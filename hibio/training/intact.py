@@ -36,25 +36,28 @@ def is_sealed(folder: Path) -> bool:
 
 
 def damage(folder: Path) -> str:
-  """The first difference from what was sealed, in words; empty if there is none."""
+  """The first difference from what was sealed, in words; empty if there is none.
+
+  A hidden file that was not there before, such as a file browser leaves, is none.
+  """
   try:
     own, content = (folder / NAME).read_bytes().split(b"\n", 1)
     content = content.removesuffix(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != own:
       return f"{NAME} has changed"
     sealed = json.loads(content)
-    expected, name = sealed["files"], sealed["folder"]
-  except (OSError, ValueError, KeyError) as error:
-    return f"{NAME} cannot be read ({error})"
-  if name != folder.name:
-    return f"it is a copy of {name} under another name"
-  found = _digests(folder)
+    expected, name = dict(sealed["files"]), sealed["folder"]
+    if name != folder.name:
+      return f"it is a copy of {name} under another name"
+    found = _digests(folder)
+  except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    return f"it cannot be read ({error})"
   for name in sorted(expected.keys() | found.keys()):
     if name not in found:
       return f"{name} is missing"
-    if name not in expected:
+    if name not in expected and not name.rpartition("/")[2].startswith("."):
       return f"{name} was not there before"
-    if found[name] != expected[name]:
+    if found[name] != expected.get(name, found[name]):
       return f"{name} has changed"
   return ""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from data_pipelines import console
+from data_pipelines.problems import BadInputError
 from hibio.training.stopping import BUSY, RunStopped
 
 NAME = "lock"
@@ -35,8 +36,15 @@ def held(workdir: Path) -> Iterator[Callable[[], None]]:
   Raises:
     RunStopped: status 73, with host, pid and start of the run that holds it; the sign of life, too,
       where another run has taken the place of a lock that was deleted.
+    BadInputError: something that is no file lies in the lock's place.
   """
-  lock = _Lock(workdir)
+  try:
+    lock = _Lock(workdir)
+  except OSError as error:
+    raise BadInputError(
+      workdir / NAME, "lock", f"no way to write it ({error.strerror})", "a file, or none",
+      "see what lies there, and remove it",
+    ) from error  # fmt: skip
   try:
     yield lock.sign_of_life
   finally:
@@ -72,7 +80,7 @@ class _Lock:
       self._file.close()
 
   def _taken(self) -> TextIO:
-    file = self._path.open("a+")
+    file = self._path.open("a+", errors="replace")
     if not (free := _is_free(file)):
       time.sleep(_MOMENT)
       free = _is_free(file)
@@ -110,7 +118,7 @@ def holder(workdir: Path) -> str:
   """Who trains in a work directory now, in words; empty if nobody does."""
   path = workdir / NAME
   try:
-    with path.open() as file:
+    with path.open(errors="replace") as file:
       try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         free = True
@@ -128,7 +136,7 @@ def _parse(text: str) -> dict | None:
   try:
     holder = json.loads(text)
     return holder if {"host", "pid", "started"} <= holder.keys() else None
-  except (ValueError, AttributeError):
+  except (ValueError, AttributeError, RecursionError):
     return None
 
 

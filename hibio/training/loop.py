@@ -109,7 +109,8 @@ class _Run:
     optimizer = make_optimizer(self._config, recipe.trained)
     layout = state.abstract(jax.eval_shape(recipe.init), optimizer, mesh)
     if first:
-      files.require_room(self._workdir, int(1.1 * state.num_bytes(layout)), "--config.workdir")
+      needed = int(1.1 * state.num_bytes(layout))
+      files.require_room(self._workdir / workdirs.RUN, needed, "--config.workdir")
     restored = self._checkpoints.restore(layout, np.asarray(recipe.tables.regions))
     if restored is None:
       self.state, tables = state.create(recipe.init(), optimizer, mesh), recipe.tables
@@ -160,9 +161,10 @@ class _Run:
       if looks:
         self._settle(0)
         self._journal.beside(self._held_out())
-      if logs or stops or looks:
+      saves = stops or _due(self.position, config.checkpoint_every, last)
+      if logs or looks or saves:  # whoever goes on from a save makes none of its lines again
         self._write_line()
-      if stops or _due(self.position, config.checkpoint_every, last):
+      if saves:
         self._save(final=stops or last)
       if stops:
         self.departure.stop()

@@ -56,17 +56,17 @@ class MetricsWriter:
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:
-  """The lines of a work directory; a torn one at the end is left out."""
+  """The lines of a work directory by step; one that is torn is left out, of two the last counts."""
   path = workdir / NAME
-  lines = []
-  for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
+  lines = {}
+  for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
     try:
       line = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
       continue
     if isinstance(line, dict) and isinstance(line.get("step"), int):
-      lines.append(line)
-  return lines
+      lines[line["step"]] = line
+  return [lines[step] for step in sorted(lines)]
 
 
 def mean_of(steps: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -5,8 +5,6 @@ Without it no new section can be read as the model was trained to read one.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,13 +50,15 @@ def saved_tables(workdir: Path) -> dict[str, np.ndarray]:
   """
   path = workdir / TABLES
   try:
-    with path.open("rb") as file, np.load(file) as arrays:
-      return {name: arrays[name] for name in arrays.files}
+    found = files.read_arrays(path)
+    if missing := {"names", "pathway", "gene", *_BACKGROUND} - found.keys():
+      raise ValueError(f"no {min(missing)}")
+    return found
   except FileNotFoundError as error:
     raise BadInputError(
       path, "file", "none", "what is known of genes in the corpus", WRITE_TABLES_AGAIN
     ) from error
-  except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+  except (OSError, ValueError) as error:
     raise BadInputError(
       path, "content", f"damaged ({error})", "what training wrote", WRITE_TABLES_AGAIN
     ) from error

@@ -5,14 +5,14 @@
   run.json      corpus, package versions, devices, and one entry for each start
   corpus.npz    gene sets and the background of genes (see `hibio.training.tables`)
 
-A run is resumed only with what it began with.
+A run is resumed only with what it began with. Each checkpoint says that as well: a file of these
+that has changed since it was written is set aside and written anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from typing import Any
 import jax
 
 from data_pipelines import console, files
-from data_pipelines.problems import BadInputError
+from data_pipelines.problems import BadInputError, file_of
 from hibio.training.checkpoints import FOLDER
 from hibio.training.description import check_same, flat
 
@@ -54,12 +54,11 @@ def written_in(folder: Path) -> Iterator[None]:
     yield
   except OSError as error:
     raise BadInputError(
-      folder,
-      "work directory",
+      file_of(error) or folder, "work directory",
       f"no way to write there ({error.strerror or error})",
       "a folder that can be written in",
-      "give another --config.workdir, or free space there",
-    ) from error
+      "give another --config.workdir, or free space there and move away what is not of the run",
+    ) from error  # fmt: skip
 
 
 def refuse_other_corpus(workdir: Path, panel_hash: str, corpus: str | os.PathLike) -> None:
@@ -68,9 +67,11 @@ def refuse_other_corpus(workdir: Path, panel_hash: str, corpus: str | os.PathLik
   Raises:
     BadInputError: the run in this work directory began with other genes.
   """
-  path = workdir / RUN
-  run = _read(path) if path.exists() else None
-  if run is not None and run["panel"]["hash"] != panel_hash:
+  try:
+    run = read(workdir)
+  except BadInputError:  # none, or one that is written anew
+    return
+  if run["panel"]["hash"] != panel_hash:
     names = [one["section_id"] for one in run["corpus"]["sections"]]
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     raise BadInputError(
@@ -90,10 +91,9 @@ def claim(workdir: Path, description: Mapping[str, Any], panel: Any) -> None:
       difference.
   """
   path, run = workdir / CONFIG, workdir / RUN
-  if path.exists():
-    check_same(path, {"config": _read(path)}, description)
-  if run.exists():
-    record = _read(run)
+  if (config := _kept(path)) is not None:
+    check_same(path, {"config": config}, description)
+  if (record := _kept(run)) is not None:
     check_same(run, {name: record[name] for name in ("panel", "corpus")}, description)
   _write(path, description["config"])
   panel.save(workdir / PANEL)
@@ -112,13 +112,13 @@ def record_start(
     lines: of `metrics.jsonl` as the last start left it; those after `step` are work that was lost.
   """
   path = workdir / RUN
-  record = _read(path) if path.exists() else {"history": []}
+  record = _kept(path) or {"history": []}
   entry = {
     "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     "host": socket.gethostname(),
     "pid": os.getpid(),
     "step": step,
-    "lost": _lost(lines, step),
+    "lost": lost(lines, step),
     "versions": files.versions(),
     "devices": {
       "kind": jax.devices()[0].device_kind,
@@ -183,21 +183,34 @@ def _there(path: Path) -> dict[str, Any]:
   return _read(path)
 
 
-def _lost(lines: Sequence[Mapping[str, Any]], step: int) -> dict[str, float | int]:
-  """Steps that were taken and not saved, and their seconds."""
+def lost(lines: Sequence[Mapping[str, Any]], step: int) -> dict[str, float | int]:
+  """Steps of `metrics.jsonl` that are lost where the run goes on at `step`, and their seconds."""
   gone = [line for line in lines if line["step"] > step]
   seconds = sum(line.get("seconds") or 0.0 for line in gone)
   return {"steps": gone[-1]["step"] - step if gone else 0, "seconds": round(seconds, 3)}
 
 
-def _read(path: Path) -> dict:
+def _kept(path: Path) -> dict[str, Any] | None:
+  """What an earlier start wrote there; None where there is nothing that can be believed."""
+  if not path.exists():
+    return None
   try:
-    return json.loads(path.read_text())
+    return _read(path)
+  except BadInputError as problem:
+    aside = path.replace(path.with_name(f"damaged-{path.name}"))
+    console.say(f"hibio: {path}: {problem.found}; set aside as {aside.name} and written anew")
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+  try:
+    return files.unsealed(path.read_bytes())
   except ValueError as error:
     raise BadInputError(
-      path, "JSON", str(error), "what an earlier run wrote", "give another --config.workdir"
-    ) from error
+      path, "content", f"a file that has changed since it was written ({error})",
+      "what training wrote", "run the command of the training again: it writes this file anew",
+    ) from error  # fmt: skip
 
 
-def _write(path: Path, content: Mapping) -> None:
-  files.write_text(path, json.dumps(content, indent=1, allow_nan=False))
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+  files.write_bytes(path, files.sealed(content))

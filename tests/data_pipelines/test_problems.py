@@ -82,3 +82,24 @@ def test_other_trouble_with_files_stays_what_it_is():
   for problem in (failing(errno.EACCES, "input/slide.tif"), failing(errno.EIO, "out/a.npz")):
     with pytest.raises(OSError, match=problem.strerror), disk_explained("out", "--output", "5 GB"):
       raise problem
+
+
+def test_a_file_that_cannot_be_read_or_written_is_one_line_and_other_trouble_is_not_hidden(capsys):
+  def replaced_by_a_folder():
+    error = IsADirectoryError(errno.EISDIR, "Is a directory", "out/.a.partial", None, "out/a.npz")
+    raise error
+
+  with pytest.raises(SystemExit) as ended:
+    exits_on_bad_input(replaced_by_a_folder)()
+  assert ended.value.code == 3
+  said = capsys.readouterr().err
+  assert said.startswith(
+    "hibio: out/a.npz: file: found no way to read or write it (Is a directory)"
+  )
+  assert said.count("\n") == 1
+
+  def of_no_file():
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+  with pytest.raises(OSError, match="allocate"):
+    exits_on_bad_input(of_no_file)()

@@ -1,14 +1,13 @@
 """A corpus is read with what the model took for granted of genes, not with its own guess."""
 
 import dataclasses
-import json
 from unittest import mock
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from data_pipelines import problems
+from data_pipelines import files, problems
 from data_pipelines.loading.corpus import Corpus
 from hibio import corpora, features
 from hibio.pretrained import Pretrained
@@ -163,7 +162,7 @@ def test_a_work_directory_of_other_genes_is_refused_before_features_are_extracte
   tmp_path, monkeypatch
 ):
   run = {"panel": {"hash": "0"}, "corpus": {"sections": [{"section_id": "A1"}]}}
-  (tmp_path / "run.json").write_text(json.dumps(run))
+  (tmp_path / "run.json").write_bytes(files.sealed(run))
   monkeypatch.setattr(features, "added", lambda *_: pytest.fail("extracted"))
   found = mock.Mock(spec=Corpus, path="corpus", panel=mock.Mock(hash="1"))
   monkeypatch.setattr(Corpus, "open", lambda _: found)

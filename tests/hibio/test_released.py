@@ -1,5 +1,8 @@
 """A released model is the checkpoint it was made from, and what comes with the library is small."""
 
+import errno
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -22,10 +25,34 @@ def test_a_released_model_is_the_checkpoint_it_was_made_from(workdir, tmp_path):
     assert (tmp_path / "out" / name).read_bytes() == (workdir / name).read_bytes()
   with pytest.raises(BadInputError, match="already there"):
     released.write(workdir, tmp_path / "out", "# Card\n")
-  parameters = tmp_path / "out" / released.PARAMETERS
-  parameters.write_bytes(parameters.read_bytes()[:-100])
-  with pytest.raises(BadInputError, match="not readable"):
-    pretrained.load(tmp_path / "out")
+  (tmp_path / "out" / released.CARD).write_text("# Edited\n")
+  pretrained.load(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+  "name", [released.PARAMETERS, released.META, released.DIGESTS, "corpus.npz", "panel.tsv"]
+)
+def test_no_bit_of_a_released_model_changes_unseen(tmp_path, name):
+  shutil.copytree(released.folder_of("tiny-synthetic"), tmp_path / "model")
+  path = tmp_path / "model" / name
+  raw = bytearray(path.read_bytes())
+  raw[len(raw) // 2] ^= 1
+  path.write_bytes(raw)
+  with pytest.raises(BadInputError, match="released model: found not readable"):
+    pretrained.load(tmp_path / "model")
+  path.unlink()
+  with pytest.raises(BadInputError, match="released model: found not readable"):
+    pretrained.load(tmp_path / "model")
+
+
+def test_a_release_that_fails_leaves_nothing(workdir, tmp_path, monkeypatch):
+  def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(shutil, "copyfile", full)
+  with pytest.raises(BadInputError, match=r"no room left .*expected about [\d,]+ bytes"):
+    released.write(workdir, tmp_path / "out", "# Card\n")
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", released.shipped())

@@ -1,6 +1,9 @@
 """A prepared corpus read back: the same numbers, in the same sequence, whatever the machinery."""
 
+import contextlib
+import copy
 import dataclasses
+import functools
 import itertools
 import shutil
 import sys
@@ -10,9 +13,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from data_pipelines import inspect
+from data_pipelines import files, inspect
 from data_pipelines.files import sha256
-from data_pipelines.loading import corpus as corpora
 from data_pipelines.loading import loader
 from data_pipelines.loading.corpus import Corpus
 from data_pipelines.loading.quarantine import Quarantine
@@ -236,8 +238,9 @@ def test_a_bad_record_is_left_out_where_that_is_allowed_and_named(copied, corpus
   path.write_bytes(content)
   splits = ("train", "validation", "test")
 
-  def read(limit):
-    damaged = dataclasses.replace(Corpus.open(copied), quarantine=Quarantine(limit))
+  def read(limit, run=""):
+    run = copied / (run or f"run{limit}")
+    damaged = dataclasses.replace(Corpus.open(copied), quarantine=Quarantine(limit, run))
     return list(loader.windows_once(damaged, splits, windows_per_batch=1))
 
   found, whole = read(9), list(loader.windows_once(corpus, splits, windows_per_batch=1))
@@ -251,6 +254,47 @@ def test_a_bad_record_is_left_out_where_that_is_allowed_and_named(copied, corpus
       np.testing.assert_array_equal(array, wanted)
   with pytest.raises(BadInputError, match=path.name):
     read(sum(empty) - 1)
+  capsys.readouterr()
+  read(sum(empty), "run9")  # another start: they are known, and none more may come
+  assert "left out" not in capsys.readouterr().err
+
+
+def test_windows_left_out_count_over_all_starts_of_a_run(tmp_path):
+  bad = BadInputError("shard", "window", "damaged data", "an intact one", "prepare again")
+  Quarantine(2, tmp_path / "run").leave_out("A1", 0, bad)
+  again = Quarantine(2, tmp_path / "run")
+  again.leave_out("A1", 0, bad)
+  again.leave_out("B1", 0, bad)
+  with pytest.raises(BadInputError, match="damaged data"):
+    Quarantine(2, tmp_path / "run").leave_out("A1", 1, bad)
+  assert Quarantine(1, tmp_path / "other").leave_out("A1", 1, bad) is None
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_a_shard_in_the_place_of_another_is_told_and_not_read(copied, tmp_path, limit):
+  one, other = shard(copied, "A1"), shard(copied, "A2")
+  mine, theirs = one.read_bytes(), other.read_bytes()
+  one.write_bytes(theirs)
+  other.write_bytes(mine)
+  corpus = Corpus.open(copied)
+  if limit:
+    corpus = dataclasses.replace(corpus, quarantine=Quarantine(limit, tmp_path))
+  with pytest.raises(BadInputError, match=r"windows/A[12]/.*found what windows/A[12]/.* should be"):
+    draw(corpus)
+
+
+@pytest.mark.parametrize("name", ["0{}", "{}.bak", "._{}", "Copy of {}", "zz{}"])
+def test_a_copy_beside_a_shard_is_not_read(copied, corpus, name):
+  path = shard(copied)
+  shutil.copy(shard(copied, "B1"), path.with_name(name.format(path.name)))
+  assert_same(draw(Corpus.open(copied)), draw(corpus))
+
+
+def test_shards_that_are_not_as_many_as_their_names_say_are_refused(copied):
+  path = shard(copied)
+  shutil.copy(path, path.with_name(path.name.replace("00000-of-00001", "00001-of-00002")))
+  with pytest.raises(BadInputError, match="not as many as their names say"):
+    draw(Corpus.open(copied))
 
 
 def test_a_corpus_is_sound_as_prepared(corpus):
@@ -283,6 +327,48 @@ def test_tables_of_another_preparation_are_refused(copied):
   believed(copied)
   with pytest.raises(BadInputError, match=r"statistics.npz: spots: found"):
     Corpus.open(copied)
+
+
+@pytest.mark.parametrize(
+  ("file", "name"),
+  [
+    ("statistics.npz", "measured"), ("statistics.npz", "corpus_spatial"),
+    ("statistics.npz", "activity_mean"), ("gene_sets.npz", "membership"),
+    ("regions/version-0000.npz", "regions"),
+  ],
+)  # fmt: skip
+@pytest.mark.parametrize("change", [lambda array: array[..., 1:], lambda array: array.astype(str)])
+def test_tables_that_do_not_fit_are_refused_before_they_are_read_as_something_else(
+  copied, file, name, change
+):
+  with np.load(copied / file) as arrays:
+    changed = dict(arrays) | {name: change(arrays[name])}
+  np.savez(copied / file, **changed)
+  believed(copied)
+  with pytest.raises(BadInputError, match="expected numbers of shape|do not fit together"):
+    Corpus.open(copied)
+
+
+def _places(value, at=()):
+  """Every place of a manifest; of a list its first entry alone."""
+  yield at
+  inner = value.items() if isinstance(value, dict) else ()
+  for key, one in enumerate(value[:1]) if isinstance(value, list) else inner:
+    yield from _places(one, (*at, key))
+
+
+def test_a_manifest_made_to_harm_is_one_line_or_does_no_harm(copied):
+  good = manifests.read(copied)
+  places = [at for at in _places(good) if at and at[:1] != ("created_with",)]
+  for number, at in enumerate(at for at in places if at[0] != "files" or len(at) == 1):
+    bad = copy.deepcopy(good)
+    inside = functools.reduce(lambda tree, key: tree[key], at[:-1], bad)
+    inside[at[-1]] = (None, -1, "../x", [], 10**12)[number % 5]
+    manifests.write(copied, bad)
+    with contextlib.suppress(BadInputError):
+      corpus = Corpus.open(copied)
+      draw(corpus, steps=1)
+      [corpus.thumbnail(section) for section in corpus.manifest["sections"]]
 
 
 def test_patches_of_another_size_are_refused(copied):
@@ -336,7 +422,7 @@ def test_a_manifest_with_a_hole_is_one_clear_line(copied, key):
 
 
 def test_an_array_that_would_not_fit_into_memory_is_refused_unread(copied, monkeypatch):
-  monkeypatch.setattr(corpora, "_SMALL_BYTES", 1 << 20)
+  monkeypatch.setattr(files, "_SMALL_BYTES", 1 << 20)
   np.savez_compressed(copied / "statistics.npz", num_spots=np.zeros(1 << 21, np.int8))
   believed(copied)
   with pytest.raises(BadInputError, match="2,097,280 bytes when unpacked"):

@@ -33,13 +33,14 @@ def test_a_row_says_what_came_of_an_attempt():
 
   found = [
     one
-    for work in (lambda: None, wrong, skip)
+    for work in (lambda: "memory +1 %", wrong, skip)
     for one in row.tried(row.single("kill", "here", work))
   ]
   assert [one.status for one in found] == ["passed", "FAILED", "skipped"]
   said = row.table(found)
   assert "| kill | 2 | 1 | 0 |" in said
   assert "FAILED: kill: here: other bytes" in said
+  assert "passed: kill: here: memory +1 %" in said
 
 
 def test_behind_a_fault_that_came_out_wrong_no_other_is_taken_for_tried():

@@ -1,5 +1,6 @@
 """No bit of a corpus can change without a word, and what is damaged is made again."""
 
+import os
 import shutil
 
 import numpy as np
@@ -90,6 +91,32 @@ def test_what_a_later_run_need_not_do_again_is_not_believed_with_a_flipped_bit(a
       raw = bytearray(path.read_bytes())
       raw[len(raw) // 2] ^= 4
       path.write_bytes(raw)
+  again()
+  assert content(corpus) == before
+
+
+def test_preparing_again_writes_through_no_link_and_over_no_file_elsewhere(again, tmp_path):
+  corpus = again()
+  before = content(corpus)
+  (tmp_path / "mine.txt").write_text("mine")
+  for name in manifests.TABLES:
+    (corpus / name).unlink()
+    (corpus / name).symlink_to(tmp_path / "mine.txt")
+  again()
+  assert content(corpus) == before
+  assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_another_manifest_and_pipes_and_links_in_the_place_of_files_are_made_again(again):
+  corpus = again()
+  before = content(corpus)
+  (corpus / manifests.FILE).write_text('{"format": "tfds"}')
+  thumbnail = corpus / "thumbnails" / "A1.jpg"
+  thumbnail.unlink()
+  os.mkfifo(thumbnail)
+  shutil.move(corpus / "windows" / "C1", corpus.parent / "elsewhere")
+  (corpus / "windows" / "C1").symlink_to(corpus.parent / "elsewhere")
+  (corpus / "windows" / "C1" / "measured.npy").write_bytes(b"")
   again()
   assert content(corpus) == before
 

@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 import threading
 import time
@@ -108,10 +109,25 @@ def _damages(newest):
 
 
 @pytest.mark.parametrize("name", list(_damages(None)))
-def test_damage_is_noticed_and_the_checkpoint_before_is_taken(saved, name):
+def test_damage_is_noticed_and_the_checkpoint_before_is_taken(saved, name, capsys):
   _damages(saved / "checkpoints" / "6")[name]()
   assert intact.damage(saved / "checkpoints" / "6")
   assert read_params(saved)[1]["step"] == 4
+  said = capsys.readouterr().err
+  assert "checkpoints/6: " in said
+  assert "step 4 is read instead" in said
+
+
+def test_a_hidden_file_that_a_file_browser_left_is_no_damage(saved):
+  (saved / "checkpoints" / "6" / "state" / ".DS_Store").write_text("?")
+  assert intact.damage(saved / "checkpoints" / "6") == ""
+
+
+@pytest.mark.parametrize("content", [b"[]", b"[" * 200_000, b'{"files": 3, "folder": "6"}', b"7"])
+def test_a_list_made_to_harm_is_damage(saved, content):
+  own = hashlib.sha256(content).hexdigest().encode()
+  (saved / "checkpoints" / "6" / intact.NAME).write_bytes(own + b"\n" + content + b"\n")
+  assert "cannot be read" in intact.damage(saved / "checkpoints" / "6")
 
 
 def test_a_damaged_checkpoint_is_noted_set_aside_and_written_again(saved):

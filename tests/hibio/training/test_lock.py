@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from data_pipelines.problems import BadInputError
 from hibio.training import lock
 from hibio.training.stopping import RunStopped
 
@@ -78,6 +79,20 @@ def test_a_lost_sign_of_life_is_said_once_and_ends_nothing(tmp_path, capsys):
     alive()
     alive()
   assert capsys.readouterr().err.count("no sign of life") == 1
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 200_000, b"[]", b'{"host": 1}'])
+def test_a_lock_that_nobody_can_read_holds_nobody_up(tmp_path, content):
+  (tmp_path / lock.NAME).write_bytes(content)
+  assert lock.holder(tmp_path) == ""
+  with lock.held(tmp_path):
+    pass
+
+
+def test_a_folder_in_the_place_of_the_lock_is_one_line(tmp_path):
+  (tmp_path / lock.NAME).mkdir()
+  with pytest.raises(BadInputError, match="lock: found no way to write it"), lock.held(tmp_path):
+    pass
 
 
 def test_a_run_that_took_the_place_of_a_deleted_lock_ends_the_first(tmp_path):

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from data_pipelines import files
 from data_pipelines.problems import BadInputError
 from hibio.training import guard, metrics, recent
 from hibio.training.checkpoints import Checkpoints
@@ -166,6 +167,35 @@ def test_another_config_is_refused_by_key_with_both_values(copied):
   (copied / "config.json").unlink()  # then the checkpoint itself says so
   with pytest.raises(BadInputError, match=r"training\.learning_rate"):
     toy.train(copied, training=toy.config(learning_rate=0.1))
+
+
+@pytest.mark.parametrize("name", ["run.json", "config.json"])
+def test_a_damaged_record_is_set_aside_and_written_anew_and_the_run_goes_on(
+  copied, whole, name, capsys
+):
+  path = copied / name
+  raw = path.read_bytes()
+  for content in (raw[: len(raw) // 2], raw.replace(b"1", b"3", 1), b"[]", b"[" * 200_000, b"\xff"):
+    path.write_bytes(content)
+    _same(toy.train(copied, training=toy.config(evaluate_every=3)), whole[1])
+    assert f"{name}: a file that has changed since it was written" in capsys.readouterr().err
+    assert path.with_name(f"damaged-{name}").read_bytes() == content
+    files.unsealed(path.read_bytes())
+  path.write_bytes(b"{}")
+  with pytest.raises(
+    BadInputError, match=r"training\.learning_rate"
+  ):  # each checkpoint says so too
+    toy.train(copied, training=toy.config(evaluate_every=3, learning_rate=0.1))
+
+
+def test_a_save_ends_a_line_so_that_none_is_lost_with_the_steps_before_it(tmp_path):
+  config = toy.config(log_every=5, checkpoint_every=2)
+  toy.train(tmp_path / "whole", training=config)
+  with pytest.raises(ZeroDivisionError):
+    toy.train(tmp_path / "run", batches=_failing_at(3), training=config)
+  toy.train(tmp_path / "run", training=config)
+  assert _lines(tmp_path / "run") == _lines(tmp_path / "whole")
+  assert [line["step"] for line in metrics.read(tmp_path / "run")] == [1, 2, 4, 5, 6]
 
 
 def test_another_corpus_is_refused(copied):
