@@ -131,7 +131,7 @@ class Readout:
     return (self.mean[rows] + parts[0]).astype(np.float32), spread.astype(np.float32)
 
   def table(self, genes: Int[np.ndarray, " column"]) -> dict[str, Float[np.ndarray, " column"]]:
-    """Columns of `var` for the given genes: what `about_columns` explains."""
+    """Columns of `var` for the given genes: named in `COLUMNS`."""
     columns = (self.reliability, self.reliability_sd, self.ceiling)
     return dict(zip(COLUMNS, (column[genes] for column in columns), strict=True))
 

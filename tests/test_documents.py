@@ -69,6 +69,27 @@ def test_links_lead_somewhere(name):
   assert not wrong
 
 
+def _headings(document: Path) -> set[str]:
+  """What links to its headings end with."""
+  text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+  plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).lower()
+  titles = re.findall(r"^#+ (.+)$", plain, re.MULTILINE)
+  return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_to_a_heading_find_it(name):
+  document = ROOT / name
+  links = re.findall(r"\]\(([^)\s#]*\.md|)#([^)]+)\)", document.read_text())
+  wrong = [
+    f"{page}#{heading}"
+    for page, heading in links
+    if not page.startswith("http")
+    and heading not in _headings(document.parent / page if page else document)
+  ]
+  assert not wrong
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_exist_and_know_their_flags(name):
   wrong = []

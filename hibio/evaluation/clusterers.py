@@ -107,7 +107,7 @@ class Clusterer:
   Attributes:
     run: (features, positions_um, k, seed) -> labels of each run that counts, `[run, spot]`; the
       task scores the median over runs. None of those here looks at the positions: what smooths over
-      space is a feature (`spatial_baselines`) or a step of its own (`smoothing`).
+      space is a feature (`baselines.neighbours`) or a step of its own (`smoothing`).
     name: as rows print it.
     seeded: the seed makes a difference.
     most_spots: larger sections do not fit in memory.

@@ -6,7 +6,7 @@ All were read in summaries, none in the original.
 
 Why nothing here is run: most train a network on each section, and they need PyTorch or R, which
 this project does not depend on. GraphST on PyPI also is AGPL-3.0 and no longer maintained. What
-they gain by averaging over neighbours is in `spatial_baselines`, which is run.
+they gain by averaging over neighbours is in `baselines.neighbours`, which is run.
 """
 
 from __future__ import annotations
