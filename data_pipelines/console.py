@@ -40,17 +40,12 @@ def clock(seconds: float | int) -> str:
 
 
 @contextlib.contextmanager
-def announced(
-  what: str,
-  usually: str,
-  out: Callable[[str], None] = say,
-  now: Callable[[], float] = time.monotonic,
-) -> Iterator[None]:
+def announced(what: str, usually: str) -> Iterator[None]:
   """Says that something begins which shows no progress, how long it usually takes, and took."""
-  out(f"{what}: usually {usually}")
-  begun = now()
+  say(f"{what}: usually {usually}")
+  begun = time.monotonic()
   yield
-  out(f"{what}: took {now() - begun:.0f} s")
+  say(f"{what}: took {time.monotonic() - begun:.0f} s")
 
 
 def announcing(function: Callable, what: str, usually: str) -> Callable:

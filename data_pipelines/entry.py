@@ -79,7 +79,7 @@ class Flags(flags.FlagValues):
     return "\n".join([*lines, f"  --{'help':<20} Shows this"])
 
 
-def listing(config: ConfigDict, meanings: Mapping[str, str], name: str = "config") -> str:
+def listing(config: ConfigDict, meanings: Mapping[str, str]) -> str:
   """Every key of a config as the flag that sets it, with its value and its meaning.
 
   Args:
@@ -92,7 +92,7 @@ def listing(config: ConfigDict, meanings: Mapping[str, str], name: str = "config
       if isinstance(value, ConfigDict):
         yield from lines(value, f"{prefix}{key}.", of)
       else:
-        yield f"--{name}.{prefix}{key}={value}\n    {of}"
+        yield f"--config.{prefix}{key}={value}\n    {of}"
 
   return "\n".join(lines(config, "", ""))
 

@@ -126,11 +126,6 @@ def pattern(statistics: SectionStatistics, config: KeywordConfig) -> Float[Array
   return (jnp.asarray(statistics.corpus_spatial) + _UNPATTERNED) ** config.spatial_power
 
 
-def called(score: str, spatial_power: float = 0.0) -> str:
-  """What tables call a score: "surprisal x pattern" if genes weigh by their pattern too."""
-  return f"{score} x pattern" if spatial_power and score not in UNGATED else score
-
-
 def top_keywords(
   scores: Float[Array, "window spot gene"],
   fraction: Float[Array, "window spot gene"],

@@ -107,7 +107,7 @@ def method(name: str) -> Callable[..., Int[np.ndarray, "level spot"]]:
 
 
 def expression_features(
-  logs: scipy.sparse.csr_matrix, components: int = PCA_COMPONENTS
+  logs: scipy.sparse.csr_matrix,
 ) -> Float[np.ndarray, "spot component"]:
   """Principal components of a section's standardised log expression: regions before any training.
 
@@ -118,7 +118,7 @@ def expression_features(
   detected = (logs.getnnz(axis=0) >= max(3, 0.02 * logs.shape[0])) & (variance > 1e-9)
   dispersion = np.where(detected, variance / np.maximum(mean, 1e-3), -1.0)
   genes = np.sort(np.argsort(-dispersion, kind="stable")[: min(PCA_GENES, int(detected.sum()))])
-  number = min(components, len(genes), logs.shape[0] - 1)
+  number = min(PCA_COMPONENTS, len(genes), logs.shape[0] - 1)
   if number < 1:
     return np.ones((logs.shape[0], 1), np.float32)
   # One thread: the sums are the same on every machine, and small ones wait for no other core.

@@ -44,8 +44,8 @@ _ALL = "trained on each section, k given"
 _FROZEN = "frozen foundation model, clustered"
 
 
-def _domain_method(name: str, ari: float, sections: int = 12) -> Published:
-  return Published(name, "DLPFC", _ALL, ari, sections, _BENCHMARK)
+def _domain_method(name: str, ari: float) -> Published:
+  return Published(name, "DLPFC", _ALL, ari, 12, _BENCHMARK)
 
 
 def _foundation_model(name: str, ari: float) -> Published:

@@ -171,14 +171,11 @@ def share_recalls(
   rank: Float[np.ndarray, " query"],
   size: Int[np.ndarray, " query"],
   num_right: Int[np.ndarray, " query"],
-  prefix: str = "recall",
 ) -> Iterator[Score]:
   """Whether a right answer is in the first 1, 5 and 10 per cent of the gallery, rounded up."""
   for share in SHARES:
     k = np.ceil(share * size).astype(np.int64)
-    yield Score(
-      f"{prefix}@{share:.0%}", (rank <= k).astype(float), chance_of_hit(size, num_right, k)
-    )
+    yield Score(f"recall@{share:.0%}", (rank <= k).astype(float), chance_of_hit(size, num_right, k))
 
 
 def reciprocal_ranks(rank: Float[np.ndarray, " query"], size: Int[np.ndarray, " query"]) -> Score:

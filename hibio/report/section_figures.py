@@ -43,9 +43,9 @@ _MOST_NAMES = 8
 """Nobody reads a legend of more groups than this."""
 
 
-def tissue(axis: Axes, adata: anndata.AnnData, title: str = "H&E", faded: bool = False) -> None:
+def tissue(axis: Axes, adata: anndata.AnnData, title: str = "H&E") -> None:
   """The H&E of the section with a scale bar; "no image" over grey spots where it has none."""
-  _draw_tissue(axis, _of_adata(adata), title, faded)
+  _draw_tissue(axis, _of_adata(adata), title, faded=False)
 
 
 def groups(
