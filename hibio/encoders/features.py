@@ -8,8 +8,12 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from hibio.batch import Batch
+from hibio.configs import ModelConfig
 from hibio.encoders.base import ImageEncoder, require
 from hibio.nn.layers import Dense
+
+HIDDEN = "hidden"
+"""Name of the layer among an encoder's parameters."""
 
 
 class FeatureAdapter(ImageEncoder):
@@ -23,17 +27,33 @@ class FeatureAdapter(ImageEncoder):
 
   @nn.compact
   def __call__(self, batch: Batch) -> Float[Array, "window spot channel"]:
-    adapter = self.config.adapter
-
-    def dropped(values, share):
-      drop = nn.Dropout(share, deterministic=not self.train, rng_collection="context")
-      return drop(values)
-
-    features = dropped(batch.features.astype(self.dtype), adapter.input_dropout)
-    hidden = nn.gelu(Dense(self.config.image.width, dtype=self.dtype, name="hidden")(features))
-    return dropped(hidden, adapter.hidden_dropout)
+    return read(batch.features, self)
 
   def check(self, batch: Batch) -> None:
-    for name in ("input_dropout", "hidden_dropout"):
-      share = getattr(self.config.adapter, name)
-      require(0 <= share < 1, f"adapter.{name}", share, "a share from 0 to below 1")
+    check(self.config)
+
+
+def read(
+  features: Float[Array, "window spot width"], encoder: ImageEncoder
+) -> Float[Array, "window spot channel"]:
+  """The hidden layer, as part of an encoder that calls it."""
+  adapter = encoder.config.adapter
+
+  def dropped(values, share):
+    drop = nn.Dropout(share, deterministic=not encoder.train, rng_collection="context")
+    return drop(values)
+
+  features = dropped(features.astype(encoder.dtype), adapter.input_dropout)
+  hidden = Dense(encoder.config.image.width, dtype=encoder.dtype, name=HIDDEN)(features)
+  return dropped(nn.gelu(hidden), adapter.hidden_dropout)
+
+
+def check(config: ModelConfig) -> None:
+  """Refuses shares that are none.
+
+  Raises:
+    BadInputError: names the key.
+  """
+  for name in ("input_dropout", "hidden_dropout"):
+    share = getattr(config.adapter, name)
+    require(0 <= share < 1, f"adapter.{name}", share, "a share from 0 to below 1")

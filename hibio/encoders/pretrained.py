@@ -8,26 +8,31 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hibio import parameters
 from hibio.batch import Batch
 from hibio.configs import ModelConfig
+from hibio.encoders import features
 from hibio.encoders.base import ImageEncoder, require
 from hibio.encoders.catalogue import CATALOGUE, load
 from hibio.encoders.frozen import FrozenEncoder
+from hibio.pairwise import mean_within
 
 NAME = "pretrained"
 """Of `model.image_encoder`."""
 
 _NETWORK, _ADAPTERS = "network", "adapters"
 
+_LEAST_VARIANCE = 1e-6
+"""A channel that varies less says nothing of a window."""
+
 _ALPHA = 16.0
 """Adapters are scaled by this over their rank; see `hibio.finetuning.config.FinetuningConfig`."""
 
 
 class PretrainedNetwork(ImageEncoder):
-  """All that the network says of a patch, one vector after the other.
+  """A hidden layer over all that the network says of a patch, as over features that are read once.
 
   It reads one view: the patches of the corpus. What of it is trained, the config says; the rest
   stays bit for bit, and costs neither gradients nor moments. Low-rank adapters lie beside it.
@@ -42,23 +47,31 @@ class PretrainedNetwork(ImageEncoder):
     if rank:
       adapters = self.param(_ADAPTERS, lambda _: parameters.begin(0, params, rank))
       params = parameters.merged(params, adapters, _ALPHA / rank)
-    vectors = network.apply({"params": params}, patches)
-    return jnp.concatenate(vectors, -1).reshape(windows, spots, -1).astype(self.dtype)
+    vectors = jnp.concatenate(network.apply({"params": params}, patches), -1)
+    vectors = vectors.reshape(windows, spots, -1).astype(jnp.float32)
+    known, radius_um = batch.spot_mask & batch.has_patch, self.config.context.radius_um
+    vectors = standardised(vectors, known)
+    if radius_um > 0:
+      around = mean_within(vectors, batch.positions_um, known, radius_um=radius_um)
+      vectors = jnp.concatenate([vectors, around], -1)
+    return features.read(vectors, self)
 
   @property
   def num_blocks(self) -> int:
     return self._network().num_blocks
 
   def in_last_blocks(self, path: str, number: int) -> bool | np.ndarray:
-    return self._network().in_last_blocks(path.partition("/")[2], number)
+    part, _, inside = path.partition("/")
+    return part == features.HIDDEN or self._network().in_last_blocks(inside, number)
 
   def trained(self, path: str) -> bool | np.ndarray:
     blocks = self.config.pretrained.trained_blocks
-    if path.startswith(f"{_ADAPTERS}/"):
+    if path.startswith((f"{_ADAPTERS}/", f"{features.HIDDEN}/")):
       return True
     return blocks < 0 or (blocks > 0 and self.in_last_blocks(path, blocks))
 
   def check(self, batch: Batch) -> None:
+    features.check(self.config)
     network, blocks = self._network(), self.config.pretrained.trained_blocks
     side, px = batch.patches.shape[-2], getattr(network, "px", None)
     require(px in (None, side), "patch_px", side, f"{px}, as {self.config.pretrained.name} reads")
@@ -71,6 +84,20 @@ class PretrainedNetwork(ImageEncoder):
     name = self.config.pretrained.name
     require(name in CATALOGUE, "pretrained.name", name, f"one of {', '.join(CATALOGUE)}")
     return CATALOGUE[name].module
+
+
+def standardised(
+  vectors: Float[Array, "window spot channel"], known: Bool[Array, "window spot"]
+) -> Float[Array, "window spot channel"]:
+  """Less the mean of the window's known spots, over their deviation; 0 elsewhere.
+
+  That takes away what all of a slide shares, as `data_pipelines.features.reading` does.
+  """
+  there = known[..., None].astype(vectors.dtype)
+  count = jnp.maximum(there.sum(1, keepdims=True), 1.0)
+  vectors -= (vectors * there).sum(1, keepdims=True) / count
+  variance = (there * vectors**2).sum(1, keepdims=True) / count
+  return there * vectors * jax.lax.rsqrt(variance + _LEAST_VARIANCE)
 
 
 def weights_of(config: ModelConfig, *, untrained: bool = False) -> FrozenEncoder | None:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from unittest import mock
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from hibio.evaluation import methods
 from hibio.finetuning import trainable
 from hibio.finetuning.config import FinetuningConfig
 from hibio.model import HiBio
+from hibio.pairwise import mean_within
 from hibio.pretrained import Pretrained
 from hibio.training import checkpoints
 from tests.hibio.encoders.parity.derive import drawn
@@ -80,11 +82,28 @@ def _begun(config, data, weights):
 
 
 def test_the_image_tower_begins_as_the_network_it_is_named_after(data, small):
-  params = _begun(CONFIG, data, small)
-  encoder = pretrained.PretrainedNetwork(CONFIG)
+  config = dataclasses.replace(CONFIG, context=configs.ContextConfig(radius_um=150.0))
+  params = _begun(config, data, small)
+  encoder = pretrained.PretrainedNetwork(config)
   got = jax.jit(encoder.apply)({"params": params["image"]}, data[0])
-  want = small((np.asarray(data[0].patches).reshape(12, 32, 32, 3),))
-  np.testing.assert_allclose(got.reshape(12, 16), want, rtol=1e-4, atol=1e-5)
+  vectors = small((np.asarray(data[0].patches).reshape(12, 32, 32, 3),)).reshape(2, 6, 16)
+  known = data[0].spot_mask & data[0].has_patch
+  vectors = pretrained.standardised(jnp.asarray(vectors), known)
+  around = mean_within(vectors, data[0].positions_um, known, radius_um=150.0)
+  hidden, both = params["image"]["hidden"], jnp.concatenate([vectors, around], -1)
+  want = nn.gelu(both @ hidden["kernel"] + hidden["bias"][None, None])
+  np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+def test_what_a_network_says_is_standardised_over_the_spots_of_the_window_that_have_an_image():
+  vectors = np.random.default_rng(0).normal(3, 5, (2, 6, 4)).astype(np.float32)
+  vectors[..., 3] = 7.0  # the same everywhere: says nothing
+  known = np.arange(6)[None] < np.array([[6], [4]])
+  found = np.asarray(pretrained.standardised(jnp.asarray(vectors), jnp.asarray(known)))
+  for window, there in zip(found, known, strict=True):
+    np.testing.assert_allclose(window[there].mean(0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(window[there].std(0), [1, 1, 1, 0], atol=1e-3)
+    assert not window[~there].any()
 
 
 @pytest.mark.parametrize(("blocks", "share"), [(0, 0.0), (-1, 1.0)])
@@ -99,9 +118,10 @@ def test_what_is_not_trained_keeps_every_bit_and_adapters_begin_as_nothing(data,
   config = _with_blocks(1, adapter_rank=2)
   params = _begun(config, data, small)
   encoder, plain = pretrained.PretrainedNetwork(config), pretrained.PretrainedNetwork(CONFIG)
+  without = {name: of for name, of in params["image"].items() if name != "adapters"}
   np.testing.assert_array_equal(
     jax.jit(encoder.apply)({"params": params["image"]}, data[0]),
-    jax.jit(plain.apply)({"params": {"network": params["image"]["network"]}}, data[0]),
+    jax.jit(plain.apply)({"params": without}, data[0]),
   )
   adapters = {path for path in flat(params) if path.startswith("image/adapters/")}
   assert len(adapters) == 2 * 2 * 4  # "a" and "b" of two blocks' four matrices
@@ -117,6 +137,7 @@ def test_adapters_beside_trained_blocks_count_as_lying_in_them():
   encoder = pretrained.PretrainedNetwork(_with_blocks(1, adapter_rank=2))
   assert encoder.in_last_blocks("adapters/transformer/block_1/mlp/up/a", 1)
   assert not encoder.in_last_blocks("adapters/transformer/block_0/mlp/up/a", 1)
+  assert encoder.in_last_blocks("hidden/kernel", 1)
 
 
 def test_the_untrained_twin_is_the_network_with_the_weights_of_that_name(data, small, monkeypatch):
