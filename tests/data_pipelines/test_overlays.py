@@ -18,7 +18,7 @@ def test_every_spot_has_a_ring_where_it_lies_and_as_large_as_it_is(tmp_path):
   sheet.add(section, alone=True)
   assert sheet.write()
   with Image.open(tmp_path / "a.png") as image:
-    pixels = np.asarray(image)[18:]
+    pixels = np.asarray(image)[30:]
   ringed = (pixels != 255).any(-1)
   low = section.positions_px.min(0) - 2 * section.spot_um / section.um_per_px
   high = section.positions_px.max(0) + 2 * section.spot_um / section.um_per_px
