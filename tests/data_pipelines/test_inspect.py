@@ -111,7 +111,8 @@ def corpus(folder):
   shard.write_bytes(np.arange(100).tobytes())
   section = {
     "section_id": "S", "donor_id": "d", "split": "train", "num_spots": 7, "has_image": True,
-    "num_windows": 1,
+    "num_windows": 1, "platform": "visium", "species": "human", "content": "0", "num_measured": 9,
+    "spot_offset": 0, "um_per_px": 1.0,
   }  # fmt: skip
   manifest = {
     "format": "hibio-corpus", "version": 1, "patch": {"um": 112.0, "px": 32}, "window_spots": 64,
