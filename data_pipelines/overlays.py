@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from data_pipelines.console import counted
 from data_pipelines.files import write_bytes
@@ -69,8 +70,8 @@ def _panel(section: Section, longest: int) -> Image.Image:
   panel.paste(picture, (0, _TITLE_PX))
   number = counted(section.num_spots, "spots")
   title = f"{section.section_id}: {number}, {section.um_per_px:.3g} µm a pixel"
-  readable = title.encode("latin-1", "replace").decode("latin-1")
-  ImageDraw.Draw(panel).text((4, 3), readable, fill="black", font_size=20)
+  font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 20)
+  ImageDraw.Draw(panel).text((4, 3), title, fill="black", font=font)
   return panel
 
 
