@@ -80,14 +80,15 @@ def excluded(listed: Iterable[Excluded], study: str, donors: Collection[str]) ->
   Names are compared without regard to case.
 
   Args:
-    study: name of the corpus.
+    study: name of the corpus; of a folder "corpus" and the one around it, either is a study's.
   """
+  names = study.casefold().split("/")
   wanted = {donor.casefold(): donor for donor in donors}
   return [
     f"donor {wanted[one.donor.casefold()]} of {study} is on the exclusion list"
     + (f" (version {one.version})" if one.version else "")
     for one in listed
-    if one.study.casefold() == study.casefold() and one.donor.casefold() in wanted
+    if one.study.casefold() in names and one.donor.casefold() in wanted
   ]
 
 

@@ -127,3 +127,4 @@ def test_the_exclusion_list_matches_study_and_donor_in_any_case():
   listed = [Excluded("her2st", "a", "v1.1"), Excluded("other", "B"), Excluded("HER2ST", "Z")]
   (reason,) = leakage.excluded(listed, "HER2ST", ["A", "B"])
   assert reason == "donor A of HER2ST is on the exclusion list (version v1.1)"
+  assert len(leakage.excluded(listed, "HER2ST/corpus", ["A", "B"])) == 1  # as Corpus.name has it
