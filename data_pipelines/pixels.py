@@ -132,9 +132,9 @@ def check_not_hidden(image: Image.Image) -> None:
   if image.mode != "RGBA":
     return
   *colours, (_, most_opaque) = image.getextrema()
-  if most_opaque == 0 and any(high > low for low, high in colours):
+  if most_opaque <= 1 and any(high > low for low, high in colours):
     raise UnusablePixels(
-      "alpha is 0 everywhere and hides every colour",
+      f"alpha is {most_opaque} everywhere, of 255, and hides every colour",
       "an image that is opaque where there is tissue",
       "save it as RGB, without alpha: the colours are still in it",
     )

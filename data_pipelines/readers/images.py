@@ -10,7 +10,7 @@ from data_pipelines.files import visible
 from data_pipelines.slide_image import SlideImage
 
 _IMAGE = re.compile(r".+\.(png|jpe?g|tiff?|btf|svs|ndpi|mrxs|scn|bif)(\.gz)?", re.IGNORECASE)
-_INNER = ("spatial", "images", "ST-imgs")
+_INNER = re.compile(r"(.+[_.-])?spatial|images|ST-imgs", re.IGNORECASE)
 _OUTPUT = "outs"
 _REASONS = {
   r"aligned_|detected_": "Space Ranger has drawn on it",
@@ -39,7 +39,7 @@ def _beside(folder: Path, section: str) -> Iterator[Path]:
   name = section if folder.is_dir() else folder.name
   outer = folder if folder.is_dir() else folder.parent
   of_section = re.compile(rf"(^|[^a-z0-9]){re.escape(name)}([^a-z0-9]|$)", re.IGNORECASE)
-  places = [outer, *(outer / inner for inner in _INNER)]
+  places = [outer, *(place for place in visible(outer) if _INNER.fullmatch(place.name))]
   if outer.name == _OUTPUT:
     places.append(outer.parent)
   for place in filter(Path.is_dir, places):

@@ -74,7 +74,7 @@ def no_overlap(path: Path, field: str, wanted: np.ndarray, present: np.ndarray) 
       "counts of one slide (two slides in one table?)",
       "give each slide as a section of its own, with its own counts and positions",
     )
-  lacking = [name for name in wanted.tolist() if name not in set(present.tolist())]
+  lacking = wanted[match(wanted, present)[0] < 0].tolist()
   return BadInputError(
     path,
     field,

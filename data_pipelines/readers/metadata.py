@@ -18,6 +18,8 @@ COLUMNS = (
   "pitch_um", "platform", "layer", "library_key", "genome",
 )  # fmt: skip
 POSITIONS = ("spots", "warped", "swapped", "as_is")
+_SAME = 0.05
+"""By how much a length that is given may differ from a measured one without a word."""
 NO_IMAGE = "none"
 """What stands for the name of an image where none is to be read."""
 _RANGES = {
@@ -161,7 +163,8 @@ class Entry:
       found, how = by_platform()
     except BadInputError:
       return self.um_per_px, "given"
-    return self.um_per_px, f"given ({found:.4g} by {how})"
+    against = "" if abs(self.um_per_px / found - 1) <= _SAME else "against "
+    return self.um_per_px, f"given ({against}{found:.4g} by {how})"
 
   @property
   def is_without_image(self) -> bool:

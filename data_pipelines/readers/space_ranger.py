@@ -11,9 +11,11 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
+from PIL import Image
 
 from data_pipelines.problems import BadInputError
-from data_pipelines.readers import feature_barcode, joins, lattice
+from data_pipelines.readers import feature_barcode, joins, lattice, placement
 from data_pipelines.readers.assembly import Positions, assemble
 from data_pipelines.readers.metadata import Entry, Metadata, file_name
 from data_pipelines.readers.names import names_of
@@ -34,6 +36,10 @@ from data_pipelines.text_files import read_json
 PITCH_UM = 100.0
 _SCALE_TOLERANCE = 0.05
 _IMAGE_SIZE_TOLERANCE = 0.01
+_COMPARED_PX, _LEAST_SHOWN = 20, 12.0
+"""Side of pictures that are compared, and the spread of grey values of one that shows anything."""
+_UNLIKE, _ALIKE, _MORE_ALIKE = 0.2, 0.6, 0.1
+"""Correlations: of pictures that show other things, the same, and the same much better."""
 GENERIC_NAMES = ("outs", "out", "spatial", "spaceranger", "binned_outputs")
 
 
@@ -239,16 +245,51 @@ def _check_size(image: SlideImage, entry: Entry, layout: Layout, scalefactors: d
   expected = np.array([thumbnail.width_px, thumbnail.height_px]) / ratio
   # A pixel of rounding in the small image is 1 / ratio pixels of the large one.
   if (np.abs(given - expected) <= _IMAGE_SIZE_TOLERANCE * expected + 1.5 / ratio).all():
+    if entry.positions != placement.AS_IS:
+      _check_likeness(image, thumbnail)
     return
   scale = image.width_px / expected[0]
+  is_smaller = abs(given[1] / given[0] * expected[0] / expected[1] - 1) <= _IMAGE_SIZE_TOLERANCE
   raise BadInputError(
     image.path,
     "size",
     f"{image.width_px} x {image.height_px} px at image_scale {entry.image_scale:g}",
     f"about {expected[0]:.0f} x {expected[1]:.0f} px by {small.name} and its scale factor",
-    "give the image that Space Ranger was run on, or, if this is a smaller copy of it, "
-    f"image_scale {scale:.4g} in the metadata table",
+    "give the image that Space Ranger was run on"
+    + f", or, if this is a smaller copy of it, image_scale {scale:.4g} in the metadata table"
+    * bool(is_smaller),
   )
+
+
+def _check_likeness(image: SlideImage, small: SlideImage) -> None:
+  """
+  Raises:
+    BadInputError: the two show other things, or one of them was turned or mirrored.
+  """
+  grey, other = (_grey(one) for one in (image, small))
+  if min(grey.std(), other.std()) < _LEAST_SHOWN:
+    return
+  quarters = [(turns, np.rot90(grey, turns)) for turns in range(4)]
+  lying = {f"turned by {90 * turns} degrees": one for turns, one in quarters}
+  lying |= {f"mirrored and {how}": one[:, ::-1] for how, one in lying.items()}
+  like = {how: float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) for how, one in lying.items()}
+  how, best = max(like.items(), key=lambda item: item[1])
+  own = like["turned by 0 degrees"]
+  if own < _UNLIKE or best > own + _MORE_ALIKE:
+    turned = f" ({best:.2f} if it were {how})" if best > max(own + _MORE_ALIKE, _ALIKE) else ""
+    raise BadInputError(
+      image.path,
+      "image",
+      f"a correlation of {own:.2f} with {small.path.name}{turned}",
+      "the image that Space Ranger was run on, as it was",
+      "give that image; if it is that, say as_is, in column positions of the metadata table, or by "
+      "--positions",
+    )
+
+
+def _grey(image: SlideImage) -> Float[np.ndarray, "side side"]:
+  picture = Image.fromarray(image.thumbnail(_COMPARED_PX * 8)).convert("L")
+  return np.asarray(picture.resize((_COMPARED_PX,) * 2, Image.Resampling.BOX), np.float64)
 
 
 def factor(scalefactors: dict, key: str, file: Path) -> float:

@@ -68,6 +68,9 @@ def test_colours_that_alpha_hides_everywhere_are_refused_and_glass_that_it_hides
   for image in (SlideImage.open(hidden), arrays):
     with pytest.raises(BadInputError, match="alpha is 0 everywhere.*without alpha"):
       image.thumbnail(8)
+  rgba[..., 3] = 1  # opaque, where colours are from 0 to 1
+  with pytest.raises(BadInputError, match="alpha is 1 everywhere"):
+    arrays.thumbnail(8)
   rgba[0, 0, 3] = 255
   Image.fromarray(rgba).save(seen)
   assert SlideImage.open(seen).pixels()[0, 0].tolist() == rgba[0, 0, :3].tolist()

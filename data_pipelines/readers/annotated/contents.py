@@ -26,6 +26,9 @@ POSITION_KEYS = ("spatial", "X_spatial")
 RESULTS = "hibio_"
 """Layers of earlier results begin so: they are no counts."""
 
+_PARTS = {"images", "scalefactors"}
+"""Of a library."""
+
 _DEEPEST, _SMALLEST_PX = 5, 32
 """Keys that lead to an array of `uns`, and the shorter side of what is a picture."""
 
@@ -209,8 +212,13 @@ def _element(item: Any, path: Path) -> Any:
 
 
 def _libraries(spatial: Any) -> dict[str, Library]:
-  """`uns["spatial"]` of a file or an object; what is no number or no array is left out."""
+  """`uns["spatial"]` of a file or an object; what is no number or no array is left out.
+
+  Where images lie in it without a library, there is one without a name.
+  """
   found = {}
+  if hasattr(spatial, "items") and set(spatial) >= _PARTS:
+    spatial = {"": spatial}
   for name, entry in spatial.items() if hasattr(spatial, "items") else ():
     if not hasattr(entry, "get"):
       continue
@@ -236,7 +244,7 @@ def _stray_images(parent: Any, *above: str) -> Iterator[str]:
       yield from _stray_images(item, *keys)
     shape = getattr(item, "shape", ())
     is_picture = len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) >= _SMALLEST_PX
-    known = len(keys) == 4 and keys[0] == "spatial" and keys[2] == "images"
+    known = len(keys) in (3, 4) and keys[0] == "spatial" and keys[-2] == "images"
     if is_picture and not known:
       yield "uns" + "".join(f"[{key!r}]" for key in keys)
 

@@ -67,11 +67,12 @@ def chosen(library: Library | None, path: Path) -> Chosen:
 
 def _scale(name: str, image: ArrayImage, library: Library) -> float | None:
   """Its pixels per pixel of the positions: as stated; 1 for one of full size, if others fit it."""
-  factor = library.scalefactors.get(f"tissue_{name}_scalef")
+  factors = {key.lower(): value for key, value in library.scalefactors.items()}
+  factor = factors.get(f"tissue_{name}_scalef".lower())
   if factor is not None or name.lower() not in _FULL_SIZE:
     return factor
   for other, stored in library.images.items():
-    smaller = library.scalefactors.get(f"tissue_{other}_scalef")
+    smaller = factors.get(f"tissue_{other}_scalef".lower())
     if smaller and len(stored.shape) == 3:
       off = abs(image.width_px * smaller - stored.shape[1])
       if off > 1.5 + _SIZE_TOLERANCE * stored.shape[1]:

@@ -73,7 +73,7 @@ def _named(contents: Contents, column: str | None) -> np.ndarray:
     )
   column = column or (LIBRARY_COLUMN if LIBRARY_COLUMN in obs else None)
   if column is None and len(keys) == 1:
-    return np.full(len(obs), next(iter(keys)), dtype=object)
+    return np.full(len(obs), next(iter(keys)) or contents.path.stem, dtype=object)
   if column is None and len(keys) > 1:
     column = _column_of(obs, keys)
     if column is None:

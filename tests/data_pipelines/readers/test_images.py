@@ -74,6 +74,19 @@ def test_an_image_of_full_size_needs_no_factor_and_is_the_finest():
   assert other.image.kind == "hires"
 
 
+def test_an_image_is_found_in_any_case_and_without_a_library_around_it(tmp_path):
+  adata = annotated.adata(annotated.section(), image=annotated.picture(annotated.section()))
+  ((name, library),) = adata.uns["spatial"].items()
+  shouted = {"images": {"HIRES": library["images"]["hires"]}}
+  for spatial in ({name: library | shouted}, dict(library)):
+    adata.uns["spatial"] = spatial
+    adata.write_h5ad(tmp_path / "file.h5ad")
+    (read,) = readers.read_sections(tmp_path)
+    assert read.image.kind.lower() == "hires"
+    assert not read.unused_images
+  assert read.section_id == "file"
+
+
 def test_an_image_that_a_file_names_and_that_is_away_is_said(tmp_path):
   section = annotated.section()
   adata = annotated.adata(section, library="S")

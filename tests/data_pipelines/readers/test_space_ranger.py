@@ -6,6 +6,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_pipelines import readers
 from data_pipelines.problems import BadInputError
@@ -244,6 +245,33 @@ def test_a_rotated_slide_has_the_same_scale(sample):
     sample.write_image(f"spatial/tissue_{kind}_image.png", scale)
   sample.write_positions()
   assert read(sample).um_per_px == pytest.approx(want)
+
+
+def test_a_full_image_that_lies_otherwise_than_the_small_one_is_refused(sample):
+  pixels = np.full((sample.height, sample.width, 3), 240, np.uint8)
+  pixels[: sample.height // 2, : sample.width // 3] = (150, 80, 160)
+  small = Image.fromarray(pixels).resize(
+    (round(sample.width * raw_folders.HIRES), round(sample.height * raw_folders.HIRES))
+  )
+  small.save(sample.folder / "spatial" / "tissue_hires_image.png")
+  table = sample.folder.parent / "metadata.csv"
+  table.write_text(f"section,image\n{sample.folder.parent.name},full.png\n")
+  for turned, how in ((pixels, ""), (pixels[::-1, ::-1], "180 degrees"), (255 - pixels, "")):
+    Image.fromarray(turned).save(sample.folder / "full.png")
+    said = readers.Words(positions="as_is")
+    assert readers.read_sections(sample.folder, table, said)[0].image.kind == "full"
+    if turned is not pixels:
+      with pytest.raises(BadInputError, match=f"correlation of -.*{how}.*as_is"):
+        readers.read_sections(sample.folder, table)
+
+
+def test_a_part_of_the_image_is_not_taken_for_a_smaller_copy(sample):
+  Image.new("RGB", (sample.width // 2, sample.height)).save(sample.folder / "full.png")
+  table = sample.folder.parent / "metadata.csv"
+  table.write_text(f"section,image\n{sample.folder.parent.name},full.png\n")
+  with pytest.raises(BadInputError, match="size") as caught:
+    readers.read_sections(sample.folder, table)
+  assert "image_scale" not in caught.value.fix
 
 
 def test_an_image_of_the_wrong_size_is_refused_and_its_scale_suggested(sample):
