@@ -22,7 +22,7 @@ from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import count_rows
 from data_pipelines.readers.annotated.count_rows import CountRows, MemoryRows
 
-POSITION_KEYS = ("spatial", "X_spatial")
+POSITION_KEYS = ("spatial", "X_spatial", "Spatial")
 RESULTS = "hibio_"
 """Layers of earlier results begin so: they are no counts."""
 

@@ -21,8 +21,8 @@ from data_pipelines.readers.annotated.contents import POSITION_KEYS, Contents
 from data_pipelines.readers.space_ranger import PITCH_UM
 from data_pipelines.readers.tissue_positions import NAMES_OF_XY
 
-PIXEL_COLUMNS = ("pxl_col_in_fullres", "pxl_row_in_fullres")
-"""x, then y."""
+PIXEL_COLUMNS = (("pxl_col_in_fullres", "pxl_row_in_fullres"), ("imagecol", "imagerow"))
+"""x, then y: as Space Ranger and as Seurat call them."""
 ARRAY_COLUMNS = ("array_row", "array_col")
 _MOST_SHOWN = 8
 _TOLERANCE, _ROUGH = 0.05, 0.15
@@ -43,7 +43,8 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
       values, where = np.asarray(_x_before_y(contents.positions[key])), f"obsm[{key!r}]"
       break
   else:
-    if not all(name in contents.obs for name in PIXEL_COLUMNS):
+    columns = next((pair for pair in PIXEL_COLUMNS if set(pair) <= set(contents.obs)), None)
+    if columns is None:
       raise BadInputError(
         contents.path,
         "obsm['spatial']",
@@ -51,7 +52,7 @@ def positions_px(contents: Contents) -> Float[np.ndarray, "spot 2"]:
         "positions of the spots, x and y in pixels of the full-size image",
         "store them in obsm['spatial']",
       )
-    values, where = contents.obs[list(PIXEL_COLUMNS)].to_numpy(), "obs"
+    values, where = contents.obs[list(columns)].to_numpy(), "obs"
   if values.ndim != 2 or values.shape[1] < 2:
     raise BadInputError(
       contents.path,

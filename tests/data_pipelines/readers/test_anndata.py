@@ -152,12 +152,15 @@ def test_without_positions_the_keys_that_are_there_are_listed(adata):
 
 def test_positions_may_lie_under_x_spatial_or_in_columns_of_pixels(adata):
   want = adata.obsm["spatial"]
-  adata.obsm["X_spatial"] = want
   del adata.obsm["spatial"]
-  np.testing.assert_array_equal(read(adata)[0].positions_px, want)
-  del adata.obsm["X_spatial"]
-  adata.obs["pxl_col_in_fullres"], adata.obs["pxl_row_in_fullres"] = want.T
-  np.testing.assert_array_equal(read(adata)[0].positions_px, want)
+  for key in ("X_spatial", "Spatial"):
+    adata.obsm[key] = want
+    np.testing.assert_array_equal(read(adata)[0].positions_px, want)
+    del adata.obsm[key]
+  for columns in (["imagecol", "imagerow"], ["pxl_col_in_fullres", "pxl_row_in_fullres"]):
+    adata.obs[columns] = want
+    np.testing.assert_array_equal(read(adata)[0].positions_px, want)
+    adata.obs = adata.obs.drop(columns=columns)
 
 
 @pytest.mark.parametrize("names", ["yx", ("pxl_row_in_fullres", "pxl_col_in_fullres")])

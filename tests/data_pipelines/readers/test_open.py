@@ -251,7 +251,7 @@ def test_a_word_holds_where_the_table_says_nothing(study):
   write_table(study, "section,um_per_px\none,0.25\n")
   words = readers.Words(um_per_px=0.5)
   found = {s.section_id: s.read() for s in readers.open_sections(study, words=words)}
-  assert found["two"].um_per_px_source.startswith("given (2 by lattice pitch")
+  assert found["two"].um_per_px_source.startswith("given (against 2 by lattice pitch")
   scales = {name: one.um_per_px * one.image_scale for name, one in found.items()}
   assert scales == pytest.approx({"A1": 0.5, "one": 0.25, "two": 0.5})
 
