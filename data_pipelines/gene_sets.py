@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +87,7 @@ def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
     BadInputError: no gene set in the file, or a line that is not tab-separated.
   """
   path = Path(path)
-  sets: dict[str, dict[str, None]] = collections.defaultdict(dict)
+  sets: dict[str, list[str]] = collections.defaultdict(list)
   for number, line in enumerate(read_text(path).split("\n"), 1):
     if not line.strip():
       continue
@@ -99,11 +100,11 @@ def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
         "name, description, genes, separated by tabs",
         "export the gene sets in GMT format",
       )
-    # Enrichr writes weights after a comma: "TP53,1.0".
-    sets[cells[0]] |= dict.fromkeys(gene.partition(",")[0] for gene in cells[2:] if gene)
+    # Enrichr writes weights after a comma: "TP53,1.0". A gene of many sets is one string.
+    sets[cells[0]] += [sys.intern(gene.partition(",")[0]) for gene in cells[2:] if gene]
   if not any(sets.values()):
     raise BadInputError(path, "gene sets", "none", "at least one", "give a GMT file with genes")
-  return {name: tuple(genes) for name, genes in sets.items()}
+  return {name: tuple(dict.fromkeys(genes)) for name, genes in sets.items()}
 
 
 def read_collections(paths: Sequence[str | os.PathLike]) -> dict[str, tuple[str, ...]]:

@@ -22,6 +22,7 @@ from data_pipelines import entry
 from data_pipelines.problems import BadInputError
 from hibio import pretrained, released
 from hibio.encoders.catalogue import CATALOGUE
+from hibio.evaluation import over_runs
 from hibio.evaluation.rows import Row
 from hibio.pretrained import Pretrained
 from hibio.report import markdown
@@ -48,10 +49,7 @@ _ONLY_SYNTHETIC = (
 def main() -> None:
   model = pretrained.load(_CHECKPOINT.value)
   path = Path(_EVALUATION.value) / "results.json"
-  if not path.is_file():
-    raise BadInputError(
-      path, "--evaluation", "no such file", "what experiments.evaluate wrote", "run it first"
-    )
+  over_runs.read(path)  # says what is wrong
   results = json.loads(path.read_text(encoding="utf-8"))
   output = Path(_OUTPUT.value)
   refuse_gated(model)

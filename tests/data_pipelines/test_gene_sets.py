@@ -118,3 +118,9 @@ def test_thousands_of_sets_are_not_compared_in_a_table_of_all_by_all(tmp_path):
   finally:
     tracemalloc.stop()
   assert len(names) > 7_000
+
+
+def test_a_gene_of_many_sets_is_in_memory_once(tmp_path):
+  """As text of its own in each of MSigDB's 34,000 sets it would take hundreds of megabytes."""
+  found = gene_sets.read_gmt(gmt(tmp_path, "a\t\tGENE1\tGENE2\nb\t\tGENE2,1.0\tGENE3\n"))
+  assert found["a"][1] is found["b"][0]

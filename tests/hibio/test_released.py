@@ -11,6 +11,7 @@ from data_pipelines.problems import BadInputError
 from experiments import release
 from hibio import pretrained, released
 from hibio.encoders.catalogue import CATALOGUE
+from tests.experiments.conftest import call
 
 
 def test_a_released_model_is_the_checkpoint_it_was_made_from(workdir, tmp_path):
@@ -79,6 +80,17 @@ def test_a_folder_of_the_user_comes_before_a_model_of_the_same_name(tmp_path, mo
   assert released.folder_of("tiny-synthetic").is_absolute()
   (tmp_path / "tiny-synthetic").mkdir()
   assert not released.folder_of("tiny-synthetic").is_absolute()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"rows": 3}'])
+def test_results_that_are_none_are_one_line(tmp_path, content):
+  (tmp_path / "results.json").write_text(content)
+  done = call(
+    "experiments.release", "--checkpoint=tiny-synthetic", f"--evaluation={tmp_path}",
+    f"--output={tmp_path / 'out'}",
+  )  # fmt: skip
+  assert done.returncode == 3
+  assert "results.json: content: found no results" in done.stderr
 
 
 def test_weights_under_terms_are_not_handed_on_and_open_ones_name_their_licence():
