@@ -111,6 +111,16 @@ def load(path: str | os.PathLike) -> Pretrained:
     )  # fmt: skip
   read = released.read if released.is_released(folder) else read_params
   params, meta = read(folder)
+  try:
+    return _built(folder, params, meta)
+  except (AttributeError, KeyError, TypeError) as error:  # whole, but made by something else
+    raise BadInputError(
+      folder, "checkpoint", f"settings that are of no use ({error!r})",
+      "what training or a release wrote", "give another folder",
+    ) from error  # fmt: skip
+
+
+def _built(folder: Path, params: Any, meta: dict[str, Any]) -> Pretrained:
   heads = {}
   if "finetuning" in meta["config"]:
     heads = parameters.heads(params)

@@ -46,6 +46,15 @@ def test_no_bit_of_a_released_model_changes_unseen(tmp_path, name):
     pretrained.load(tmp_path / "model")
 
 
+@pytest.mark.parametrize("meta", ["{}", '{"config": {"model": 3}}', '{"config": null}'])
+def test_a_whole_model_with_settings_of_no_use_is_one_line(tmp_path, meta):
+  shutil.copytree(released.folder_of("tiny-synthetic"), tmp_path / "model")
+  (tmp_path / "model" / released.META).write_text(meta)
+  released.seal(tmp_path / "model")
+  with pytest.raises(BadInputError, match="model: checkpoint: found settings that are of no use"):
+    pretrained.load(tmp_path / "model")
+
+
 def test_a_release_that_fails_leaves_nothing(workdir, tmp_path, monkeypatch):
   def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
