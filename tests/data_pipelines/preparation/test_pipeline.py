@@ -335,7 +335,7 @@ def test_sections_that_cannot_be_used_are_skipped_where_that_is_asked_for(
   (line,) = [line for line in text.splitlines() if line.startswith("| X1 |")]
   assert "X1.h5: content: found &lt;b>damaged&lt;/b> \\| cut" in line
   assert "the same count matrix as in section B1" in text
-  assert "| A1 | A | test | visium | 50 | 40 | 5 (made so) | 1 spots outside the image |" in text
+  assert "| A1 | A | test | visium | 50 | 40 | 5 (made so) | 1 spot outside the image |" in text
   assert prepare([tmp_path], tmp_path / "corpus", skipping) == manifest
   for source in sources:
     source.read = lambda: broken(3)
