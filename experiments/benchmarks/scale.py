@@ -73,7 +73,7 @@ def main() -> None:
   print("|---|---|---|---|---|---|---|")
   for compiler in _COMPILERS.value:
     if compiler != "cpu" and importlib.util.find_spec("libtpu") is None:
-      print(f"{compiler}: not compiled, libtpu is not installed (pip install libtpu)")
+      print(f"{compiler}: not compiled, libtpu is not installed (pip install 'jax[tpu]')")
       continue
     for size, devices in itertools.product(_SIZES.value, _DEVICES.value):
       print(_line(size, devices, compiler), flush=True)
