@@ -18,6 +18,7 @@ import pandas as pd
 
 from data_pipelines import patch_quality
 from data_pipelines.alignment import align
+from data_pipelines.console import counted
 from data_pipelines.files import is_intact, sealed, sha256, unsealed, write_bytes
 from data_pipelines.genes import GenePanel
 from data_pipelines.preparation import manifest, section_image, shards, windows
@@ -82,8 +83,9 @@ def write_section(
       f"{len(panel):,} of the panel",
       "lower --min_counts or --min_genes, or use a panel of the same species and platform",
     )
-  section = section.subset(deep, f"spots with fewer than {options.min_counts} counts")
-  section = section.subset(enough[deep], f"spots with fewer than {options.min_genes} genes")
+  least, fewest = counted(options.min_counts, "counts"), counted(options.min_genes, "panel genes")
+  section = section.subset(deep, f"spots with fewer than {least} of panel genes")
+  section = section.subset(enough[deep], f"spots with fewer than {fewest}")
   window = contiguous_windows(section.positions_um, options.window_spots)
   order = np.argsort(window, kind="stable")
   section = section.subset(order, "")

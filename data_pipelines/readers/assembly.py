@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines.alignment import TARGETED
+from data_pipelines.console import counted
 from data_pipelines.genes import guess_species
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import array_fit, joins, one_slide, placement
@@ -207,8 +208,8 @@ def _noted(section: Section) -> Section:
   shallow = int((section.counts.getnnz(axis=1) < _FEW_GENES).sum())
   if shallow and section.counts.shape[1] >= TARGETED:
     notes.append(
-      f"{shallow:,} spots show fewer than {_FEW_GENES} genes and say little (prepare "
-      f"--min_genes={_FEW_GENES} leaves them out)"
+      f"{counted(shallow, f'spots with fewer than {_FEW_GENES} genes')}, too few to say much "
+      f"(prepare --min_genes={_FEW_GENES} leaves such spots out)"
     )
   if section.image is not None and section.image.rotated_by_tag:
     notes.append("the image asks to be turned (EXIF orientation); it is read as stored")

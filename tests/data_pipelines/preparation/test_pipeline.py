@@ -180,13 +180,13 @@ def test_spots_with_few_counts_are_dropped_and_counted(tmp_path, sources, option
   counts[:7] = 0
   sources[1].section = dataclasses.replace(section, counts=counts.tocsr())
   manifest = prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, min_counts=5))
-  assert manifest["sections"][1]["dropped"]["spots with fewer than 5 counts"] == 7
+  assert manifest["sections"][1]["dropped"]["spots with fewer than 5 counts of panel genes"] == 7
   spots = Corpus.open(tmp_path / "corpus").spots
   assert not set(section.spot_ids[:7]) & set(spots["spot_id"])
   assert spots["total_counts"].min() >= 5
   few = np.diff(sources[0].section.counts.indptr) < 26
   again = prepare([tmp_path], tmp_path / "genes", dataclasses.replace(options, min_genes=26))
-  assert again["sections"][0]["dropped"]["spots with fewer than 26 genes"] == few.sum() > 0
+  assert again["sections"][0]["dropped"]["spots with fewer than 26 panel genes"] == few.sum() > 0
   with pytest.raises(BadInputError, match="A1: counts: found no spot left"):
     prepare([tmp_path], tmp_path / "corpus", dataclasses.replace(options, min_counts=10_000))
 
