@@ -36,8 +36,11 @@ _ALIKE, _ROUND = 0.12, 0.05
 """Quartiles of depth, in medians, and how far the median may be from a power of ten."""
 
 
-_BACK = (np.expm1, lambda values: np.exp2(values) - 1, np.square)
-"""What undoes a logarithm or a root of counts, scaled or not."""
+_BACK = (
+  np.expm1, lambda values: np.exp2(values) - 1, lambda values: 10**values - 1, np.sinh,
+  np.square, lambda values: values**3,
+)  # fmt: skip
+"""What undoes a logarithm, `arcsinh` or a root of counts, scaled or not."""
 _TOLD, _OFF, _FIT = (1.5, 12.5), 0.05, 0.8
 """Multiples of a spot's least value that say something, how far they may be from whole ones, and
 the share that must not be. Of what a correction leaves, one in ten is as near by chance."""
@@ -112,7 +115,8 @@ def are_transformed(counts: scipy.sparse.csr_matrix) -> bool | None:
   """
   rows = np.unique(np.linspace(0, counts.shape[0] - 1, _SAMPLE).astype(int))
   spots = [of[of > 0] for of in (counts[row].data.astype(np.float64) for row in rows)]
-  plain, *undone = (_are_multiples([back(of) for of in spots]) for back in (np.array, *_BACK))
+  with np.errstate(over="ignore", invalid="ignore"):  # where it is no logarithm
+    plain, *undone = (_are_multiples([back(of) for of in spots]) for back in (np.array, *_BACK))
   if plain or undone == [None] * len(undone):
     return False if plain else None
   return any(undone)

@@ -146,7 +146,10 @@ def shallow(rng, spots=60, genes=80):
   [
     ("log1p", lambda counts: np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)),
     ("log2", lambda counts: np.log2(1 + counts / counts.sum(1, keepdims=True) * 1e6)),
+    ("log10", lambda counts: np.log10(1 + counts / counts.sum(1, keepdims=True) * 1e6)),
+    ("arcsinh", np.arcsinh),
     ("root", np.sqrt),
+    ("root of deep counts", lambda counts: np.sqrt(400 * counts)),
   ],
 )
 def test_logarithms_and_roots_of_counts_are_never_rounded(name, change):
