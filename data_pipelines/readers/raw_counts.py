@@ -97,6 +97,8 @@ class RawCounts:
 FRACTIONS = "values that are not whole"
 """What a correction of counts leaves, such as SoupX's."""
 
+SCALED = "log-normalised or scaled values"
+
 _HIGHEST_LOG = 20
 
 MEND = (
@@ -131,10 +133,10 @@ def not_raw(counts: scipy.sparse.csr_matrix) -> tuple[np.ndarray, str] | None:
   if values.dtype.kind not in "ub" and (values < 0).any():
     return values < 0, "negative values"
   if values.dtype.kind == "f" and (values != np.floor(values)).any():
-    logs = molecules.are_transformed(counts)
-    if logs is None:  # log1p of counts scaled to 1e4 stays below 10; scaled to 1e6, below 14
-      logs = values.max() < _HIGHEST_LOG
-    return values != np.floor(values), "log-normalised values" if logs else FRACTIONS
+    transformed = molecules.are_transformed(counts)
+    if transformed is None:  # log1p of counts scaled to 1e4 stays below 10; scaled to 1e6, below 14
+      transformed = values.max() < _HIGHEST_LOG
+    return values != np.floor(values), SCALED if transformed else FRACTIONS
   if len(values) and values.max() >= 2**31:
     return values >= 2**31, "counts above 2^31"
   return None

@@ -124,7 +124,9 @@ def test_fractions_that_a_correction_left_are_rounded_where_that_is_asked_for():
 
 def test_an_annotated_matrix_is_rounded_and_kept_to_a_genome_likewise():
   adata = annotated.adata(annotated.section())
-  adata.X = adata.X * 1.5 + 20 * (adata.X > 0)
+  counts = adata.X.toarray() * 2.0 + 20 * (adata.X.toarray() > 0)
+  soup = np.random.default_rng(0).uniform(0.1, 0.9, counts.shape)
+  adata.X = scipy.sparse.csr_matrix(np.maximum(counts - soup, 0))
   found = contents.of_object(adata)
   with pytest.raises(BadInputError, match="--round_counts"):
     raw_matrix.find(found)
@@ -148,11 +150,12 @@ def shallow(rng, spots=60, genes=80):
     ("log2", lambda counts: np.log2(1 + counts / counts.sum(1, keepdims=True) * 1e6)),
     ("log10", lambda counts: np.log10(1 + counts / counts.sum(1, keepdims=True) * 1e6)),
     ("arcsinh", np.arcsinh),
+    ("scaled to a depth", lambda counts: counts / counts.sum(1, keepdims=True) * 37),
     ("root", np.sqrt),
     ("root of deep counts", lambda counts: np.sqrt(400 * counts)),
   ],
 )
-def test_logarithms_and_roots_of_counts_are_never_rounded(name, change):
+def test_scaled_counts_and_logarithms_and_roots_of_them_are_never_rounded(name, change):
   counts = change(shallow(np.random.default_rng(0)))
   with pytest.raises(BadInputError, match="log-normalised"):
     cleaned([f"GENE{n}" for n in range(80)], counts, round_counts=True)

@@ -356,7 +356,8 @@ def test_each_mistake_in_matrix_market_files_is_named(sample, change, field):
     (lambda v: np.log1p(v), "log-normalised"),
     (lambda v: -v, "negative"),
     (lambda v: np.where(np.arange(len(v)) == 7, np.nan, v), "not numbers"),
-    (lambda v: v * 100 + 0.5, "not whole"),
+    (lambda v: v * 1.5, "scaled"),
+    (lambda v: v - np.linspace(0.1, 0.9, len(v)), "not whole"),
   ],
 )
 def test_anything_but_raw_counts_is_refused_with_spot_and_gene(sample, values, found):
