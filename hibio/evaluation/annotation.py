@@ -17,7 +17,14 @@ from hibio.evaluation import class_metrics
 from hibio.evaluation.baselines import MAJORITY
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.folds import Fold, described
-from hibio.evaluation.predictions import Predictions, capped, confusion_of, divided, probed
+from hibio.evaluation.predictions import (
+  Predictions,
+  capped,
+  confusion_of,
+  divided,
+  probed,
+  too_few,
+)
 from hibio.evaluation.rows import Row
 
 
@@ -67,8 +74,7 @@ def few_shot(
     protocol = f"few-shot, {shots} spots a class, nearest class mean, {label}"
     common = ("annotation", cohort.dataset, protocol, described(folds), "balanced_accuracy", method)
     if len(present) < 2:
-      reason = "; ".join((f"needs 2 classes held out, found {len(present)}", *left_out))
-      yield Row(*common, None, len(truth), None, reason)
+      yield Row(*common, None, len(truth), None, too_few(len(present), left_out))
       continue
     scores = {}
     for draw in range(REPEATS):

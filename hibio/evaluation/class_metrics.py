@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from hibio.evaluation.predictions import Predictions
+from hibio.evaluation.predictions import Predictions, too_few
 from hibio.evaluation.rows import Row
 
 
@@ -198,7 +198,7 @@ def rows(found: Predictions, dataset: str, protocol: str, split: str, method: st
   common = ("annotation", dataset, protocol, split)
   present, n = len(np.unique(found.truth)), len(found.spots)
   if present < 2:
-    reason = "; ".join((f"needs 2 classes held out, found {present}", *found.notes))
+    reason = too_few(present, found.notes)
     yield Row(*common, "balanced_accuracy", method, None, n, None, reason)
     return
   chance = chances(found)

@@ -71,6 +71,12 @@ def divided(
   return divisions, tuple(left_out)
 
 
+def too_few(present: int, notes: Sequence[str]) -> str:
+  """Why nothing is scored of so many classes held out: where of none, why folds were left out."""
+  said = f"needs 2 classes held out, found {present}"
+  return "; ".join((said, *notes) if present else (*notes, said))
+
+
 def labelled_rows(cohort: Cohort, label: str) -> Int[np.ndarray, " labelled"]:
   """The rows that `annotation.labelled` keeps."""
   numbered = cohort.spots.assign(_row=np.arange(len(cohort.spots)))

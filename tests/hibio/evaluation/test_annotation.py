@@ -160,3 +160,4 @@ def test_with_nothing_held_out_there_is_no_number_but_a_reason(annotated):
   ):
     assert [row.value for row in rows] == [None]
     assert "needs 2 classes held out" in rows[0].note
+  assert predictions_.too_few(0, ["A: needs 2 classes to fit, found 0"]).startswith("A: needs")
