@@ -204,7 +204,7 @@ def _line(size: str, devices: str, compiler: str) -> str:
     "JAX_COMPILATION_CACHE_DIR": "",  # seconds are those of compiling
     "XLA_FLAGS": pretended,
   }
-  with console.announced(f"compiling {size} for {devices} of {compiler}", "1 to 5 minutes"):
+  with console.announced(f"compiling {size} for {devices} of {compiler}", "4 to 15 minutes"):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
   begin = f"| {size} | {MESHES[devices]} | {compiler} |"
   if done.returncode:
