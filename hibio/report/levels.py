@@ -37,13 +37,15 @@ _FROM = {"image": "H&E", "gene": "counts"}
 
 def keyword_exhibits(setting: Setting, shown: ShownSections) -> Iterator[Shown]:
   """Two keyword and two housekeeping genes over the tissue; which genes each method picks."""
-  found = keywords.lists(setting)
+  found, genes = keywords.lists(setting), _told_apart(setting, shown)
+  others = "the housekeeping genes that are most often among the most expressed genes of its spots"
+  if not any(kind == "housekeeping" for _, kind in genes):
+    others = "no housekeeping gene: none is among the most expressed genes of its spots"
   yield MapRow(
     "keywords",
     "Keyword genes and housekeeping genes",
-    "The two keyword genes that hold the most weight in the first section, and the two housekeeping"
-    " genes that are most often among the most expressed genes of its spots.",
-    [_gene_map(setting, shown, found, gene, kind) for gene, kind in _told_apart(setting, shown)],
+    f"The two keyword genes that hold the most weight in the first section, and {others}.",
+    [_gene_map(setting, shown, found, gene, kind) for gene, kind in genes],
   )
   for section in shown.ids:
     yield Chart(

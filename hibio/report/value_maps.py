@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Iterator
 
 import jax.numpy as jnp
@@ -181,7 +182,8 @@ def in_sections(
 
 def set_in_words(name: str) -> str:
   """The name of a gene set as a title that lines can be broken in: no longer than a caption."""
-  return name.replace("_", " ")[:34]
+  first, *more = textwrap.wrap(name.replace("_", " "), 48) or [name]
+  return first + " …" * bool(more)
 
 
 def in_words(r: float) -> str:
