@@ -7,6 +7,7 @@ of maps that belong together, with one line for each section.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,6 +39,9 @@ _MARGIN_SPOTS = 1.5
 
 _FADED = 0.35
 """Opacity of the H&E under coloured spots."""
+
+_TITLE_WIDTH = 40
+"""Letters over a panel: longer titles would run into the next one's."""
 
 _MOST_NAMES = 8
 """Nobody reads a legend of more groups than this."""
@@ -120,7 +124,7 @@ def draw_groups(
 def saved(figure: Figure, path: Path) -> Path:
   """Writes and closes a figure; makes its folder."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130, bbox_inches="tight")  # titles of two lines stand out of the layout
+  figure.savefig(path, dpi=130, bbox_inches="tight")  # titles of some lines stand out of the layout
   plt.close(figure)
   return path
 
@@ -163,7 +167,7 @@ def _of_adata(adata: anndata.AnnData) -> Tissue:
 
 def _draw_map(axis: Axes, section: Tissue, one: GroupMap | ValueMap) -> None:
   figure = one.figures.get(section.section_id, "")
-  title = f"{one.title}\n{figure}" if figure else one.title
+  title = "\n".join([*textwrap.wrap(one.title, _TITLE_WIDTH), figure]).rstrip()
   none = np.full(len(section.positions_um), np.nan)
   if isinstance(one, ValueMap):
     values = np.asarray(one.values.get(section.section_id, none), np.float64)
