@@ -102,6 +102,8 @@ def _remembered(folder, corpus, names=(), genes=40):
   np.savez(
     folder / "corpus.npz",
     names=np.array(names or corpus.gene_set_names),
+    pathway=np.zeros(0, int),
+    gene=np.zeros(0, int),
     **{key: corpus.statistics[f"corpus_{key}"][:genes] for key in keys},
   )
   return folder
