@@ -113,6 +113,16 @@ def test_a_model_under_the_baseline_is_called_worse(about):
   assert "▲" not in text
 
 
+def test_a_reason_in_the_summary_may_wrap_and_is_no_figure(about):
+  rows = [
+    row("domains", "hibio/gene", None, note="no labels; of A"),
+    row("domains", "pca/gene", 0.7),
+  ]
+  found = Walk(page.html(rows, Exhibits(), about))
+  assert [one["class"] for one in found.of("td") if "data-name" in one][0] == "figure none"
+  assert "n/a (no labels)" in found.text
+
+
 def test_a_missing_value_stands_with_its_reason(walk, text):
   assert "n/a" in walk.text
   assert "no section measures these genes" in walk.text
