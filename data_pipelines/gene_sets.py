@@ -123,7 +123,8 @@ def read_collections(paths: Sequence[str | os.PathLike]) -> dict[str, tuple[str,
 def check_species(
   sets: Mapping[str, tuple[str, ...]], ids: np.ndarray, symbols: np.ndarray
 ) -> None:
-  """
+  """Refuses gene sets of another species than a section's genes.
+
   Args:
     ids: of the genes of a section.
     symbols: of the same genes.

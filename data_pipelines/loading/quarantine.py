@@ -7,7 +7,7 @@ import json
 import threading
 from pathlib import Path
 
-from data_pipelines.console import say
+from data_pipelines.console import counted, say
 from data_pipelines.problems import BadInputError
 
 NAME = "left_out.jsonl"
@@ -25,6 +25,8 @@ class Quarantine:
     self._limit, self._path = limit, folder / NAME
     self._windows = _listed(self._path)
     self._turn = threading.Lock()  # batches are read by several threads
+    if number := len(self._windows):
+      say(f"hibio: warning: {counted(number, 'windows')} left out by earlier starts: {self._path}")
 
   def leave_out(self, section_id: str, window: int, problem: BadInputError) -> None:
     """Says so the first time.

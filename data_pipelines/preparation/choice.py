@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data_pipelines.alignment import map_onto
-from data_pipelines.console import say
+from data_pipelines.console import counted, say
 from data_pipelines.gene_names import GeneNames
 from data_pipelines.gene_sets import Pathways
 from data_pipelines.genes import GenePanel, GeneSummary, choose_panel, extended
@@ -69,7 +69,7 @@ def pathways_of(panel: GenePanel, options: PrepareOptions) -> Pathways:
     return Pathways.none(panel)
   sets = Pathways.read(options.gene_sets, panel)
   if left_out := [f"{number:,} {reason}" for reason, number in sets.about["dropped"].items()]:
-    say(f"prepare: {len(sets.names):,} gene sets; left out: {', '.join(left_out)}")
+    say(f"prepare: {counted(len(sets.names), 'gene sets')}; left out: {', '.join(left_out)}")
   if (number := len(sets.names)) > _MANY_SETS:
     say(
       f"prepare: {number:,} gene sets: training compares every two of them, which takes about"

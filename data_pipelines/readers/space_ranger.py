@@ -262,7 +262,8 @@ def _check_size(image: SlideImage, entry: Entry, layout: Layout, scalefactors: d
 
 
 def _check_likeness(image: SlideImage, small: SlideImage) -> None:
-  """
+  """Refuses a full-size image that the small one beside it does not resemble as it lies.
+
   Raises:
     BadInputError: the two show other things, or one of them was turned or mirrored.
   """
@@ -271,7 +272,10 @@ def _check_likeness(image: SlideImage, small: SlideImage) -> None:
     return
   quarters = [(turns, np.rot90(grey, turns)) for turns in range(4)]
   lying = {f"turned by {90 * turns} degrees": one for turns, one in quarters}
-  lying |= {f"mirrored and {how}": one[:, ::-1] for how, one in lying.items()}
+  lying |= {
+    f"mirrored and {how}" if turns else "mirrored": one[:, ::-1]
+    for turns, (how, one) in enumerate(lying.items())
+  }
   like = {how: float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) for how, one in lying.items()}
   how, best = max(like.items(), key=lambda item: item[1])
   own = like["turned by 0 degrees"]

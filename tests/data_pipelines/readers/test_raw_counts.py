@@ -161,6 +161,18 @@ def test_scaled_counts_and_logarithms_and_roots_of_them_are_never_rounded(name, 
     cleaned([f"GENE{n}" for n in range(80)], counts, round_counts=True)
 
 
+def test_a_logarithm_of_corrected_counts_is_told_by_how_small_it_is_for_so_many_genes():
+  rng = np.random.default_rng(0)
+  counts = rng.poisson(rng.gamma(0.5, 6.0, 800), (60, 800)).astype(float)
+  soup = np.where(counts > 0, counts - rng.uniform(0.02, 0.3, counts.shape), 0)
+  genes = [f"GENE{n}" for n in range(800)]
+  np.testing.assert_array_equal(
+    cleaned(genes, soup, round_counts=True).counts.toarray(), np.rint(soup)
+  )
+  with pytest.raises(BadInputError, match="log-normalised"):
+    cleaned(genes, np.log1p(soup / soup.sum(1, keepdims=True) * 1e4), round_counts=True)
+
+
 def test_what_a_correction_left_of_shallow_counts_is_no_logarithm(tmp_path):
   rng = np.random.default_rng(0)
   counts = shallow(rng, *annotated.adata(annotated.section()).shape)
