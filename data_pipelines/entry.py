@@ -138,6 +138,7 @@ def _run(main: Callable[[], None], own: Flags) -> None:
   logging.use_absl_handler()
   logging.set_verbosity(logging.WARNING)
   logging.get_absl_handler().addFilter(_is_for_users)
+  sys.unraisablehook = functools.partial(_shown, sys.unraisablehook)
   flags.FLAGS.mark_as_parsed()  # some libraries look at their own
   if {"--help", "-h", "-help"} & set(sys.argv[1:]):
     print(own.help())
@@ -155,7 +156,14 @@ def _run(main: Callable[[], None], own: Flags) -> None:
 
 def _is_for_users(record) -> bool:
   """Whether a library's log record is shown: of a failed save we speak ourselves, in one line."""
-  return "/orbax/" not in record.pathname
+  return "/orbax/" not in record.pathname and record.name != "asyncio"  # the tasks of its saves
+
+
+def _shown(show: Callable, unraisable) -> None:
+  """Shows an error that nobody can catch, but those of a failed save, whose arrays call back."""
+  error = unraisable.exc_value
+  if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+    show(unraisable)
 
 
 def _parse(own: Flags) -> None:
