@@ -225,6 +225,17 @@ def unlike(value: Any, example: Any, at: str = "") -> str:
   return next(filter(None, (unlike(*part) for part in parts)), "")
 
 
+def json_lines(path: Path) -> Iterator[dict[str, Any]]:
+  """The objects of a file that holds one a line; a torn line is left out. No file holds none."""
+  for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+    try:
+      line = json.loads(text)
+    except (ValueError, RecursionError):
+      continue
+    if isinstance(line, dict):
+      yield line
+
+
 def sampled_sha256(path: Path) -> str:
   """Digest of a file's length and of pieces all over it: of gigabytes, in milliseconds.
 

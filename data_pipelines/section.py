@@ -119,11 +119,11 @@ class Section:
     )
 
 
-def pitch_um(positions_um: Float[np.ndarray, "spot 2"]) -> float | None:
-  """From a spot to the nearest other one, in the median; None of fewer than two."""
-  if len(positions_um) < 2:
+def spacing(places: Float[np.ndarray, "place 2"]) -> float | None:
+  """From a place to the nearest other one, in the median and their unit; None of fewer than two."""
+  if len(places) < 2:
     return None
-  return float(np.median(cKDTree(positions_um).query(positions_um, k=2)[0][:, 1]))
+  return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1]))
 
 
 ReadRows = Callable[[Int[np.ndarray, " row"]], scipy.sparse.csr_matrix]

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from data_pipelines.console import counted, say
+from data_pipelines.files import json_lines
 from data_pipelines.problems import BadInputError
 
 NAME = "left_out.jsonl"
@@ -55,8 +56,7 @@ class Quarantine:
 def _listed(path: Path) -> set[tuple[str, int]]:
   """Windows that earlier starts left out; a torn line counts for none."""
   found = set()
-  for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
-    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-      line = json.loads(text)
+  for line in json_lines(path):
+    with contextlib.suppress(ValueError, KeyError, TypeError):
       found.add((str(line["section"]), int(line["window"])))
   return found

@@ -27,7 +27,7 @@ from data_pipelines.preparation.one_sample import content_hash
 from data_pipelines.preparation.options import PrepareOptions
 from data_pipelines.preparation.windows import contiguous_windows
 from data_pipelines.problems import BadInputError
-from data_pipelines.section import FLAGS, Section, pitch_um
+from data_pipelines.section import FLAGS, Section, spacing
 
 SPOTS = "spots.parquet"
 MEASURED = "measured.npy"
@@ -118,7 +118,7 @@ def write_section(
     "num_measured": int(measured.sum()),
     "has_image": section.image is not None,
     "image": section_image.described(section.image, corpus),
-    "pitch_um": pitch_um(section.positions_um),
+    "pitch_um": spacing(section.positions_um),
     "um_per_px": float(section.um_per_px),
     "um_per_px_source": section.um_per_px_source,
     "dropped": {**section.dropped, **dropped},

@@ -18,6 +18,7 @@ from data_pipelines import pixels
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.array_fit import SAY
 from data_pipelines.readers.slide import check_not_blank, colour, mask_of
+from data_pipelines.section import spacing
 from data_pipelines.slide_image import SlideImage
 
 _THUMBNAIL_PX = 1000
@@ -138,7 +139,7 @@ def _lying(
     values: colour of each pixel.
     places: of the spots, as shares of width and height.
   """
-  beside = cKDTree(places).query(_EVERYWHERE)[0] > _pitch(places)
+  beside = cKDTree(places).query(_EVERYWHERE)[0] > (spacing(places) or 0.0)
   away, near = _EVERYWHERE[beside], _EVERYWHERE[~beside]
   on = float(_at(mask, places).mean())
   if not len(away):
@@ -153,17 +154,13 @@ def _lying(
 def _is_tissue(mask: Bool[np.ndarray, "height width"], places: Float[np.ndarray, "spot 2"]) -> bool:
   """Whether it hangs together from one spot to the next: tissue does, speckles do not."""
   here = _at(mask, _EVERYWHERE)
-  step = np.maximum(_pitch(places), _SMOOTHED_PX / np.array(mask.shape[::-1]))
+  step = np.maximum(spacing(places) or 0.0, _SMOOTHED_PX / np.array(mask.shape[::-1]))
   steps = [_at(mask, _EVERYWHERE + np.eye(2)[axis] * step) for axis in (0, 1)]
   if not 0 < here.mean() < _EVERYWHERE_TISSUE:
     return bool(here.any())
   chance = here.mean() ** 2 + (1 - here.mean()) ** 2
   agree = np.mean([np.mean(here == there) for there in steps])
   return bool(agree - chance > _HANGS_TOGETHER * (1 - chance))
-
-
-def _pitch(places: Float[np.ndarray, "spot 2"]) -> float:
-  return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1])) if len(places) > 1 else 0.0
 
 
 def _at(values: np.ndarray, places: Float[np.ndarray, "spot 2"]) -> np.ndarray:

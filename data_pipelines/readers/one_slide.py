@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers import array_fit
+from data_pipelines.section import spacing
 
 SEQUENCE = re.compile(r"[ACGT]{12,}", re.IGNORECASE)
 """The part of a barcode that is printed on the slide."""
@@ -161,7 +162,7 @@ def lie_side_by_side(
     return False
   groups = [positions[slides == number] for number in numbers]
   trees = [cKDTree(group) for group in groups]
-  pitch = float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
+  pitch = spacing(positions)
   if np.ptp(positions, axis=0).max() > _WIDEST * pitch:
     return True
   for one, other in itertools.combinations(range(len(groups)), 2):

@@ -270,8 +270,7 @@ def _check_likeness(image: SlideImage, small: SlideImage) -> None:
   grey, other = (_grey(one) for one in (image, small))
   if min(grey.std(), other.std()) < _LEAST_SHOWN:
     return
-  quarters = [(turns, np.rot90(grey, turns)) for turns in range(4)]
-  lying = {f"turned by {90 * turns} degrees": one for turns, one in quarters}
+  lying = {f"turned by {90 * turns} degrees": np.rot90(grey, turns) for turns in range(4)}
   lying |= {
     f"mirrored and {how}" if turns else "mirrored": one[:, ::-1]
     for turns, (how, one) in enumerate(lying.items())

@@ -19,7 +19,7 @@ from data_pipelines.genes import GenePanel
 from data_pipelines.preparation.regions import REGION_UM
 from data_pipelines.problems import BadInputError
 from data_pipelines.readers.annotated import raw_matrix
-from data_pipelines.section import StreamedSection, pitch_um
+from data_pipelines.section import StreamedSection, spacing
 from hibio import features
 from hibio.export import domains as kinds
 from hibio.export import results as names_
@@ -299,7 +299,7 @@ _ANOTHER = 1.25
 
 def _other_pitch(section: StreamedSection, trained_um: float | None) -> tuple[str, ...]:
   """What to say of spots that lie nearer or farther apart than those of training."""
-  own_um = pitch_um(section.positions_um)
+  own_um = spacing(section.positions_um)
   if not own_um or not trained_um or 1 / _ANOTHER < own_um / trained_um < _ANOTHER:
     return ()
   return (

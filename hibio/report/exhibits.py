@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from scipy.spatial import cKDTree
+
+from data_pipelines.section import spacing
 
 NO_GROUP = ("", "-1", "nan")
 """Groups that say that a spot belongs to none."""
@@ -40,10 +41,8 @@ class Tissue:
   @functools.cached_property
   def spot_um(self) -> float:
     """Diameter of the disc that stands for a spot; of a single spot, for 100 um between spots."""
-    if len(self.positions_um) < 2:
-      return _DISC_SHARE * 100.0
-    nearest_um = cKDTree(self.positions_um).query(self.positions_um, k=2)[0][:, 1]
-    return _DISC_SHARE * float(np.median(nearest_um))
+    found_um = spacing(self.positions_um)
+    return _DISC_SHARE * (100.0 if found_um is None else found_um)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,15 +57,8 @@ class MetricsWriter:
 
 def read(workdir: Path) -> list[dict[str, Any]]:
   """The lines of a work directory by step; one that is torn is left out, of two the last counts."""
-  path = workdir / NAME
-  lines = {}
-  for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
-    try:
-      line = json.loads(text)
-    except (ValueError, RecursionError):
-      continue
-    if isinstance(line, dict) and isinstance(line.get("step"), int):
-      lines[line["step"]] = line
+  found = files.json_lines(workdir / NAME)
+  lines = {line["step"]: line for line in found if isinstance(line.get("step"), int)}
   return [lines[step] for step in sorted(lines)]
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from sklearn.decomposition import PCA
 
+from data_pipelines.section import spacing
 from hibio.evaluation.baselines.base import Features, Given
 from hibio.evaluation.cohort import Cohort
 from hibio.evaluation.gene_lists import variance_within_sections
@@ -55,10 +56,8 @@ _remembered = functools.lru_cache(maxsize=128)(_searched)
 
 def spacing_um(positions_um: Float[np.ndarray, "spot 2"]) -> float:
   """Median distance of a spot to its nearest other place; not-a-number where there is none."""
-  places = np.unique(positions_um, axis=0)
-  if len(places) < 2:
-    return float("nan")
-  return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1]))
+  found_um = spacing(np.unique(positions_um, axis=0))
+  return float("nan") if found_um is None else found_um
 
 
 LAMBDA_DOMAINS = 0.8
